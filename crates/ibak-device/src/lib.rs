@@ -1,0 +1,1 @@
+//! How to reach an iPhone: usbmuxd, lockdown with pinned TLS, signals, pairing.

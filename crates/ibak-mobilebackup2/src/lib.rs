@@ -1,0 +1,1 @@
+//! The host side of Apple's backup conversation (DeviceLink, mobilebackup2).

@@ -1,0 +1,1 @@
+//! A simulated iPhone that other people's clients believe.

@@ -1,0 +1,3 @@
+//! A simulated iPhone that other people's clients believe.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The backup tree: stage, verify, commit, recover, list.

@@ -1,0 +1,1 @@
+//! The ibak command line: ask, render, exit code.

@@ -1,0 +1,3 @@
+//! The ibak command line: ask, render, exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The ibak daemon: event loop, sources, executor, bus server.

@@ -1,0 +1,3 @@
+//! The ibak daemon: event loop, sources, executor, bus server.
+
+fn main() {}
