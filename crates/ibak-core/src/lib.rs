@@ -7,6 +7,7 @@
 mod ids;
 mod observation;
 mod path;
+pub mod plist_guard;
 mod time;
 
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
