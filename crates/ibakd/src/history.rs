@@ -1,0 +1,201 @@
+//! The log of every attempt, in SQLite. Losing or corrupting it loses no backup and does not stop the daemon.
+
+use ibak_core::{Udid, Wall};
+use rusqlite::{Connection, params};
+use std::path::Path;
+use tracing::warn;
+
+/// Newest rows that one question may return.
+pub const ROWS_MAX: u32 = 1_000;
+
+/// One try at a backup and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whose backup.
+    pub phone: Udid,
+    /// The job that made it.
+    pub job: u64,
+    /// When it began.
+    pub started: Wall,
+    /// When it ended.
+    pub ended: Wall,
+    /// `schedule` or `user`.
+    pub trigger: String,
+    /// The result's word, as in `LastResult`.
+    pub result: String,
+    /// The phone's error code (MBErrorDomain), 0 = none.
+    pub device_code: i64,
+    /// A further word or a bounded piece of text for the log, never a sentence for people.
+    pub detail: String,
+    /// The backup it made, if it did.
+    pub backup: Option<String>,
+    /// Bytes that arrived.
+    pub bytes: u64,
+    /// Files that arrived.
+    pub files: u64,
+}
+
+/// The open log; without a usable file it keeps nothing and says so once.
+#[derive(Debug)]
+pub struct History {
+    connection: Option<Connection>,
+}
+
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    CREATE TABLE IF NOT EXISTS attempts (
+        id INTEGER PRIMARY KEY, phone TEXT NOT NULL, job INTEGER NOT NULL, started INTEGER NOT NULL,
+        ended INTEGER NOT NULL, trigger TEXT NOT NULL, result TEXT NOT NULL, device_code INTEGER NOT NULL,
+        detail TEXT NOT NULL, backup TEXT, bytes INTEGER NOT NULL, files INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS attempts_by_phone ON attempts (phone, started);
+    PRAGMA user_version = 1;";
+
+impl History {
+    /// Opens the log; a damaged file is set aside and a new one begun.
+    pub fn open(path: &Path) -> Self {
+        let connection = match try_open(path) {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                let aside = path.with_extension("damaged");
+                warn!(%error, path = %path.display(), aside = %aside.display(), "the history cannot be used and is set aside; no backup is touched");
+                match std::fs::rename(path, &aside).map_err(|e| e.to_string()).and_then(|()| try_open(path).map_err(|e| e.to_string())) {
+                    Ok(connection) => Some(connection),
+                    Err(error) => {
+                        warn!(%error, "no history is kept");
+                        None
+                    }
+                }
+            }
+        };
+        Self { connection }
+    }
+
+    /// Adds an attempt; a failure is logged and otherwise without effect.
+    pub fn record(&self, attempt: &Attempt) {
+        let Some(connection) = &self.connection else { return };
+        let done = connection.execute(
+            "INSERT INTO attempts (phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            params![
+                attempt.phone.as_str(),
+                clamp(attempt.job),
+                attempt.started.as_micros(),
+                attempt.ended.as_micros(),
+                attempt.trigger,
+                attempt.result,
+                attempt.device_code,
+                attempt.detail,
+                attempt.backup,
+                clamp(attempt.bytes),
+                clamp(attempt.files),
+            ],
+        );
+        if let Err(error) = done {
+            warn!(%error, "an attempt could not be written to the history");
+        }
+    }
+
+    /// Returns the attempts of `phone` that began at or after `since`, oldest first, at most [`ROWS_MAX`] of the newest.
+    pub fn attempts(&self, phone: &Udid, since: Wall) -> Vec<Attempt> {
+        let Some(connection) = &self.connection else { return Vec::new() };
+        match read(connection, phone, since) {
+            Ok(mut rows) => {
+                rows.reverse();
+                rows
+            }
+            Err(error) => {
+                warn!(%error, "the history cannot be read");
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn try_open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(SCHEMA)?;
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound == "ok" { Ok(connection) } else { Err(rusqlite::Error::InvalidPath(path.to_owned())) }
+}
+
+fn read(connection: &Connection, phone: &Udid, since: Wall) -> rusqlite::Result<Vec<Attempt>> {
+    let mut statement = connection.prepare(
+        "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files FROM attempts
+         WHERE phone = ?1 AND started >= ?2 ORDER BY started DESC, id DESC LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![phone.as_str(), since.as_micros(), ROWS_MAX], |row| {
+        Ok(Attempt {
+            phone: phone.clone(),
+            job: row.get::<_, i64>(0)?.unsigned_abs(),
+            started: Wall::from_micros(row.get(1)?),
+            ended: Wall::from_micros(row.get(2)?),
+            trigger: row.get(3)?,
+            result: row.get(4)?,
+            device_code: row.get(5)?,
+            detail: row.get(6)?,
+            backup: row.get(7)?,
+            bytes: row.get::<_, i64>(8)?.unsigned_abs(),
+            files: row.get::<_, i64>(9)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(started: i64) -> Attempt {
+        Attempt {
+            phone: Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
+            job: 7,
+            started: Wall::from_secs(started),
+            ended: Wall::from_secs(started + 5),
+            trigger: "schedule".into(),
+            result: "succeeded".into(),
+            device_code: 0,
+            detail: String::new(),
+            backup: Some("01JD8Z3YQ9V6W2X4T5R7P8N0KM".into()),
+            bytes: 12,
+            files: 3,
+        }
+    }
+
+    #[test]
+    fn attempts_come_back_in_order_and_only_the_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.sqlite");
+        let history = History::open(&path);
+        for started in [30, 10, 20] {
+            history.record(&attempt(started));
+        }
+        drop(history);
+        let history = History::open(&path);
+        assert_eq!(history.attempts(&attempt(0).phone, Wall::from_secs(20)), [attempt(20), attempt(30)]);
+        let other = Udid::parse("00008030-001A2B3C4D5E6F71").unwrap();
+        assert_eq!(history.attempts(&other, Wall::default()), []);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_the_log_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.sqlite");
+        std::fs::write(&path, vec![0x5a; 8192]).unwrap();
+        let history = History::open(&path);
+        history.record(&attempt(10));
+        assert_eq!(history.attempts(&attempt(0).phone, Wall::default()), [attempt(10)]);
+        assert_eq!(std::fs::read(path.with_extension("damaged")).unwrap(), vec![0x5a; 8192]);
+    }
+
+    #[test]
+    fn without_a_place_to_write_nothing_breaks() {
+        let history = History::open(Path::new("/proc/none/history.sqlite"));
+        history.record(&attempt(10));
+        assert_eq!(history.attempts(&attempt(0).phone, Wall::default()), []);
+    }
+}
