@@ -1,0 +1,197 @@
+//! The phone's side of `com.apple.mobilebackup2` (phone.md §5).
+
+pub mod quirks;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use crate::content::Content;
+use crate::identity::Identity;
+
+pub use quirks::{Quirk, Quirks, UnknownQuirk};
+
+/// What the person did when the phone asked for its passcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasscodeAnswer {
+    /// The phone did not ask: older iOS, or no passcode.
+    NotAsked,
+    /// The passcode was given.
+    Given,
+    /// Nobody answered until the phone gave up.
+    Ignored,
+    /// The person dismissed the prompt.
+    Dismissed,
+}
+
+/// What can stop a backup on the phone's side while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The person cancelled it on the phone: error 202.
+    CancelledByPerson,
+    /// The phone was locked and its files can no longer be read: error 104.
+    Locked,
+}
+
+/// What goes wrong on demand in the next backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The connection drops after this many bytes of file content, in bytes.
+    pub drop_after_bytes: Option<u64>,
+    /// So many files end with code 0x06 (local error).
+    pub local_errors: u64,
+    /// So many files end with code 0x0b (remote error).
+    pub remote_errors: u64,
+    /// A file error ends the backup with 104 after everything was uploaded.
+    pub errors_end_with_104: bool,
+    /// The backup is refused with this MBErrorDomain code before anything else happens.
+    pub refuse_with: Option<i64>,
+}
+
+/// What the backup service needs of the rest of the phone.
+pub trait BackupHost: Send + Sync {
+    /// Returns who the phone is.
+    fn identity(&self) -> &Identity;
+
+    /// Returns the phone's data.
+    fn content(&self) -> Arc<Mutex<Content>>;
+
+    /// Returns the switches that are on.
+    fn quirks(&self) -> &Quirks;
+
+    /// Returns what the phone remembers of its backups with this host.
+    fn memory(&self) -> Arc<Mutex<BackupMemory>>;
+
+    /// Asks the person for the passcode if this iOS asks; resolves when that is settled.
+    ///
+    /// Posts `com.apple.LocalAuthentication.ui.presented` and `.dismissed` on the way.
+    fn passcode_prompt(&self) -> BoxFuture<'_, PasscodeAnswer>;
+
+    /// Returns whether the phone has a passcode (`WasPasscodeSet`).
+    fn passcode_set(&self) -> bool;
+
+    /// Resolves when something on the phone stops the backup; never, by default.
+    fn interrupted(&self) -> BoxFuture<'_, Interruption> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Returns what shall go wrong in the backup that begins; asked once per backup.
+    fn faults(&self) -> Faults {
+        Faults::default()
+    }
+
+    /// Returns how long the phone is silent before its first message and while it scans.
+    fn silence(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Returns the upload rate in bytes per second; `None` is as fast as it goes. Asked per block.
+    fn upload_rate(&self) -> Option<u64> {
+        None
+    }
+
+    /// Hears what the backup does, for the simulator's status.
+    fn backup_phase(&self, _phase: Phase) {}
+}
+
+/// Where a backup is, as the phone sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The request is in; the phone may be asking for its passcode.
+    Asked,
+    /// It reads the host's state and its own files.
+    Scanning,
+    /// It sends files.
+    Uploading,
+    /// It moves the uploaded files to their places.
+    Moving,
+    /// It removes what is gone.
+    Removing,
+    /// It downloads the manifests back and compares them.
+    Verifying,
+    /// The final response was sent.
+    Ended,
+}
+
+/// What the phone remembers of its backups with this host.
+#[derive(Debug, Default)]
+pub struct BackupMemory {
+    /// The last backup that finished.
+    pub last: Option<LastBackup>,
+}
+
+/// A backup that finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastBackup {
+    /// The UUID in its Status.plist.
+    pub uuid: String,
+    /// When it finished.
+    pub finished: std::time::SystemTime,
+}
+
+/// How a session of the backup service ended, in facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupEnd {
+    /// Every final response that was sent, in order.
+    pub responses: Vec<FinalResponse>,
+    /// Files uploaded whole, the phone's own plists and Manifest.db not counted.
+    pub uploaded_files: u64,
+    /// Bytes of those files.
+    pub uploaded_bytes: u64,
+    /// Files that were in `Snapshot/` from an interrupted backup and were not sent again.
+    pub resumed_files: u64,
+    /// Move messages sent.
+    pub moves: u64,
+    /// File frames from the host of more than 32 KiB.
+    pub large_frames: u64,
+    /// Whether the last backup was a full one.
+    pub full: bool,
+}
+
+/// A final response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalResponse {
+    /// The MessageName of the request.
+    pub request: String,
+    /// 0, or the code in MBErrorDomain.
+    pub code: i64,
+    /// The ErrorDescription that was sent; empty on success.
+    pub description: String,
+}
+
+/// A session that could not be ended in order.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The connection to the host failed.
+    #[error("the connection to the host failed")]
+    Io(#[from] std::io::Error),
+    /// The host spoke something that is not DeviceLink.
+    #[error("the host broke the protocol: {0}")]
+    Protocol(String),
+    /// The phone itself failed.
+    #[error("the simulated phone failed: {0}")]
+    Phone(String),
+    /// The phone went away.
+    #[error("the phone went away")]
+    Cancelled,
+    /// The connection was dropped on demand.
+    #[error("the connection was dropped on demand")]
+    Dropped,
+}
+
+/// Serves one connection of the backup service until the host leaves.
+pub async fn serve<S>(
+    stream: S,
+    host: &dyn BackupHost,
+    cancel: CancellationToken,
+) -> Result<BackupEnd, BackupError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let _host = (stream, host);
+    cancel.cancelled().await;
+    Err(BackupError::Cancelled)
+}
