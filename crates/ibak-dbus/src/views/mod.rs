@@ -1,0 +1,12 @@
+//! Typed snapshots of what the bus holds, read leniently; and the rows' dictionaries, written.
+//!
+//! Each key is spelled in one place, beside the field it fills, so the daemon that writes a row
+//! and the client that reads it cannot disagree.
+
+mod manager;
+mod phone;
+mod rows;
+
+pub use manager::{JobView, ManagerView};
+pub use phone::{ConditionView, Conditions, PhoneView, conditions_to_dicts};
+pub use rows::{AttemptView, BackupView, CheckView, CompletedView};

@@ -1,0 +1,282 @@
+//! A Phone and its conditions.
+
+use crate::dict::{Dict, Dicts, Lookup, Properties, Writer};
+use crate::names;
+use crate::words::{
+    ConditionName, ConditionReason, ConditionStatus, EvidenceSource, OnOff, Outcome, Passcode,
+    PhoneState, TransportWord, Trust, WaitsFor,
+};
+use ibak_core::{Bytes, JobId, Udid, Wall};
+use std::collections::BTreeMap;
+
+/// The conditions by name, in the contract's order.
+pub type Conditions = BTreeMap<ConditionName, ConditionView>;
+
+/// One condition: a value of `Phone.Conditions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionView {
+    /// `status`.
+    pub status: ConditionStatus,
+    /// `since`: since when the status is so; `None` when not known.
+    pub since: Option<Wall>,
+    /// `reason`.
+    pub reason: ConditionReason,
+    /// `source`; `None` when there is no evidence.
+    pub source: Option<EvidenceSource>,
+    /// `observed`: when the evidence was last seen; `None` when not known.
+    pub observed: Option<Wall>,
+    /// `percent`: charge of the battery.
+    pub percent: Option<u8>,
+    /// `free-bytes`: room on the store's file system.
+    pub free: Option<Bytes>,
+    /// `needed-bytes`: what the next backup is thought to take.
+    pub needed: Option<Bytes>,
+    /// `used-bytes`: what the backups take.
+    pub used: Option<Bytes>,
+    /// `quota-bytes`: what they may take.
+    pub quota: Option<Bytes>,
+}
+
+impl ConditionView {
+    /// Makes a condition with no details.
+    pub fn new(status: ConditionStatus, reason: ConditionReason) -> Self {
+        Self {
+            status,
+            since: None,
+            reason,
+            source: None,
+            observed: None,
+            percent: None,
+            free: None,
+            needed: None,
+            used: None,
+            quota: None,
+        }
+    }
+
+    /// Reads the value of one condition.
+    pub fn from_dict(dict: &impl Lookup) -> Self {
+        let bytes = |key| dict.number(key).map(Bytes::new);
+        Self {
+            status: ConditionStatus::parse(dict.text("status").unwrap_or("unknown")),
+            since: dict.time("since"),
+            reason: ConditionReason::parse(dict.text("reason").unwrap_or_default()),
+            source: dict
+                .text("source")
+                .filter(|word| !word.is_empty())
+                .map(EvidenceSource::parse),
+            observed: dict.time("observed"),
+            percent: dict
+                .number("percent")
+                .and_then(|n| u8::try_from(n).ok())
+                .filter(|n| *n <= 100),
+            free: bytes("free-bytes"),
+            needed: bytes("needed-bytes"),
+            used: bytes("used-bytes"),
+            quota: bytes("quota-bytes").filter(|quota| *quota != Bytes::ZERO),
+        }
+    }
+
+    /// Writes the value of one condition; absent details are left out.
+    pub fn to_dict(&self) -> Dict {
+        Writer::default()
+            .text("status", self.status.as_str())
+            .time("since", self.since)
+            .text("reason", self.reason.as_str())
+            .text(
+                "source",
+                self.source.as_ref().map_or("", EvidenceSource::as_str),
+            )
+            .time("observed", self.observed)
+            .number_if("percent", self.percent.map(u64::from))
+            .number_if("free-bytes", self.free.map(Bytes::get))
+            .number_if("needed-bytes", self.needed.map(Bytes::get))
+            .number_if("used-bytes", self.used.map(Bytes::get))
+            .number_if("quota-bytes", self.quota.map(Bytes::get))
+            .done()
+    }
+}
+
+/// Writes `Phone.Conditions`.
+pub fn conditions_to_dicts(conditions: &Conditions) -> Dicts {
+    conditions
+        .iter()
+        .map(|(name, view)| (name.as_str().to_owned(), view.to_dict()))
+        .collect()
+}
+
+/// A Phone's properties.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneView {
+    /// The UDID in its path.
+    pub udid: Udid,
+    /// `Name`: untrusted text of its owner.
+    pub name: String,
+    /// `ProductType`, for example `iPhone14,5`; untrusted.
+    pub product_type: String,
+    /// `OsVersion`, for example `15.6`; untrusted.
+    pub os_version: String,
+    /// `State`.
+    pub state: PhoneState,
+    /// `Transports`; empty when absent.
+    pub transports: Vec<TransportWord>,
+    /// `Trust`.
+    pub trust: Trust,
+    /// `Automatic`.
+    pub automatic: bool,
+    /// `Conditions`.
+    pub conditions: Conditions,
+    /// `Encryption`.
+    pub encryption: OnOff,
+    /// `Passcode`.
+    pub passcode: Passcode,
+    /// `ICloudBackup`.
+    pub icloud_backup: OnOff,
+    /// `NextAttempt`; `None` is as soon as the conditions are met.
+    pub next_attempt: Option<Wall>,
+    /// `WaitsFor`, the most telling first.
+    pub waits_for: Vec<WaitsFor>,
+    /// `LastBackup`; `None` is never.
+    pub last_backup: Option<Wall>,
+    /// `LastResult`; `None` when nothing was ever tried.
+    pub last_result: Option<Outcome>,
+    /// `Overdue`.
+    pub overdue: bool,
+    /// `CurrentJob`.
+    pub current_job: Option<JobId>,
+}
+
+impl PhoneView {
+    /// Reads the properties; `None` when `path` is not a phone's.
+    pub fn from_properties(path: &str, properties: &Properties) -> Option<Self> {
+        let text = |key| properties.text(key).unwrap_or_default().to_owned();
+        let word = |key| properties.text(key).unwrap_or("unknown");
+        let conditions = properties.dict("Conditions");
+        Some(Self {
+            udid: names::phone_of(path)?,
+            name: text("Name"),
+            product_type: text("ProductType"),
+            os_version: text("OsVersion"),
+            state: PhoneState::parse(word("State")),
+            transports: properties
+                .texts("Transports")
+                .iter()
+                .map(|word| TransportWord::parse(word))
+                .collect(),
+            trust: Trust::parse(word("Trust")),
+            automatic: properties.flag("Automatic").unwrap_or(true),
+            conditions: conditions
+                .keys()
+                .map(|name| {
+                    (
+                        ConditionName::parse(name),
+                        ConditionView::from_dict(&conditions.dict(name)),
+                    )
+                })
+                .collect(),
+            encryption: OnOff::parse(word("Encryption")),
+            passcode: Passcode::parse(word("Passcode")),
+            icloud_backup: OnOff::parse(word("ICloudBackup")),
+            next_attempt: properties.time("NextAttempt"),
+            waits_for: properties
+                .texts("WaitsFor")
+                .iter()
+                .map(|word| WaitsFor::parse(word))
+                .collect(),
+            last_backup: properties.time("LastBackup"),
+            last_result: properties
+                .text("LastResult")
+                .filter(|word| !word.is_empty())
+                .map(Outcome::parse),
+            overdue: properties.flag("Overdue").unwrap_or(false),
+            current_job: properties.text("CurrentJob").and_then(names::job_of),
+        })
+    }
+
+    /// Returns a condition, or an unknown one when the daemon did not name it.
+    pub fn condition(&self, name: &ConditionName) -> ConditionView {
+        self.conditions.get(name).cloned().unwrap_or_else(|| {
+            ConditionView::new(ConditionStatus::Unknown, ConditionReason::NotSeen)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use zbus::wire::OwnedVariant;
+
+    fn condition() -> impl Strategy<Value = ConditionView> {
+        let time = || proptest::option::of((1_i64..1 << 60).prop_map(Wall::from_micros));
+        let bytes = || proptest::option::of((1_u64..1 << 50).prop_map(Bytes::new));
+        (
+            (
+                proptest::sample::select(ConditionStatus::ALL),
+                proptest::sample::select(ConditionReason::ALL),
+            ),
+            (
+                time(),
+                proptest::option::of(proptest::sample::select(EvidenceSource::ALL)),
+                time(),
+            ),
+            (
+                proptest::option::of(0_u8..=100),
+                bytes(),
+                bytes(),
+                bytes(),
+                bytes(),
+            ),
+        )
+            .prop_map(
+                |(
+                    (status, reason),
+                    (since, source, observed),
+                    (percent, free, needed, used, quota),
+                )| {
+                    ConditionView {
+                        status,
+                        since,
+                        reason,
+                        source,
+                        observed,
+                        percent,
+                        free,
+                        needed,
+                        used,
+                        quota,
+                    }
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn conditions_read_as_written(power in condition(), space in condition()) {
+            let conditions = Conditions::from([(ConditionName::Power, power), (ConditionName::Space, space)]);
+            let properties = Properties::from([("Conditions".to_owned(), OwnedVariant::from(conditions_to_dicts(&conditions)))]);
+            let phone = PhoneView::from_properties("/org/ibak/Ibak1/phones/00008110_000A1B2C3D4E5F60", &properties).unwrap();
+            prop_assert_eq!(phone.conditions, conditions);
+        }
+    }
+
+    #[test]
+    fn nothing_reads_as_unknown() {
+        let phone = PhoneView::from_properties(
+            "/org/ibak/Ibak1/phones/00008110_000A1B2C3D4E5F60",
+            &Properties::new(),
+        )
+        .unwrap();
+        assert_eq!(phone.state, PhoneState::Other("unknown".into()));
+        assert_eq!(phone.trust, Trust::Unknown);
+        assert_eq!(
+            phone.condition(&ConditionName::Power).status,
+            ConditionStatus::Unknown
+        );
+        assert_eq!(
+            (phone.last_backup, phone.current_job, phone.last_result),
+            (None, None, None)
+        );
+        assert_eq!(PhoneView::from_properties("/", &Properties::new()), None);
+    }
+}

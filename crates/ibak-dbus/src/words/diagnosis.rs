@@ -1,0 +1,141 @@
+//! Words of `Manager.Diagnose`.
+
+use super::words;
+
+words! {
+    /// A check's `id`.
+    new = "show the word with its status";
+    CheckId {
+        /// The configuration file reads (`subject`: the file).
+        Config = "config",
+        /// The daemon owns its name on the bus.
+        Bus = "bus",
+        /// It runs under its systemd unit.
+        Unit = "unit",
+        /// usbmuxd answers (`subject`: its address).
+        Usbmuxd = "usbmuxd",
+        /// The USB bus can be watched.
+        UsbPresence = "usb-presence",
+        /// Announcements on the network can be heard.
+        Mdns = "mdns",
+        /// The store's directory is there and writable (`subject`: the directory).
+        StorePath = "store-path",
+        /// The store is not by accident on the root file system (`subject`: the directory).
+        StoreRootFilesystem = "store-root-filesystem",
+        /// The store has room (`free-bytes`, `quota-bytes`, `used-bytes`).
+        StoreSpace = "store-space",
+        /// The computer can be kept awake during a backup.
+        Inhibitor = "inhibitor",
+        /// polkit answers.
+        Polkit = "polkit",
+        /// A phone trusts this computer (`phone`).
+        PhoneTrust = "phone-trust",
+        /// A phone can be reached (`phone`).
+        PhoneReachable = "phone-reachable",
+        /// A phone's backups are encrypted (`phone`).
+        PhoneEncryption = "phone-encryption",
+        /// A phone's four conditions can be told (`phone`).
+        PhoneSignals = "phone-signals",
+    }
+}
+
+words! {
+    /// A check's `status`.
+    new = "treat as `unknown`";
+    CheckStatus {
+        /// It is as it should be.
+        Ok = "ok",
+        /// It works, and could be better.
+        Warn = "warn",
+        /// Backups cannot work like this.
+        Fail = "fail",
+        /// It could not be checked.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// A check's `detail`: what was found.
+    new = "show the word";
+    CheckDetail {
+        /// It answers, is there, is so.
+        Fine = "fine",
+        /// Nothing is there.
+        Absent = "absent",
+        /// It is there and does not answer.
+        Mute = "mute",
+        /// It refused.
+        Refused = "refused",
+        /// It is not writable.
+        NotWritable = "not-writable",
+        /// It is not mounted.
+        NotMounted = "not-mounted",
+        /// It is on the root file system.
+        OnRootFilesystem = "on-root-filesystem",
+        /// It is on the root file system, and the configuration says so.
+        OnRootFilesystemAllowed = "on-root-filesystem-allowed",
+        /// Another process holds it.
+        InUse = "in-use",
+        /// It is nearly full.
+        Low = "low",
+        /// It is full.
+        Full = "full",
+        /// The configuration file cannot be read.
+        Unreadable = "unreadable",
+        /// Started by hand.
+        NotAService = "not-a-service",
+        /// An Apple device is on the USB bus, and usbmuxd does not show it.
+        SeenOnBusOnly = "seen-on-bus-only",
+        /// No network interface can be used.
+        NoInterface = "no-interface",
+        /// The phone was never paired.
+        NotPaired = "not-paired",
+        /// The phone refused the pairing.
+        TrustDenied = "trust-denied",
+        /// Not encrypted, so no passwords, health data or call history in it.
+        NotEncrypted = "not-encrypted",
+        /// A condition could not be told (`subject`: its name).
+        ConditionUnknown = "condition-unknown",
+    }
+}
+
+words! {
+    /// A check's `remedy`: what a person can do. Empty when nothing needs doing.
+    new = "leave the remedy out";
+    Remedy {
+        /// Install or start usbmuxd.
+        StartUsbmuxd = "start-usbmuxd",
+        /// Restart usbmuxd.
+        RestartUsbmuxd = "restart-usbmuxd",
+        /// Plug the phone in and unlock it once.
+        PlugInAndUnlock = "plug-in-and-unlock",
+        /// Pair it: `ibakctl pair`.
+        Pair = "pair",
+        /// Create the directory, or correct `store.path`.
+        CreateStorePath = "create-store-path",
+        /// Mount the disk.
+        MountStore = "mount-store",
+        /// Give the directory to the user ibak.
+        ChownStore = "chown-store",
+        /// Choose another disk, or say so in the configuration.
+        AllowRootFilesystem = "allow-root-filesystem",
+        /// Make room, or raise the quota.
+        MakeRoom = "make-room",
+        /// Stop the other daemon.
+        StopOther = "stop-other",
+        /// Correct the configuration: `ibakd --check`.
+        FixConfig = "fix-config",
+        /// Let multicast through: UDP port 5353.
+        AllowMulticast = "allow-multicast",
+        /// Start it as a service.
+        EnableUnit = "enable-unit",
+        /// Install polkit.
+        InstallPolkit = "install-polkit",
+        /// Turn on encrypted backups on the phone.
+        EncryptBackups = "encrypt-backups",
+        /// Give the daemon access to USB devices.
+        AllowUsb = "allow-usb",
+        /// See whether systemd-logind runs.
+        StartLogind = "start-logind",
+    }
+}

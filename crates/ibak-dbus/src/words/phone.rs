@@ -1,0 +1,165 @@
+//! Words of the Manager and of a Phone.
+
+use super::words;
+
+words! {
+    /// `Manager.Mode`.
+    new = "show the word";
+    ManagerMode {
+        /// Backups start by themselves.
+        Automatic = "automatic",
+        /// A person paused everything, until `PausedUntil`.
+        Paused = "paused",
+    }
+}
+
+words! {
+    /// `Manager.StorageState`.
+    new = "treat as `unknown`";
+    StorageState {
+        /// There is room.
+        Ok = "ok",
+        /// There is room for fewer than two more backups.
+        Low = "low",
+        /// There is no room for the next backup.
+        Full = "full",
+        /// The store cannot be used: not mounted, not writable, locked by another.
+        Unavailable = "unavailable",
+        /// Not measured yet.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// `Phone.State`.
+    new = "show the word, assume nothing runs";
+    PhoneState {
+        /// It cannot be reached.
+        Absent = "absent",
+        /// It is here and does not trust this computer.
+        Untrusted = "untrusted",
+        /// A backup is due and waits; `WaitsFor` says for what.
+        Waiting = "waiting",
+        /// All conditions hold, and must keep holding for a short while.
+        Settling = "settling",
+        /// The phone shows its passcode prompt.
+        Asking = "asking",
+        /// Data is moving.
+        BackingUp = "backing-up",
+        /// The copy is being checked and kept.
+        Committing = "committing",
+        /// Nothing is due.
+        Idle = "idle",
+        /// The last try failed; the next is after a pause.
+        BackingOff = "backing-off",
+        /// A person paused everything.
+        Paused = "paused",
+    }
+}
+
+words! {
+    /// A member of `Phone.Transports`.
+    new = "show the word";
+    TransportWord {
+        /// By cable.
+        Usb = "usb",
+        /// Over the network.
+        Wifi = "wifi",
+    }
+}
+
+words! {
+    /// `Phone.Trust`.
+    new = "treat as `unknown`";
+    Trust {
+        /// The phone accepts this computer's pairing.
+        Trusted = "trusted",
+        /// It does not, or there is none.
+        Untrusted = "untrusted",
+        /// Not asked yet.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// `Phone.Encryption` and `Phone.ICloudBackup`.
+    new = "treat as `unknown`";
+    OnOff {
+        /// It is on.
+        On = "on",
+        /// It is off.
+        Off = "off",
+        /// Not asked yet.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// `Phone.Passcode`: whether the phone asks for its passcode before a backup.
+    new = "treat as `unknown`";
+    Passcode {
+        /// It asks each time.
+        Asks = "asks",
+        /// It has none, or its iOS does not ask.
+        Never = "never",
+        /// Not learned yet.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// A member of `Phone.WaitsFor`, the most telling first. The four conditions come under their
+    /// own names.
+    new = "show the word";
+    WaitsFor {
+        /// Power from outside.
+        Power = "power",
+        /// The home network.
+        Wifi = "wifi",
+        /// A locked screen.
+        Locked = "locked",
+        /// Room for the backup.
+        Space = "space",
+        /// The phone to be reachable at all.
+        Reachable = "reachable",
+        /// The phone to trust this computer.
+        Trust = "trust",
+        /// The conditions to have held for a short while.
+        Settling = "settling",
+        /// The hours in which backups may run.
+        Window = "window",
+        /// Another phone's backup to end.
+        Slot = "slot",
+        /// The battery to reach its minimum.
+        Battery = "battery",
+        /// A person to resume what they paused.
+        Pause = "pause",
+        /// The pause after a failure to end.
+        Backoff = "backoff",
+        /// The passcode to be typed on the phone.
+        Passcode = "passcode",
+        /// Automatic backup to be switched on for this phone.
+        Automatic = "automatic",
+        /// The next backup to be due.
+        Due = "due",
+    }
+}
+
+words! {
+    /// The `kind` of `Manager.Attention`.
+    new = "show the phone's state";
+    AttentionKind {
+        /// The phone shows, or is about to show, its passcode prompt.
+        Asking = "asking",
+        /// A backup failed and only a person can help.
+        FailedNeedsYou = "failed-needs-you",
+        /// The last backup is older than it should be.
+        Overdue = "overdue",
+        /// The store cannot be used or is full.
+        StoreTrouble = "store-trouble",
+        /// A backup worked again after a gap.
+        DoneAfterGap = "done-after-gap",
+        /// Old backups were removed to make room.
+        MadeRoom = "made-room",
+    }
+}
