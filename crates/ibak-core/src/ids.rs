@@ -76,9 +76,18 @@ impl BackupId {
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let upper = text.to_ascii_uppercase();
         let ok = upper.len() == 26
-            && upper.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_uppercase() && !b"ILOU".contains(&b)))
-            && upper.as_bytes().first().is_some_and(|b| (b'0'..=b'7').contains(b));
-        if ok { Ok(Self(upper)) } else { Err(IdError::BackupId) }
+            && upper
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b.is_ascii_uppercase() && !b"ILOU".contains(&b)))
+            && upper
+                .as_bytes()
+                .first()
+                .is_some_and(|b| (b'0'..=b'7').contains(b));
+        if ok {
+            Ok(Self(upper))
+        } else {
+            Err(IdError::BackupId)
+        }
     }
 
     /// Returns the 26 characters.
@@ -177,8 +186,14 @@ mod tests {
         let old = "ABCDEF0123456789abcdef0123456789abcdef01";
         let cases = [
             (old, Some("abcdef0123456789abcdef0123456789abcdef01")),
-            ("00008030-001a2b3c4d5e6f70", Some("00008030-001A2B3C4D5E6F70")),
-            ("00008030001A2B3C4D5E6F70", Some("00008030-001A2B3C4D5E6F70")),
+            (
+                "00008030-001a2b3c4d5e6f70",
+                Some("00008030-001A2B3C4D5E6F70"),
+            ),
+            (
+                "00008030001A2B3C4D5E6F70",
+                Some("00008030-001A2B3C4D5E6F70"),
+            ),
             ("", None),
             ("..", None),
             ("0000803-0001A2B3C4D5E6F70", None),
@@ -188,15 +203,29 @@ mod tests {
             ("abcdef0123456789abcdef0123456789abcdef0/", None),
         ];
         for (text, want) in cases {
-            assert_eq!(Udid::parse(text).ok().as_ref().map(Udid::as_str), want, "{text}");
+            assert_eq!(
+                Udid::parse(text).ok().as_ref().map(Udid::as_str),
+                want,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn backup_id_spellings() {
         assert!(BackupId::parse("01JD8Z3YQ9V6W2X4T5R7P8N0KM").is_ok());
-        assert_eq!(BackupId::parse("01jd8z3yq9v6w2x4t5r7p8n0km"), BackupId::parse("01JD8Z3YQ9V6W2X4T5R7P8N0KM"));
-        for bad in ["", "..", "01JD8Z3YQ9V6W2X4T5R7P8N0K", "01JD8Z3YQ9V6W2X4T5R7P8N0KI", "../../../../../../../../etc", "81JD8Z3YQ9V6W2X4T5R7P8N0KM"] {
+        assert_eq!(
+            BackupId::parse("01jd8z3yq9v6w2x4t5r7p8n0km"),
+            BackupId::parse("01JD8Z3YQ9V6W2X4T5R7P8N0KM")
+        );
+        for bad in [
+            "",
+            "..",
+            "01JD8Z3YQ9V6W2X4T5R7P8N0K",
+            "01JD8Z3YQ9V6W2X4T5R7P8N0KI",
+            "../../../../../../../../etc",
+            "81JD8Z3YQ9V6W2X4T5R7P8N0KM",
+        ] {
             assert_eq!(BackupId::parse(bad), Err(IdError::BackupId), "{bad}");
         }
     }

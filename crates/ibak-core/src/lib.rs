@@ -3,14 +3,45 @@
 //! Pure: no IO, no async, no clock, no serde. Time comes in as [`Now`]; facts come in as
 //! [`Observation`]s; what the shell shall do comes out as values. Every decision the daemon
 //! will ever make can be read here, next to the table that tests it.
+//!
+//! Read [`condition`] and [`decision`] for what is decided.
 
+pub mod condition;
+pub mod decision;
+pub mod effect;
+pub mod event;
 mod ids;
 mod observation;
+pub mod outcome;
+mod passcode;
 mod path;
-pub mod plist_guard;
+pub mod policy;
+pub mod store;
 mod time;
+pub mod view;
 
+pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
+pub use decision::{
+    BackingOff, Decision, Demand, Due, Hold, Reach, Refusal, Slot, Snapshot, Trust, decide,
+    decide_for,
+};
+pub use effect::{
+    Answer, Attention, AttentionKind, Effect, ErrorName, JobKind, RefreshWhy, RequestError, Signal,
+    StartJob, StopWhy, StoreComplaint, Trigger,
+};
+pub use event::{
+    Asking, Automatic, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase, PhoneMemory,
+    Progress, Request, RequestId, Told, When,
+};
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
 pub use observation::{Fact, Observation, Source, Transport};
+pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcome, Retry};
+pub use passcode::Passcode;
 pub use path::{BackupPath, PathError};
+pub use policy::{Backoff, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed};
+pub use store::{
+    BackupFacts, Basis, Estimate, PhoneBackups, Room, StorageState, StoreNumbers, StoreObservation,
+    StoreReport, StoreTrouble, estimate,
+};
 pub use time::{Monotonic, Now, Wall};
+pub use view::{HouseView, JobView, PhoneState, PhoneView, View};

@@ -38,8 +38,15 @@ pub enum BackupPath {
 }
 
 /// The files at the top of a backup, of the old and the newer layouts.
-const KNOWN_FILES: [&str; 7] =
-    ["Info.plist", "Manifest.plist", "Manifest.db", "Manifest.db-wal", "Manifest.db-shm", "Status.plist", "Manifest.mbdb"];
+const KNOWN_FILES: [&str; 7] = [
+    "Info.plist",
+    "Manifest.plist",
+    "Manifest.db",
+    "Manifest.db-wal",
+    "Manifest.db-shm",
+    "Status.plist",
+    "Manifest.mbdb",
+];
 
 impl BackupPath {
     /// Longest path taken from a phone, in bytes.
@@ -60,7 +67,9 @@ impl BackupPath {
             return Err(PathError::Root);
         }
         let bad = |c: &str| {
-            matches!(c, "" | "." | "..") || c.len() > Self::NAME_LEN_MAX || c.chars().any(char::is_control)
+            matches!(c, "" | "." | "..")
+                || c.len() > Self::NAME_LEN_MAX
+                || c.chars().any(char::is_control)
         };
         // One trailing slash names the same directory and is harmless.
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -101,13 +110,18 @@ impl fmt::Display for BackupPath {
 }
 
 fn is_known(name: &str) -> bool {
-    let hex = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = |s: &str| {
+        s.bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     if KNOWN_FILES.contains(&name) {
         return true;
     }
     match name.split_once('/') {
         None => (name.len() == 2 || name.len() == 40) && hex(name),
-        Some((prefix, id)) => prefix.len() == 2 && id.len() == 40 && hex(prefix) && hex(id) && id.starts_with(prefix),
+        Some((prefix, id)) => {
+            prefix.len() == 2 && id.len() == 40 && hex(prefix) && hex(id) && id.starts_with(prefix)
+        }
     }
 }
 
@@ -130,11 +144,20 @@ mod tests {
             (format!("{OWN}/"), tree("")),
             (format!("{OWN}/Snapshot"), tree("Snapshot")),
             (format!("{OWN}/Snapshot/3d"), tree("Snapshot/3d")),
-            (format!("{OWN}/Snapshot/3d/{ID}"), tree(&format!("Snapshot/3d/{ID}"))),
-            (format!("{OWN}/Snapshot/Manifest.db"), tree("Snapshot/Manifest.db")),
+            (
+                format!("{OWN}/Snapshot/3d/{ID}"),
+                tree(&format!("Snapshot/3d/{ID}")),
+            ),
+            (
+                format!("{OWN}/Snapshot/Manifest.db"),
+                tree("Snapshot/Manifest.db"),
+            ),
             (format!("{OWN}/3d/{ID}"), tree(&format!("3d/{ID}"))),
             (format!("{OWN}/{ID}"), tree(ID)),
-            ("/.b/6/Containers/x/FGTS.sqlite".into(), scratch(".b/6/Containers/x/FGTS.sqlite")),
+            (
+                "/.b/6/Containers/x/FGTS.sqlite".into(),
+                scratch(".b/6/Containers/x/FGTS.sqlite"),
+            ),
             ("_unback_/x".into(), scratch("_unback_/x")),
             ("/".into(), Err(PathError::Root)),
             (String::new(), Err(PathError::Root)),
@@ -146,7 +169,10 @@ mod tests {
             (format!("{OWN}/Status.plist\0"), Err(PathError::Component)),
             (format!("//{OWN}/Status.plist"), Err(PathError::Component)),
             (".b/../../x".into(), Err(PathError::Component)),
-            ("abcdef0123456789abcdef0123456789abcdef01/Status.plist".into(), Err(PathError::OtherPhone)),
+            (
+                "abcdef0123456789abcdef0123456789abcdef01/Status.plist".into(),
+                Err(PathError::OtherPhone),
+            ),
             (format!("{OWN}/00/{ID}"), Err(PathError::Unknown)),
             (format!("{OWN}/evil.sh"), Err(PathError::Unknown)),
             (format!("{OWN}/3D/{ID}"), Err(PathError::Unknown)),

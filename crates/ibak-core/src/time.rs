@@ -62,21 +62,28 @@ impl Wall {
 
     /// Returns the time from `earlier` to `self`, zero when `earlier` is later.
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        u64::try_from(self.0.saturating_sub(earlier.0)).map_or(Duration::ZERO, Duration::from_micros)
+        u64::try_from(self.0.saturating_sub(earlier.0))
+            .map_or(Duration::ZERO, Duration::from_micros)
     }
 }
 
 impl Add<Duration> for Wall {
     type Output = Self;
     fn add(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
 impl Sub<Duration> for Wall {
     type Output = Self;
     fn sub(self, rhs: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(rhs.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -105,8 +112,14 @@ mod tests {
         let late = Monotonic::new(Duration::from_secs(3));
         assert_eq!(late.saturating_since(early), Duration::from_secs(2));
         assert_eq!(early.saturating_since(late), Duration::ZERO);
-        assert_eq!(Wall::from_secs(1).saturating_since(Wall::from_secs(9)), Duration::ZERO);
+        assert_eq!(
+            Wall::from_secs(1).saturating_since(Wall::from_secs(9)),
+            Duration::ZERO
+        );
         assert_eq!(Wall::from_micros(-1).as_secs(), -1);
-        assert_eq!(Wall::from_micros(i64::MAX) + Duration::from_secs(9), Wall::from_micros(i64::MAX));
+        assert_eq!(
+            Wall::from_micros(i64::MAX) + Duration::from_secs(9),
+            Wall::from_micros(i64::MAX)
+        );
     }
 }

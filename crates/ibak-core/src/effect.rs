@@ -1,0 +1,356 @@
+//! What the shell shall do. Values only: the machine never acts.
+
+use crate::{
+    Condition, Extent, Failure, HouseMemory, Interruption, JobId, Outcome, PhoneMemory, RequestId,
+    Room, StoreTrouble, Transport, Udid, Wall,
+};
+use std::time::Duration;
+
+/// One thing to do. The shell does them in order.
+///
+/// There is no "view changed": render `Machine::view` after each call and compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start this job. To be answered by exactly one [`crate::Event::JobEnded`].
+    StartJob(StartJob),
+    /// Stop this job soon; its [`crate::Event::JobEnded`] follows. Asked at most once per job.
+    StopJob {
+        /// Which job.
+        job: JobId,
+        /// Whose it is.
+        phone: Udid,
+        /// Why; [`StopWhy::outcome`] is the outcome to report when it stopped for this.
+        why: StopWhy,
+    },
+    /// Read these again from the phone and report them as observations, also when that fails
+    /// (as facts that are `None`).
+    RefreshSignals {
+        /// Which phone.
+        phone: Udid,
+        /// What is wanted; never empty.
+        which: Vec<Signal>,
+        /// What depends on it.
+        why: RefreshWhy,
+    },
+    /// Look at the store again and report an [`crate::Event::Store`].
+    RefreshStore,
+    /// Tell a person; at most one a day for each phone and kind.
+    Attention {
+        /// Whom it concerns; `None` the whole house.
+        phone: Option<Udid>,
+        /// What about.
+        attention: Attention,
+    },
+    /// Answer a request.
+    Answer {
+        /// Which request.
+        id: RequestId,
+        /// The answer.
+        answer: Result<Answer, RequestError>,
+    },
+    /// Keep this about a phone, in place of what was kept before.
+    Remember(PhoneMemory),
+    /// Keep this about the house, in place of what was kept before.
+    RememberHouse(HouseMemory),
+}
+
+/// A job to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartJob {
+    /// Its number.
+    pub job: JobId,
+    /// Whose it is.
+    pub phone: Udid,
+    /// What it does.
+    pub kind: JobKind,
+    /// Who wanted it.
+    pub trigger: Trigger,
+    /// How much it sends.
+    pub extent: Extent,
+    /// How to reach the phone.
+    pub transport: Transport,
+    /// After a passcode was given, hold the first answer until the screen is locked, for at
+    /// most this long; `None` does not hold.
+    pub hold_until_locked: Option<Duration>,
+}
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobKind {
+    /// It backs a phone up.
+    Backup,
+    /// It pairs with a phone.
+    Pair,
+}
+
+impl JobKind {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Pair => "pair",
+        }
+    }
+}
+
+/// Who wanted a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trigger {
+    /// It was due.
+    Schedule,
+    /// A person asked.
+    User,
+}
+
+impl Trigger {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::User => "user",
+        }
+    }
+}
+
+/// Why a job is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopWhy {
+    /// A person asked.
+    ByUser,
+    /// It cannot or must not go on for the moment.
+    Interrupted(Interruption),
+}
+
+impl StopWhy {
+    /// Returns the outcome of a job that stopped for this.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::ByUser => Outcome::Cancelled,
+            Self::Interrupted(by) => Outcome::Interrupted(by),
+        }
+    }
+}
+
+/// Something to read from a phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// Whether it accepts the pairing.
+    Trust,
+    /// Name, model, system, encryption, iCloud Backup.
+    Identity,
+    /// Power and battery.
+    Power,
+    /// Whether it is on the network.
+    Wifi,
+    /// Whether its screen is locked.
+    Locked,
+    /// How much data it holds.
+    DataUsed,
+}
+
+impl Signal {
+    /// Lists all signals.
+    pub const ALL: [Self; 6] = [
+        Self::Trust,
+        Self::Identity,
+        Self::Power,
+        Self::Wifi,
+        Self::Locked,
+        Self::DataUsed,
+    ];
+}
+
+/// What depends on a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefreshWhy {
+    /// The phone appeared, or its pairing was accepted.
+    Appeared,
+    /// A backup is due or asked for, and this is missing or about to grow stale.
+    Due,
+    /// A backup runs that stops when this is lost.
+    JobRuns,
+    /// An edge was seen that this confirms.
+    Edge,
+    /// Somebody looks.
+    LookedAt,
+}
+
+/// What a person is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// A backup failed, and only a person can help.
+    FailedNeedsYou {
+        /// How it failed.
+        failure: Failure,
+    },
+    /// The phone was not backed up for too long.
+    Overdue {
+        /// Its last backup; `None` for never.
+        last: Option<Wall>,
+        /// Since when it is known.
+        first_seen: Wall,
+    },
+    /// The store cannot take backups, or the last backup of a phone found no room in it.
+    StoreTrouble(StoreComplaint),
+    /// A backup succeeded again after the phone had been overdue.
+    DoneAfterGap {
+        /// From the backup before (or since it was known) to this one.
+        gap: Duration,
+    },
+}
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreComplaint {
+    /// It cannot take backups.
+    Unavailable(StoreTrouble),
+    /// Nothing more fits.
+    Full,
+    /// A backup that is due does not fit.
+    NoRoom(Room),
+}
+
+/// What a message is about, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttentionKind {
+    /// A backup failed, and only a person can help.
+    FailedNeedsYou,
+    /// Not backed up for too long.
+    Overdue,
+    /// The store.
+    StoreTrouble,
+    /// Backed up again after a gap.
+    DoneAfterGap,
+}
+
+impl AttentionKind {
+    /// Lists all kinds.
+    pub const ALL: [Self; 4] = [
+        Self::FailedNeedsYou,
+        Self::Overdue,
+        Self::StoreTrouble,
+        Self::DoneAfterGap,
+    ];
+
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::FailedNeedsYou => "failed-needs-you",
+            Self::Overdue => "overdue",
+            Self::StoreTrouble => "store-trouble",
+            Self::DoneAfterGap => "done-after-gap",
+        }
+    }
+
+    /// Finds the kind with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
+    }
+}
+
+impl Attention {
+    /// Returns what it is about.
+    pub const fn kind(&self) -> AttentionKind {
+        match self {
+            Self::FailedNeedsYou { .. } => AttentionKind::FailedNeedsYou,
+            Self::Overdue { .. } => AttentionKind::Overdue,
+            Self::StoreTrouble(_) => AttentionKind::StoreTrouble,
+            Self::DoneAfterGap { .. } => AttentionKind::DoneAfterGap,
+        }
+    }
+}
+
+/// What a request led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Answer {
+    /// This job runs or waits for its turn.
+    Job(JobId),
+    /// It is so.
+    Done,
+    /// It was so already.
+    AlreadyThere,
+}
+
+/// Why a request is refused. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody knows this phone.
+    #[error("there is no such phone")]
+    NoSuchPhone,
+    /// Nobody knows this job, or it has ended.
+    #[error("there is no such job, or it has ended")]
+    NoSuchJob,
+    /// The phone cannot be reached.
+    #[error("the phone is not connected")]
+    NotConnected,
+    /// Pairing works over the cable only.
+    #[error("the phone is not connected by cable")]
+    NeedsCable,
+    /// The phone does not accept this computer's pairing.
+    #[error("the phone does not trust this computer")]
+    NotTrusted,
+    /// The phone has a job already.
+    #[error("the phone is busy with job {job}")]
+    Busy {
+        /// Which job.
+        job: JobId,
+    },
+    /// The backup does not fit.
+    #[error("there is no room for the backup")]
+    NoSpace(Room),
+    /// The store cannot take backups.
+    #[error("the store cannot take backups ({})", .0.word())]
+    StoreUnavailable(StoreTrouble),
+    /// A pause must end later than it begins.
+    #[error("the pause would have ended already")]
+    PauseInThePast,
+    /// The daemon is about to end.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// The named errors of the bus that a refused request becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorName {
+    /// `Failed`.
+    Failed,
+    /// `Busy`.
+    Busy,
+    /// `NotConnected`.
+    NotConnected,
+    /// `NotTrusted`.
+    NotTrusted,
+    /// `ConditionsNotMet`.
+    ConditionsNotMet,
+    /// `NoSpace`.
+    NoSpace,
+    /// `InvalidOption`.
+    InvalidOption,
+}
+
+impl RequestError {
+    /// Returns the bus error it becomes.
+    pub const fn name(&self) -> ErrorName {
+        match self {
+            Self::NoSuchPhone | Self::NoSuchJob => ErrorName::Failed,
+            Self::NotConnected | Self::NeedsCable => ErrorName::NotConnected,
+            Self::NotTrusted => ErrorName::NotTrusted,
+            Self::Busy { .. } => ErrorName::Busy,
+            Self::NoSpace(_) => ErrorName::NoSpace,
+            Self::StoreUnavailable(_) | Self::Stopping => ErrorName::ConditionsNotMet,
+            Self::PauseInThePast => ErrorName::InvalidOption,
+        }
+    }
+}
+
+impl Condition {
+    /// Returns the signals that bear on this condition.
+    pub const fn signals(self) -> &'static [Signal] {
+        match self {
+            Self::Power => &[Signal::Power],
+            Self::Wifi => &[Signal::Wifi],
+            Self::Locked => &[Signal::Locked],
+            Self::Space => &[Signal::DataUsed],
+        }
+    }
+}

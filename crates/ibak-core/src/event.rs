@@ -1,0 +1,277 @@
+//! What happens to the machine: facts, requests, jobs that move on and end, and time.
+
+use crate::{
+    Bytes, JobId, LastResult, Observation, Outcome, PhoneBackups, Policies, StoreObservation, Udid,
+    Wall,
+};
+
+/// One thing that happened. The shell turns everything it notices into one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing but time: the deadline came, the machine woke from sleep, or the wall clock jumped.
+    Tick,
+    /// A fact about a phone was seen.
+    Observed(Observation),
+    /// Somebody looks at this phone (`ibakctl why`): its signals are worth re-reading for a minute.
+    LookedAt(Udid),
+    /// The store was looked at.
+    Store(StoreObservation),
+    /// The store is recovered, and this is all it holds. Before this nothing starts.
+    StoreRecovered(Vec<(Udid, PhoneBackups)>),
+    /// What the store holds of one phone changed other than by a job's end (removed, adopted).
+    BackupsKnown(Udid, PhoneBackups),
+    /// What was kept about one phone before a restart. Comes before the first observation.
+    Recalled(PhoneMemory),
+    /// What was kept about the whole house before a restart.
+    RecalledHouse(HouseMemory),
+    /// New policies hold from here on.
+    PoliciesChanged(Policies),
+    /// How usbmuxd is.
+    Muxer(MuxerState),
+    /// How many Apple devices the USB bus itself shows; `None` without a USB stack.
+    AppleOnUsb(Option<u32>),
+    /// A person asks for something; answered by exactly one [`crate::Effect::Answer`].
+    Requested {
+        /// The shell's own number for the request.
+        id: RequestId,
+        /// What is asked.
+        request: Request,
+    },
+    /// A job entered another phase.
+    JobPhase(JobId, Phase),
+    /// A job moved on. At most twice a second is the shell's promise.
+    JobProgress(JobId, Progress),
+    /// A job ended, however that came about. Exactly one for every [`crate::Effect::StartJob`].
+    JobEnded(JobId, Outcome),
+    /// The daemon is about to end: nothing starts any more, and what runs is stopped.
+    Stopping,
+}
+
+/// The shell's own number for a request, handed back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What a person can ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Back up this phone.
+    BackUp {
+        /// Which phone.
+        phone: Udid,
+        /// At once (Apple's "Back Up Now"), or when the conditions hold.
+        when: When,
+        /// Whether everything is sent again.
+        full: Extent,
+    },
+    /// Pair with this phone, over its cable.
+    Pair {
+        /// Which phone.
+        phone: Udid,
+    },
+    /// End this job.
+    Cancel {
+        /// Which job.
+        job: JobId,
+    },
+    /// Start nothing automatically, until this moment or until resumed.
+    Pause {
+        /// The end of the pause; `None` has no end.
+        until: Option<Wall>,
+    },
+    /// End the pause.
+    Resume,
+    /// Switch automatic backup of one phone on or off.
+    SetAutomatic {
+        /// Which phone.
+        phone: Udid,
+        /// On or off.
+        automatic: Automatic,
+    },
+}
+
+/// When a backup that a person asked for starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum When {
+    /// At once: needs reachability, trust and space, and a free slot.
+    AtOnce,
+    /// As soon as all required conditions hold.
+    Ready,
+}
+
+/// How much of a phone a backup sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extent {
+    /// What changed since the last one; everything when there is none.
+    Changes,
+    /// Everything.
+    Full,
+}
+
+/// Whether a phone is backed up without being asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Automatic {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+/// How usbmuxd is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MuxerState {
+    /// Not tried yet.
+    Unknown,
+    /// Nobody listens on its socket.
+    Absent,
+    /// Somebody listens and does not answer.
+    Mute,
+    /// It answers.
+    Up,
+}
+
+impl MuxerState {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Absent => "absent",
+            Self::Mute => "mute",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// What a running job is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// It waits for the conditions, for what is not known yet, or for a slot. The machine's own.
+    Queued,
+    /// A session with the phone is being opened.
+    Connecting,
+    /// The working copy and the phone are being made ready.
+    Preparing,
+    /// The phone asks its owner for the passcode, or for trust.
+    Asking,
+    /// The passcode is given; the first answer is held until the screen is locked.
+    AwaitingLock,
+    /// The phone looks for what changed.
+    Scanning,
+    /// Files arrive.
+    Receiving,
+    /// The phone moves and removes files in the working copy.
+    Arranging,
+    /// What arrived is checked.
+    Verifying,
+    /// It becomes a backup.
+    Committing,
+}
+
+impl Phase {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Connecting => "connecting",
+            Self::Preparing => "preparing",
+            Self::Asking => "asking",
+            Self::AwaitingLock => "awaiting-lock",
+            Self::Scanning => "scanning",
+            Self::Receiving => "receiving",
+            Self::Arranging => "arranging",
+            Self::Verifying => "verifying",
+            Self::Committing => "committing",
+        }
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// From 0 to 1000; `None` while nobody can say.
+    pub permille: Option<u16>,
+    /// Bytes received.
+    pub bytes_done: Bytes,
+    /// Bytes expected in all; `None` while nobody can say.
+    pub bytes_total: Option<Bytes>,
+    /// Files received.
+    pub files_done: u64,
+    /// Bytes per second of late.
+    pub rate: Bytes,
+    /// When it is likely to end.
+    pub expected_end: Option<Wall>,
+}
+
+/// What is worth keeping about one phone across a restart. The shell keeps the newest
+/// [`crate::Effect::Remember`] and hands it back as [`Event::Recalled`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneMemory {
+    /// Which phone.
+    pub phone: Udid,
+    /// What it said of itself.
+    pub identity: Option<Identity>,
+    /// Whether a person switched its automatic backup on or off.
+    pub automatic: Option<Automatic>,
+    /// What was learned from its behaviour about its passcode; `None` for nothing yet.
+    pub passcode_learned: Option<Asking>,
+    /// Whether its screen was ever seen locked (`PasswordProtected` was true).
+    pub lock_ever_seen: bool,
+    /// How its last backup ended.
+    pub last_result: Option<LastResult>,
+    /// Failures and interruptions since the last success.
+    pub failures: u32,
+    /// Before this moment no automatic start, because of these failures.
+    pub not_before: Option<Wall>,
+    /// When it was first known.
+    pub first_seen: Wall,
+    /// When it was last reachable and went away.
+    pub last_seen: Option<Wall>,
+    /// The newest data use it told, in bytes.
+    pub data_used: Option<Bytes>,
+    /// What a person was last told, and when.
+    pub told: Vec<Told>,
+}
+
+/// Whether a phone asks for its passcode before a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asking {
+    /// It asked.
+    Asks,
+    /// It did not.
+    Never,
+}
+
+/// What a phone says of itself. Untrusted text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name its owner gave it.
+    pub name: String,
+    /// For example `iPhone14,5`.
+    pub product_type: String,
+    /// For example `16.3.1`.
+    pub os_version: String,
+}
+
+/// One message that went to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// About what.
+    pub kind: crate::AttentionKind,
+    /// When.
+    pub at: Wall,
+}
+
+/// What is worth keeping about the whole house across a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HouseMemory {
+    /// The pause, if there is one.
+    pub pause: Option<Pause>,
+    /// What was last told about the store.
+    pub told: Vec<Told>,
+}
+
+/// A pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Its end; `None` until resumed.
+    pub until: Option<Wall>,
+}

@@ -1,0 +1,362 @@
+//! What the core needs to know of the store: how much room there is, and for how much.
+//!
+//! The store reports numbers; whether they are enough for one phone is decided here, so that
+//! the fourth condition is as pure as the other three.
+
+use crate::{BackupId, Bytes, Now, Wall};
+use std::time::Duration;
+
+/// Bytes a phone wants free beyond what changed (phone.md §5), added to every estimate.
+pub const MARGIN: Bytes = Bytes::new(128 * 1024 * 1024);
+
+/// How many of the newest backups an estimate looks at.
+const ESTIMATE_BACKUPS_MAX: usize = 5;
+
+/// Why the store cannot take a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreTrouble {
+    /// Its directory does not exist.
+    Missing,
+    /// It lies on the root file system, and the config does not say that it may.
+    OnRoot,
+    /// Its file system is mounted read-only.
+    ReadOnly,
+    /// The daemon may not write there.
+    NoRights,
+    /// Its file system lacks hard links or another ability the store needs.
+    Unsupported,
+    /// Another daemon holds its lock.
+    Locked,
+    /// It holds what no store of ours holds.
+    Damaged,
+    /// Reading or writing it failed.
+    Failing,
+}
+
+impl StoreTrouble {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "store-missing",
+            Self::OnRoot => "store-on-root",
+            Self::ReadOnly => "store-read-only",
+            Self::NoRights => "store-no-rights",
+            Self::Unsupported => "store-unsupported",
+            Self::Locked => "store-locked",
+            Self::Damaged => "store-damaged",
+            Self::Failing => "store-failing",
+        }
+    }
+}
+
+/// The store's numbers, as its file system and its own accounts tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreNumbers {
+    /// Free on its file system.
+    pub free: Bytes,
+    /// Kept free whatever happens.
+    pub reserve: Bytes,
+    /// Used by the store.
+    pub used: Bytes,
+    /// The most the store may use; `None` without a quota.
+    pub quota: Option<Bytes>,
+}
+
+impl StoreNumbers {
+    /// Returns `min(free − reserve, quota − used)`, never below zero: what may still be written.
+    pub fn available(&self) -> Bytes {
+        let by_disk = self.free.get().saturating_sub(self.reserve.get());
+        let by_quota = self.quota.map_or(u64::MAX, |quota| {
+            quota.get().saturating_sub(self.used.get())
+        });
+        Bytes::new(by_disk.min(by_quota))
+    }
+}
+
+/// What was seen of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreReport {
+    /// It can take backups within these numbers.
+    Open(StoreNumbers),
+    /// It cannot take backups.
+    Unavailable(StoreTrouble),
+}
+
+/// A [`StoreReport`] with its date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreObservation {
+    /// What was seen.
+    pub report: StoreReport,
+    /// When it was seen.
+    pub at: Now,
+    /// For how long it may be believed; `None` until the next report.
+    pub time_to_live: Option<Duration>,
+}
+
+/// The store's state in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StorageState {
+    /// There is room.
+    Ok,
+    /// What is left is less than the reserve itself.
+    Low,
+    /// Nothing is left above the reserve or under the quota.
+    Full,
+    /// It cannot take backups.
+    Unavailable,
+    /// It has not been looked at, or too long ago.
+    Unknown,
+}
+
+impl StorageState {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Low => "low",
+            Self::Full => "full",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Names the state of a store.
+    pub fn of(report: Option<&StoreReport>) -> Self {
+        match report {
+            None => Self::Unknown,
+            Some(StoreReport::Unavailable(_)) => Self::Unavailable,
+            Some(StoreReport::Open(numbers)) => match numbers.available() {
+                Bytes::ZERO => Self::Full,
+                left if left < numbers.reserve => Self::Low,
+                _ => Self::Ok,
+            },
+        }
+    }
+}
+
+/// One committed backup, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupFacts {
+    /// Which backup.
+    pub id: BackupId,
+    /// When it was committed.
+    pub finished: Wall,
+    /// All it holds, shared or not.
+    pub size: Bytes,
+    /// What it added to the store when it was made.
+    pub added: Bytes,
+}
+
+/// All that the store holds of one phone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PhoneBackups {
+    /// Its committed backups, in any order.
+    pub committed: Vec<BackupFacts>,
+    /// Bytes of an unfinished backup which the next one resumes, and which need not come again.
+    pub staged: Bytes,
+}
+
+/// From what the need of a backup was estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    /// From the bytes in use on the phone: a first backup is not larger.
+    DataUsed,
+    /// From the sizes of earlier backups and how they grew.
+    EarlierBackups,
+    /// From the larger of both, because everything will be sent again.
+    Full,
+    /// A backup is running; how much of it is left is between the phone and the store.
+    Running,
+}
+
+impl Basis {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::DataUsed => "data-used",
+            Self::EarlierBackups => "earlier-backups",
+            Self::Full => "full",
+            Self::Running => "running",
+        }
+    }
+}
+
+/// How much the next backup of a phone will write, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// How much, the margin included.
+    pub needed: Bytes,
+    /// From what.
+    pub basis: Basis,
+}
+
+/// The room in the store, and what one backup needs of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The store's numbers.
+    pub store: StoreNumbers,
+    /// What the running backups of other phones are still expected to write.
+    pub promised: Bytes,
+    /// What the next backup of this phone is expected to write.
+    pub estimate: Estimate,
+}
+
+impl Room {
+    /// Returns what is left for this phone.
+    pub fn available(&self) -> Bytes {
+        Bytes::new(
+            self.store
+                .available()
+                .get()
+                .saturating_sub(self.promised.get()),
+        )
+    }
+
+    /// Tells whether the backup fits. Nothing fits into a store that has nothing left.
+    pub fn fits(&self) -> bool {
+        let available = self.available();
+        available > Bytes::ZERO && self.estimate.needed <= available
+    }
+}
+
+/// Estimates what the next backup writes; `None` when it is the first and `data_used` is not
+/// known.
+///
+/// A first backup writes at most what the phone has in use. A later one writes about as much
+/// as the most that one of the last five added, at least a tenth of the last size, and at
+/// least the last growth in size. What is staged already need not come again.
+///
+/// ```
+/// use ibak_core::{estimate, Bytes, PhoneBackups};
+/// let first = estimate(&PhoneBackups::default(), Some(Bytes::new(40 << 30)), false);
+/// assert!(first.is_some_and(|it| it.needed > Bytes::new(40 << 30)));
+/// assert_eq!(estimate(&PhoneBackups::default(), None, false), None);
+/// ```
+pub fn estimate(backups: &PhoneBackups, data_used: Option<Bytes>, full: bool) -> Option<Estimate> {
+    let mut newest: Vec<&BackupFacts> = backups.committed.iter().collect();
+    newest.sort_by(|a, b| b.id.cmp(&a.id));
+    newest.truncate(ESTIMATE_BACKUPS_MAX);
+    let (changed, basis) = match (newest.first(), data_used) {
+        (None, None) => return None,
+        (None, Some(used)) => (used.get(), Basis::DataUsed),
+        (Some(last), used) if full => {
+            (last.size.get().max(used.map_or(0, Bytes::get)), Basis::Full)
+        }
+        (Some(last), _) => {
+            // The first backup added all of itself and says nothing about a later one.
+            let incrementals = newest.iter().filter(|it| it.added < it.size);
+            let added = incrementals.map(|it| it.added.get()).max().unwrap_or(0);
+            let before = newest.get(1).map_or(last.size, |it| it.size);
+            let grown = last.size.get().saturating_sub(before.get());
+            (
+                added.max(grown).max(last.size.get() / 10),
+                Basis::EarlierBackups,
+            )
+        }
+    };
+    let missing = changed.saturating_sub(backups.staged.get());
+    Some(Estimate {
+        needed: Bytes::new(missing.saturating_add(MARGIN.get())),
+        basis,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn backup(n: u8, size: u64, added: u64) -> BackupFacts {
+        let id = BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P8N0{n:02}")).unwrap();
+        BackupFacts {
+            id,
+            finished: Wall::from_secs(i64::from(n)),
+            size: Bytes::new(size),
+            added: Bytes::new(added),
+        }
+    }
+
+    #[test]
+    fn available_is_the_tighter_of_disk_and_quota() {
+        let numbers = |free, used, quota| StoreNumbers {
+            free: Bytes::new(free),
+            reserve: Bytes::new(2),
+            used: Bytes::new(used),
+            quota,
+        };
+        for (free, used, quota, want, state) in [
+            (10, 5, None, 8, StorageState::Ok),
+            (10, 5, Some(Bytes::new(6)), 1, StorageState::Low),
+            (10, 5, Some(Bytes::new(5)), 0, StorageState::Full),
+            (10, 9, Some(Bytes::new(5)), 0, StorageState::Full),
+            (3, 0, None, 1, StorageState::Low),
+            (2, 0, None, 0, StorageState::Full),
+            (1, 0, None, 0, StorageState::Full),
+        ] {
+            let it = numbers(free, used, quota);
+            assert_eq!(it.available(), Bytes::new(want), "{it:?}");
+            assert_eq!(
+                StorageState::of(Some(&StoreReport::Open(it))),
+                state,
+                "{it:?}"
+            );
+        }
+        assert_eq!(StorageState::of(None), StorageState::Unknown);
+        let gone = StoreReport::Unavailable(StoreTrouble::Missing);
+        assert_eq!(StorageState::of(Some(&gone)), StorageState::Unavailable);
+    }
+
+    #[test]
+    fn estimates() {
+        let of = |committed: Vec<BackupFacts>, staged, used: Option<u64>, full| {
+            let backups = PhoneBackups {
+                committed,
+                staged: Bytes::new(staged),
+            };
+            estimate(&backups, used.map(Bytes::new), full)
+                .map(|it| (it.needed.get() - MARGIN.get(), it.basis))
+        };
+        assert_eq!(of(vec![], 0, None, false), None);
+        assert_eq!(of(vec![], 0, None, true), None);
+        assert_eq!(
+            of(vec![], 0, Some(9 * GIB), false),
+            Some((9 * GIB, Basis::DataUsed))
+        );
+        assert_eq!(
+            of(vec![], 5 * GIB, Some(9 * GIB), false),
+            Some((4 * GIB, Basis::DataUsed))
+        );
+        assert_eq!(
+            of(vec![], 10 * GIB, Some(9 * GIB), false),
+            Some((0, Basis::DataUsed))
+        );
+        let one = vec![backup(1, 20 * GIB, 20 * GIB)];
+        assert_eq!(
+            of(one.clone(), 0, None, false),
+            Some((2 * GIB, Basis::EarlierBackups))
+        );
+        assert_eq!(
+            of(one.clone(), 0, None, true),
+            Some((20 * GIB, Basis::Full))
+        );
+        assert_eq!(
+            of(one, 0, Some(30 * GIB), true),
+            Some((30 * GIB, Basis::Full))
+        );
+        let grown = vec![backup(2, 26 * GIB, GIB), backup(1, 20 * GIB, 20 * GIB)];
+        assert_eq!(
+            of(grown, 0, None, false),
+            Some((6 * GIB, Basis::EarlierBackups))
+        );
+        let busy = vec![
+            backup(3, 20 * GIB, GIB),
+            backup(2, 20 * GIB, 5 * GIB),
+            backup(1, 20 * GIB, 20 * GIB),
+        ];
+        assert_eq!(
+            of(busy, 0, None, false),
+            Some((5 * GIB, Basis::EarlierBackups))
+        );
+    }
+}
