@@ -7,6 +7,10 @@
 pub mod backup;
 pub mod content;
 pub mod identity;
+pub mod pairing;
 pub mod products;
+pub mod profile;
+pub mod state;
+mod wire;
 
 pub use identity::{Identity, IosVersion};
