@@ -30,6 +30,16 @@ pub trait Lookup {
         number_of(self.value(key)?)
     }
 
+    /// Reads a whole number that may be negative.
+    fn integer(&self, key: &str) -> Option<i64> {
+        match self.value(key)? {
+            Variant::I64(n) => Some(*n),
+            Variant::I32(n) => Some(i64::from(*n)),
+            Variant::I16(n) => Some(i64::from(*n)),
+            other => number_of(other).and_then(|n| i64::try_from(n).ok()),
+        }
+    }
+
     /// Reads a time: microseconds since 1970-01-01 UTC, where 0 reads as absent.
     fn time(&self, key: &str) -> Option<Wall> {
         let micros = i64::try_from(self.number(key)?).ok()?;
@@ -146,6 +156,18 @@ impl Writer {
     pub(crate) fn number(mut self, key: &str, value: u64) -> Self {
         self.0.insert(key.to_owned(), OwnedVariant::from(value));
         self
+    }
+
+    pub(crate) fn integer(mut self, key: &str, value: i64) -> Self {
+        self.0.insert(key.to_owned(), OwnedVariant::from(value));
+        self
+    }
+
+    pub(crate) fn flag_if(self, key: &str, value: Option<bool>) -> Self {
+        match value {
+            Some(value) => self.flag(key, value),
+            None => self,
+        }
     }
 
     pub(crate) fn number_if(self, key: &str, value: Option<u64>) -> Self {

@@ -1,5 +1,6 @@
 //! The named errors: returned by the server, parsed by the client.
 
+use ibak_core::Retry;
 use zbus::DBusError;
 
 /// What a method of ours can answer instead of a result.
@@ -37,17 +38,6 @@ pub enum Error {
     WrongPassword(String),
     /// An option key is unknown, or its value has the wrong type; the text names the key.
     InvalidOption(String),
-}
-
-/// Whether asking again can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// It will answer the same.
-    Never,
-    /// It may answer otherwise after a while.
-    Later,
-    /// A person has to do something first.
-    UserMustAct,
 }
 
 impl Error {

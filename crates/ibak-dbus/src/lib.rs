@@ -19,7 +19,7 @@ pub mod words;
 
 pub use address::{BUS_VARIABLE, BusChoice, CALL_TIMEOUT};
 pub use dict::{Dict, Dicts, Lookup, Properties};
-pub use error::{Error, Retry};
+pub use error::Error;
 pub use mirror::{
     Change, Effect, Mirror, MirrorError, MirrorEvent, MirrorState, SNAPSHOT_TIMEOUT, change_of,
 };

@@ -2,7 +2,9 @@
 
 use crate::dict::{Lookup, Properties};
 use crate::names;
-use crate::words::{JobKind, JobState, ManagerMode, Outcome, Phase, StorageState, Trigger};
+use crate::words::{
+    JobKind, JobState, ManagerMode, Outcome, Phase, StorageState, Trigger, WaitsFor,
+};
 use ibak_core::{Bytes, JobId, Udid, Wall};
 
 /// The Manager's properties.
@@ -74,6 +76,8 @@ pub struct JobView {
     pub rate: Option<Bytes>,
     /// `ExpectedEndTime`; `None` while not known.
     pub expected_end: Option<Wall>,
+    /// `WaitsFor`: what a queued job waits for.
+    pub waits_for: Vec<WaitsFor>,
     /// `Result`; `None` while it runs.
     pub result: Option<Outcome>,
 }
@@ -103,6 +107,11 @@ impl JobView {
             files_done: properties.number("FilesDone").unwrap_or(0),
             rate: some("Rate").map(Bytes::new),
             expected_end: properties.time("ExpectedEndTime"),
+            waits_for: properties
+                .texts("WaitsFor")
+                .iter()
+                .map(|word| WaitsFor::parse(word))
+                .collect(),
             result: properties
                 .text("Result")
                 .filter(|word| !word.is_empty())

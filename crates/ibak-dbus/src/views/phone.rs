@@ -6,7 +6,7 @@ use crate::words::{
     ConditionName, ConditionReason, ConditionStatus, EvidenceSource, OnOff, Outcome, Passcode,
     PhoneState, TransportWord, Trust, WaitsFor,
 };
-use ibak_core::{Bytes, JobId, Udid, Wall};
+use ibak_core::{Bytes, JobId, Met, Udid, Unmet, Verdict, Wall};
 use std::collections::BTreeMap;
 
 /// The conditions by name, in the contract's order.
@@ -25,6 +25,10 @@ pub struct ConditionView {
     pub source: Option<EvidenceSource>,
     /// `observed`: when the evidence was last seen; `None` when not known.
     pub observed: Option<Wall>,
+    /// `required`: whether this phone's policy asks for it; absent reads as true.
+    pub required: bool,
+    /// `lock-ever-seen`: whether its screen was ever seen locked, for `unlocked`.
+    pub lock_ever_seen: Option<bool>,
     /// `percent`: charge of the battery.
     pub percent: Option<u8>,
     /// `free-bytes`: room on the store's file system.
@@ -46,12 +50,47 @@ impl ConditionView {
             reason,
             source: None,
             observed: None,
+            required: true,
+            lock_ever_seen: None,
             percent: None,
             free: None,
             needed: None,
             used: None,
             quota: None,
         }
+    }
+
+    /// Converts what the core knows of one condition. `required` is whether the policy asks for
+    /// it; `battery_percent` belongs to `power` only.
+    pub fn of(
+        state: &ibak_core::ConditionState,
+        required: bool,
+        battery_percent: Option<u8>,
+    ) -> Self {
+        let mut view = Self {
+            since: Some(state.since.wall),
+            source: state.source.map(EvidenceSource::from),
+            observed: state.observed.map(|at| at.wall),
+            required,
+            percent: battery_percent,
+            ..Self::new(
+                ConditionStatus::parse(state.verdict.status().word()),
+                ConditionReason::parse(state.verdict.word()),
+            )
+        };
+        match state.verdict {
+            Verdict::Met(Met::Room(room)) | Verdict::Unmet(Unmet::NoRoom(room)) => {
+                view.free = Some(room.store.free);
+                view.needed = Some(room.estimate.needed);
+                view.used = Some(room.store.used);
+                view.quota = room.store.quota;
+            }
+            Verdict::Unmet(Unmet::Unlocked { lock_ever_seen }) => {
+                view.lock_ever_seen = Some(lock_ever_seen)
+            }
+            Verdict::Met(_) | Verdict::Unmet(_) | Verdict::Unknown(_) => {}
+        }
+        view
     }
 
     /// Reads the value of one condition.
@@ -66,6 +105,8 @@ impl ConditionView {
                 .filter(|word| !word.is_empty())
                 .map(EvidenceSource::parse),
             observed: dict.time("observed"),
+            required: dict.flag("required").unwrap_or(true),
+            lock_ever_seen: dict.flag("lock-ever-seen"),
             percent: dict
                 .number("percent")
                 .and_then(|n| u8::try_from(n).ok())
@@ -88,6 +129,8 @@ impl ConditionView {
                 self.source.as_ref().map_or("", EvidenceSource::as_str),
             )
             .time("observed", self.observed)
+            .flag("required", self.required)
+            .flag_if("lock-ever-seen", self.lock_ever_seen)
             .number_if("percent", self.percent.map(u64::from))
             .number_if("free-bytes", self.free.map(Bytes::get))
             .number_if("needed-bytes", self.needed.map(Bytes::get))
@@ -136,6 +179,8 @@ pub struct PhoneView {
     pub next_attempt: Option<Wall>,
     /// `WaitsFor`, the most telling first.
     pub waits_for: Vec<WaitsFor>,
+    /// `LastSeen`: when it was last there; `None` while it is, and when it never was.
+    pub last_seen: Option<Wall>,
     /// `LastBackup`; `None` is never.
     pub last_backup: Option<Wall>,
     /// `LastResult`; `None` when nothing was ever tried.
@@ -183,6 +228,7 @@ impl PhoneView {
                 .iter()
                 .map(|word| WaitsFor::parse(word))
                 .collect(),
+            last_seen: properties.time("LastSeen"),
             last_backup: properties.time("LastBackup"),
             last_result: properties
                 .text("LastResult")
@@ -196,7 +242,7 @@ impl PhoneView {
     /// Returns a condition, or an unknown one when the daemon did not name it.
     pub fn condition(&self, name: &ConditionName) -> ConditionView {
         self.conditions.get(name).cloned().unwrap_or_else(|| {
-            ConditionView::new(ConditionStatus::Unknown, ConditionReason::NotSeen)
+            ConditionView::new(ConditionStatus::Unknown, ConditionReason::NotRead)
         })
     }
 }
@@ -220,6 +266,7 @@ mod tests {
                 proptest::option::of(proptest::sample::select(EvidenceSource::ALL)),
                 time(),
             ),
+            (any::<bool>(), proptest::option::of(any::<bool>())),
             (
                 proptest::option::of(0_u8..=100),
                 bytes(),
@@ -232,6 +279,7 @@ mod tests {
                 |(
                     (status, reason),
                     (since, source, observed),
+                    (required, lock_ever_seen),
                     (percent, free, needed, used, quota),
                 )| {
                     ConditionView {
@@ -240,6 +288,8 @@ mod tests {
                         reason,
                         source,
                         observed,
+                        required,
+                        lock_ever_seen,
                         percent,
                         free,
                         needed,

@@ -1,10 +1,8 @@
 //! Rows of `ListBackups`, `ListAttempts`, `Diagnose`, and the details of `Completed`.
 
 use crate::dict::{Dict, Lookup, Writer};
-use crate::words::{
-    CheckDetail, CheckId, CheckStatus, ConditionName, Outcome, Phase, Remedy, Trigger, WaitsFor,
-};
-use ibak_core::{BackupId, Bytes, Udid, Wall};
+use crate::words::{CheckDetail, CheckId, CheckStatus, Outcome, Remedy, Trigger, WaitsFor};
+use ibak_core::{BackupId, Bytes, JobId, Udid, Wall};
 
 /// One committed backup: a row of `ListBackups`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +63,10 @@ impl BackupView {
     }
 }
 
-/// One try, or one night in which nothing was tried: a row of `ListAttempts`.
+/// One try: a row of `ListAttempts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptView {
-    /// `started`; for `not-started`, when the wait began.
+    /// `started`.
     pub started: Option<Wall>,
     /// `ended`; `None` while it runs.
     pub ended: Option<Wall>,
@@ -76,23 +74,19 @@ pub struct AttemptView {
     pub trigger: Trigger,
     /// `result`; `None` while it runs.
     pub result: Option<Outcome>,
-    /// `phase` in which it ended.
-    pub phase: Option<Phase>,
+    /// `job`: its number; `None` when there never was one.
+    pub job: Option<JobId>,
     /// `backup`: the backup it made.
     pub backup: Option<BackupId>,
     /// `bytes`: how much the phone sent.
     pub bytes: Bytes,
     /// `files`: how many files it sent.
     pub files: u64,
-    /// `condition` that was lost, for `condition-lost`.
-    pub condition: Option<ConditionName>,
     /// `device-code`: the phone's own error number (MBErrorDomain).
-    pub device_code: Option<u64>,
-    /// `needed-bytes`, for `no-space`.
-    pub needed: Option<Bytes>,
-    /// `free-bytes`, for `no-space`.
-    pub free: Option<Bytes>,
-    /// `waits-for`: what was missing, for `not-started`.
+    pub device_code: Option<i64>,
+    /// `detail`: the error in its own words; untrusted, not a sentence for people.
+    pub detail: String,
+    /// `waits-for`: what was missing, for `not-ready-in-time`.
     pub waits_for: Vec<WaitsFor>,
 }
 
@@ -105,14 +99,12 @@ impl AttemptView {
             ended: dict.time("ended"),
             trigger: Trigger::parse(dict.text("trigger").unwrap_or_default()),
             result: word("result").map(Outcome::parse),
-            phase: word("phase").map(Phase::parse),
+            job: dict.number("job").filter(|n| *n != 0).map(JobId::new),
             backup: word("backup").and_then(|id| BackupId::parse(id).ok()),
             bytes: Bytes::new(dict.number("bytes").unwrap_or(0)),
             files: dict.number("files").unwrap_or(0),
-            condition: word("condition").map(ConditionName::parse),
-            device_code: dict.number("device-code"),
-            needed: dict.number("needed-bytes").map(Bytes::new),
-            free: dict.number("free-bytes").map(Bytes::new),
+            device_code: dict.integer("device-code").filter(|code| *code != 0),
+            detail: dict.text("detail").unwrap_or_default().to_owned(),
             waits_for: dict
                 .texts("waits-for")
                 .iter()
@@ -128,17 +120,12 @@ impl AttemptView {
             .time("ended", self.ended)
             .text("trigger", self.trigger.as_str())
             .text("result", self.result.as_ref().map_or("", Outcome::as_str))
-            .text_if("phase", self.phase.as_ref().map(Phase::as_str))
+            .number_if("job", self.job.map(JobId::get))
             .text_if("backup", self.backup.as_ref().map(BackupId::as_str))
             .number("bytes", self.bytes.get())
             .number("files", self.files)
-            .text_if(
-                "condition",
-                self.condition.as_ref().map(ConditionName::as_str),
-            )
-            .number_if("device-code", self.device_code)
-            .number_if("needed-bytes", self.needed.map(Bytes::get))
-            .number_if("free-bytes", self.free.map(Bytes::get))
+            .integer("device-code", self.device_code.unwrap_or(0))
+            .text("detail", &self.detail)
             .texts(
                 "waits-for",
                 self.waits_for
@@ -159,14 +146,10 @@ pub struct CompletedView {
     pub bytes: Bytes,
     /// `files`: how many files it sent.
     pub files: u64,
-    /// `condition` that was lost, for `condition-lost`.
-    pub condition: Option<ConditionName>,
     /// `device-code`: the phone's own error number (MBErrorDomain).
-    pub device_code: Option<u64>,
-    /// `needed-bytes`, for `no-space`.
-    pub needed: Option<Bytes>,
-    /// `free-bytes`, for `no-space`.
-    pub free: Option<Bytes>,
+    pub device_code: Option<i64>,
+    /// `detail`: the error in its own words; untrusted, not a sentence for people.
+    pub detail: String,
 }
 
 impl CompletedView {
@@ -176,10 +159,8 @@ impl CompletedView {
             backup: dict.text("backup").and_then(|id| BackupId::parse(id).ok()),
             bytes: Bytes::new(dict.number("bytes").unwrap_or(0)),
             files: dict.number("files").unwrap_or(0),
-            condition: dict.text("condition").map(ConditionName::parse),
-            device_code: dict.number("device-code"),
-            needed: dict.number("needed-bytes").map(Bytes::new),
-            free: dict.number("free-bytes").map(Bytes::new),
+            device_code: dict.integer("device-code").filter(|code| *code != 0),
+            detail: dict.text("detail").unwrap_or_default().to_owned(),
         }
     }
 
@@ -189,13 +170,8 @@ impl CompletedView {
             .text_if("backup", self.backup.as_ref().map(BackupId::as_str))
             .number("bytes", self.bytes.get())
             .number("files", self.files)
-            .text_if(
-                "condition",
-                self.condition.as_ref().map(ConditionName::as_str),
-            )
-            .number_if("device-code", self.device_code)
-            .number_if("needed-bytes", self.needed.map(Bytes::get))
-            .number_if("free-bytes", self.free.map(Bytes::get))
+            .integer("device-code", self.device_code.unwrap_or(0))
+            .text("detail", &self.detail)
             .done()
     }
 }
@@ -307,15 +283,13 @@ mod tests {
             started: Some(Wall::from_secs(1)),
             ended: Some(Wall::from_secs(2)),
             trigger: Trigger::Schedule,
-            result: Some(Outcome::ConditionLost),
-            phase: Some(Phase::Receiving),
+            result: Some(Outcome::LostPower),
+            job: Some(JobId::new(7)),
             backup: Some(backup.id.clone()),
             bytes: Bytes::new(3),
             files: 4,
-            condition: Some(ConditionName::Power),
-            device_code: Some(104),
-            needed: Some(Bytes::new(5)),
-            free: Some(Bytes::new(6)),
+            device_code: Some(-104),
+            detail: "what it said".into(),
             waits_for: vec![WaitsFor::Wifi, WaitsFor::Other("moon".into())],
         };
         assert_eq!(AttemptView::from_dict(&attempt.to_dict()), attempt);
@@ -324,10 +298,8 @@ mod tests {
             backup: Some(backup.id),
             bytes: Bytes::new(3),
             files: 4,
-            condition: Some(ConditionName::Wifi),
-            device_code: Some(208),
-            needed: Some(Bytes::new(5)),
-            free: Some(Bytes::new(6)),
+            device_code: Some(-208),
+            detail: "what it said".into(),
         };
         assert_eq!(CompletedView::from_dict(&completed.to_dict()), completed);
 

@@ -34,40 +34,56 @@ words! {
     /// A condition's `reason`.
     new = "show the word; the status decides";
     ConditionReason {
-        /// power met: power comes from outside (`percent`).
+        /// power met: power comes from outside, whether or not it charges (`percent`).
         ExternalPower = "external-power",
-        /// power unmet: it runs on its battery (`percent`).
+        /// power unmet: no power from outside (`percent`).
         OnBattery = "on-battery",
-        /// wifi met: it answers on the network.
-        Reachable = "reachable",
-        /// wifi unmet: it is not on the network.
-        NotReachable = "not-reachable",
-        /// wifi met: the cable counts, by this phone's policy.
-        Cable = "cable",
-        /// locked met: its screen is locked.
+        /// wifi met: it is seen on the network.
+        OnNetwork = "on-network",
+        /// wifi met: a cable counts, by this phone's policy.
+        ByCable = "by-cable",
+        /// wifi unmet: it is not seen on the network.
+        NotOnNetwork = "not-on-network",
+        /// locked met: the phone says that its screen is locked.
         ScreenLocked = "screen-locked",
-        /// locked unmet: its screen is unlocked.
-        ScreenUnlocked = "screen-unlocked",
-        /// locked met: its screen is off; without a passcode that counts as locked.
-        ScreenOff = "screen-off",
-        /// locked unknown: it has no passcode, so it never says whether it is locked.
-        NoPasscode = "no-passcode",
-        /// met: this phone's policy leaves the condition out.
-        Ignored = "ignored",
-        /// space met: there is room (`free-bytes`, `needed-bytes`, `used-bytes`, `quota-bytes`).
-        EnoughSpace = "enough-space",
-        /// space unmet: the store's file system is too full (same keys).
-        TooLittleSpace = "too-little-space",
-        /// space unmet: the quota is used up (same keys).
-        QuotaReached = "quota-reached",
-        /// space unmet: the store cannot be used.
-        StoreUnavailable = "store-unavailable",
-        /// unknown: never seen.
-        NotSeen = "not-seen",
-        /// unknown: seen, and too long ago to be believed.
+        /// locked met: its screen went off and was not unlocked since; without a passcode that counts as locked.
+        LockSeen = "lock-seen",
+        /// locked unmet: its screen is unlocked (`lock-ever-seen`).
+        Unlocked = "unlocked",
+        /// space met (`free-bytes`, `needed-bytes`, `used-bytes`, `quota-bytes`).
+        EnoughRoom = "enough-room",
+        /// space unmet: the next backup does not fit (same keys).
+        NoRoom = "no-room",
+        /// space unmet: its directory does not exist.
+        StoreMissing = "store-missing",
+        /// space unmet: it is on the root file system, and the configuration does not say that it may.
+        StoreOnRoot = "store-on-root",
+        /// space unmet: its file system is mounted read-only.
+        StoreReadOnly = "store-read-only",
+        /// space unmet: the daemon may not write there.
+        StoreNoRights = "store-no-rights",
+        /// space unmet: its file system lacks hard links or another ability the store needs.
+        StoreUnsupported = "store-unsupported",
+        /// space unmet: another daemon holds its lock.
+        StoreLocked = "store-locked",
+        /// space unmet: it holds what no store of ours holds.
+        StoreDamaged = "store-damaged",
+        /// space unmet: reading or writing it failed.
+        StoreFailing = "store-failing",
+        /// unknown: the phone is not there to be asked.
+        NotReachable = "not-reachable",
+        /// unknown: the phone was not asked yet.
+        NotRead = "not-read",
+        /// unknown: the phone was asked and did not say.
+        NotTold = "not-told",
+        /// unknown: what was read is older than it may be believed.
         Stale = "stale",
-        /// unknown: asked, and the phone did not say.
-        NotAnswered = "not-answered",
+        /// locked unknown: without a passcode it never says that it is locked, and no lock was seen.
+        NoPasscode = "no-passcode",
+        /// space unknown: how large its first backup will be is not known yet.
+        SizeNotKnown = "size-not-known",
+        /// space unknown: the store was not looked at yet.
+        StoreNotRead = "store-not-read",
     }
 }
 
@@ -93,7 +109,22 @@ words! {
         Heartbeat = "heartbeat",
         /// The store's file system.
         Store = "store",
-        /// This phone's policy.
-        Policy = "policy",
+    }
+}
+
+impl From<ibak_core::Source> for EvidenceSource {
+    fn from(source: ibak_core::Source) -> Self {
+        use ibak_core::{Source, Transport};
+        match source {
+            Source::Usbmuxd => Self::Usbmuxd,
+            Source::UsbBus => Self::UsbBus,
+            Source::Lockdown(Transport::Usb) => Self::LockdownUsb,
+            Source::Lockdown(Transport::Wifi) => Self::LockdownWifi,
+            Source::Notification => Self::Notification,
+            Source::Diagnostics => Self::Diagnostics,
+            Source::Mdns => Self::Mdns,
+            Source::Heartbeat => Self::Heartbeat,
+            Source::Store => Self::Store,
+        }
     }
 }

@@ -58,7 +58,7 @@ words! {
     /// A check's `detail`: what was found.
     new = "show the word";
     CheckDetail {
-        /// It answers, is there, is so.
+        /// It is as it should be.
         Fine = "fine",
         /// Nothing is there.
         Absent = "absent",
@@ -66,23 +66,31 @@ words! {
         Mute = "mute",
         /// It refused.
         Refused = "refused",
-        /// It is not writable.
-        NotWritable = "not-writable",
-        /// It is not mounted.
-        NotMounted = "not-mounted",
-        /// It is on the root file system.
-        OnRootFilesystem = "on-root-filesystem",
-        /// It is on the root file system, and the configuration says so.
-        OnRootFilesystemAllowed = "on-root-filesystem-allowed",
-        /// Another process holds it.
-        InUse = "in-use",
-        /// It is nearly full.
+        /// Its directory does not exist.
+        StoreMissing = "store-missing",
+        /// It is on the root file system, and the configuration does not say that it may.
+        StoreOnRoot = "store-on-root",
+        /// Its file system is mounted read-only.
+        StoreReadOnly = "store-read-only",
+        /// The daemon may not write there.
+        StoreNoRights = "store-no-rights",
+        /// Its file system lacks hard links or another ability the store needs.
+        StoreUnsupported = "store-unsupported",
+        /// Another daemon holds its lock.
+        StoreLocked = "store-locked",
+        /// It holds what no store of ours holds.
+        StoreDamaged = "store-damaged",
+        /// Reading or writing it failed.
+        StoreFailing = "store-failing",
+        /// It is on the root file system, and the configuration says that it may.
+        OnRootAllowed = "on-root-allowed",
+        /// What is left is less than the reserve.
         Low = "low",
-        /// It is full.
+        /// Nothing is left above the reserve or under the quota.
         Full = "full",
-        /// The configuration file cannot be read.
+        /// It cannot be read.
         Unreadable = "unreadable",
-        /// Started by hand.
+        /// The daemon was not started by systemd.
         NotAService = "not-a-service",
         /// An Apple device is on the USB bus, and usbmuxd does not show it.
         SeenOnBusOnly = "seen-on-bus-only",
@@ -90,11 +98,15 @@ words! {
         NoInterface = "no-interface",
         /// The phone was never paired.
         NotPaired = "not-paired",
-        /// The phone refused the pairing.
-        TrustDenied = "trust-denied",
-        /// Not encrypted, so no passwords, health data or call history in it.
+        /// The phone does not accept the pairing.
+        NotTrusted = "not-trusted",
+        /// The phone is not there.
+        NotReachable = "not-reachable",
+        /// Backups are not encrypted, so passwords, health data and calls are not in them.
         NotEncrypted = "not-encrypted",
-        /// A condition could not be told (`subject`: its name).
+        /// The phone asks for its passcode before every backup.
+        AsksPasscode = "asks-passcode",
+        /// A condition cannot be told (`subject`: its name).
         ConditionUnknown = "condition-unknown",
     }
 }

@@ -51,30 +51,26 @@ words! {
     /// `Job.Phase`, in the order of a backup.
     new = "show the word";
     Phase {
-        /// It waits for the conditions or for a slot.
-        Waiting = "waiting",
-        /// The session with the phone is being opened.
+        /// It waits for the conditions or for a slot (`WaitsFor`).
+        Queued = "queued",
+        /// A session with the phone is being opened.
         Connecting = "connecting",
-        /// The phone shows its passcode prompt, or the Trust question when pairing.
-        Asking = "asking",
-        /// The passcode was given, and the screen is not locked yet.
-        HoldingUntilLocked = "holding-until-locked",
-        /// The phone prepares: it takes a snapshot and looks for what changed.
+        /// The working copy and the phone are being made ready.
         Preparing = "preparing",
-        /// The phone sends its data.
+        /// The phone asks its owner for the passcode, or for trust when pairing.
+        Asking = "asking",
+        /// The passcode is given; the backup begins when the screen is locked.
+        AwaitingLock = "awaiting-lock",
+        /// The phone looks for what changed; minutes of silence are normal.
+        Scanning = "scanning",
+        /// Files arrive.
         Receiving = "receiving",
-        /// What was received is put in its place.
-        Moving = "moving",
-        /// What is gone from the phone leaves the copy.
-        Removing = "removing",
-        /// The phone ends its side.
-        Finishing = "finishing",
-        /// The copy is being checked.
+        /// The phone moves and removes files in the working copy.
+        Arranging = "arranging",
+        /// What arrived is checked.
         Verifying = "verifying",
-        /// The copy is being kept.
+        /// It becomes a backup.
         Committing = "committing",
-        /// It is over.
-        Done = "done",
     }
 }
 
@@ -83,47 +79,77 @@ words! {
     /// Empty while it runs, or when there never was one.
     new = "show the word; `Job.State` says whether it worked";
     Outcome {
-        /// It worked.
-        Done = "done",
-        /// A person called it off at this computer.
+        /// It did what was asked.
+        Succeeded = "succeeded",
+        /// A person ended it here.
         Cancelled = "cancelled",
-        /// A person called it off at the phone.
+        /// A person ended it on the phone.
         CancelledOnDevice = "cancelled-on-device",
-        /// The passcode was not typed.
+        /// The phone asked for its passcode and nobody gave it.
         NotConfirmed = "not-confirmed",
-        /// The passcode was typed, and the screen was not locked in time.
+        /// The passcode was given, and the screen was not locked in time.
         NotLockedInTime = "not-locked-in-time",
-        /// A condition was lost and the policy says to stop (`condition`).
-        ConditionLost = "condition-lost",
-        /// The conditions never held (`waits-for`): nothing was tried.
-        NotStarted = "not-started",
-        /// The connection to the phone broke.
-        ConnectionLost = "connection-lost",
-        /// The phone could not be reached.
-        Unreachable = "unreachable",
-        /// The phone fell silent.
-        TimedOut = "timed-out",
-        /// The phone does not trust this computer.
-        NotTrusted = "not-trusted",
-        /// A person refused the Trust question.
-        TrustDenied = "trust-denied",
-        /// The phone is locked and must be unlocked first.
-        PhoneLocked = "phone-locked",
-        /// The store has too little room.
-        NoSpace = "no-space",
-        /// The phone reported an error (`device-code`).
-        DeviceError = "device-error",
-        /// The backup password is wrong.
-        WrongPassword = "wrong-password",
-        /// The phone left the rules of the conversation.
-        ProtocolError = "protocol-error",
-        /// The store could not be written.
-        StoreError = "store-error",
-        /// The copy failed its check and was not kept.
-        VerifyFailed = "verify-failed",
-        /// The daemon was stopped.
+        /// Asked for `when-ready`, and the conditions never held together in time.
+        NotReadyInTime = "not-ready-in-time",
+        /// Power was lost; what arrived is kept and the next run resumes.
+        LostPower = "lost-power",
+        /// The network was lost; what arrived is kept and the next run resumes.
+        LostWifi = "lost-wifi",
+        /// The screen was unlocked, and the policy says to stop; the next run resumes.
+        LostLocked = "lost-locked",
+        /// The room was used up; what arrived is kept and the next run resumes.
+        LostSpace = "lost-space",
+        /// The phone went away; what arrived is kept and the next run resumes.
+        LostConnection = "lost-connection",
+        /// The daemon was stopped; the next run resumes.
         DaemonStopped = "daemon-stopped",
-        /// A bug of ours.
-        Internal = "internal",
+        /// The phone was not there.
+        NotConnected = "not-connected",
+        /// The phone does not accept this computer's pairing.
+        NotTrusted = "not-trusted",
+        /// The phone did not answer in time.
+        NoAnswer = "no-answer",
+        /// The phone said what the protocol does not allow.
+        Protocol = "protocol",
+        /// The phone and the daemon share no protocol version.
+        Version = "version",
+        /// The phone reported an internal error.
+        PhoneInternal = "phone-internal",
+        /// A snapshot was left on the phone; restarting it helps.
+        SnapshotLeft = "snapshot-left",
+        /// The phone is being restored from iCloud.
+        ICloudRestore = "icloud-restore",
+        /// The phone could not read or write its own files.
+        PhoneReadWrite = "phone-read-write",
+        /// There was no room in the store.
+        NoSpace = "no-space",
+        /// How much room is needed could not be learned in time.
+        SpaceUnknown = "space-unknown",
+        /// The phone could not read the previous backup; the next one starts afresh.
+        PreviousUnreadable = "previous-unreadable",
+        /// The backup password is wrong, or encryption is required.
+        Encryption = "encryption",
+        /// The phone has no iCloud account for what was asked.
+        NoICloudAccount = "no-icloud-account",
+        /// Find My is on.
+        FindMy = "find-my",
+        /// The phone's setup is not finished.
+        SetupUnfinished = "setup-unfinished",
+        /// Another program holds the phone's sync lock.
+        SyncLocked = "sync-locked",
+        /// Writing or reading the store failed.
+        StoreIo = "store-io",
+        /// The store cannot take backups.
+        StoreUnavailable = "store-unavailable",
+        /// What arrived is not a whole backup; it was not kept.
+        NotWhole = "not-whole",
+        /// The phone's owner declined to trust this computer.
+        TrustDenied = "trust-denied",
+        /// The phone's owner did not answer whether to trust this computer.
+        TrustNotAnswered = "trust-not-answered",
+        /// Pairing needs the cable, and there is none.
+        NeedsCable = "needs-cable",
+        /// The job itself broke: a bug of the daemon.
+        Crashed = "crashed",
     }
 }

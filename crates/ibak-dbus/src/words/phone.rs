@@ -114,34 +114,36 @@ words! {
     WaitsFor {
         /// Power from outside.
         Power = "power",
-        /// The home network.
+        /// The network.
         Wifi = "wifi",
         /// A locked screen.
         Locked = "locked",
         /// Room for the backup.
         Space = "space",
-        /// The phone to be reachable at all.
-        Reachable = "reachable",
-        /// The phone to trust this computer.
+        /// The phone to be there at all (`LastSeen`).
+        Phone = "phone",
+        /// Whether the phone trusts this computer, to be known.
         Trust = "trust",
-        /// The conditions to have held for a short while.
-        Settling = "settling",
-        /// The hours in which backups may run.
-        Window = "window",
-        /// Another phone's backup to end.
-        Slot = "slot",
+        /// Its running job to end.
+        Job = "job",
+        /// A person's pause to end (`NextAttempt`, 0 = until resumed).
+        Pause = "pause",
+        /// The wait after a failure to end (`NextAttempt`).
+        Backoff = "backoff",
+        /// Its passcode, which it asks for before every backup: somebody must be there.
+        Passcode = "passcode",
         /// The battery to reach its minimum.
         Battery = "battery",
-        /// A person to resume what they paused.
-        Pause = "pause",
-        /// The pause after a failure to end.
-        Backoff = "backoff",
-        /// The passcode to be typed on the phone.
-        Passcode = "passcode",
-        /// Automatic backup to be switched on for this phone.
-        Automatic = "automatic",
-        /// The next backup to be due.
+        /// The conditions to have held for a short while (`NextAttempt`).
+        Settling = "settling",
+        /// Another phone's backup to end.
+        Slot = "slot",
+        /// The next backup to be due (`NextAttempt`).
         Due = "due",
+        /// Automatic backup to be switched on for this phone.
+        AutomaticOff = "automatic-off",
+        /// The phone to trust this computer.
+        NotTrusted = "not-trusted",
     }
 }
 
