@@ -15,6 +15,7 @@ mod observation;
 pub mod outcome;
 mod passcode;
 mod path;
+pub mod plist_guard;
 pub mod policy;
 pub mod store;
 mod time;
