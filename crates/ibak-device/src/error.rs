@@ -211,6 +211,10 @@ impl DeviceError {
     }
 
     /// Turns an error of the phone library into ours.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library's errors are many and only one is special"
+    )]
     pub(crate) fn service(service: &'static str) -> impl FnOnce(IdeviceError) -> Self {
         move |error| match error {
             IdeviceError::Socket(source) => Self::io(service)(source),

@@ -209,48 +209,10 @@ enum Step {
 
 impl<S: AsyncRead + Unpin> PlistGuard<S> {
     fn poll_step(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
-        let head_len = self.framing.head_len();
         match &mut self.state {
             State::Closed => Poll::Ready(Err(refusal("the stream was closed by its guard"))),
-            State::Head { bytes, have } => {
-                let space = bytes.get_mut(*have..head_len).unwrap_or_default();
-                let got = ready!(poll_some(&mut self.inner, cx, space))?;
-                if got == 0 {
-                    return Poll::Ready(if *have == 0 {
-                        Ok(Step::Done)
-                    } else {
-                        Err(io::ErrorKind::UnexpectedEof.into())
-                    });
-                }
-                *have += got;
-                if *have == head_len {
-                    let bytes = *bytes;
-                    self.state = self.after_head(&bytes)?;
-                }
-                Poll::Ready(Ok(Step::Again))
-            }
-            State::Body { frame, have, len } => {
-                if *have == *len {
-                    let body = frame.get(head_len..).unwrap_or_default();
-                    plist_guard::check(body, &self.limits)
-                        .map_err(|error| refusal(error.to_string()))?;
-                    self.state = State::Release {
-                        frame: std::mem::take(frame),
-                        at: 0,
-                    };
-                    return Poll::Ready(Ok(Step::Again));
-                }
-                if frame.len() == *have {
-                    frame.resize((*len).min(*have + READ_STEP), 0);
-                }
-                let space = frame.get_mut(*have..).unwrap_or_default();
-                let got = ready!(poll_some(&mut self.inner, cx, space))?;
-                if got == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                *have += got;
-                Poll::Ready(Ok(Step::Again))
-            }
+            State::Head { .. } => self.poll_head(cx),
+            State::Body { .. } => self.poll_body(cx),
             State::Release { frame, at } => {
                 let rest = frame.get(*at..).unwrap_or_default();
                 let part = rest
@@ -265,18 +227,13 @@ impl<S: AsyncRead + Unpin> PlistGuard<S> {
                 Poll::Ready(Ok(Step::Done))
             }
             State::Pass { left } => {
+                let space = out.initialize_unfilled();
                 let most = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
-                    .min(out.remaining());
-                let mut part = out.take(most);
-                ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
-                let got = part.filled().len();
-                if got == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                // `part` borrowed the unfilled space of `out` and has initialised what it filled.
-                let filled = part.filled().to_vec();
-                out.put_slice(&filled);
+                    .min(space.len());
+                let space = space.get_mut(..most).unwrap_or_default();
+                let got = some(ready!(poll_some(&mut self.inner, cx, space))?)?;
+                out.advance(got);
                 *left -= got as u64;
                 if *left == 0 {
                     self.state = State::START;
@@ -284,6 +241,55 @@ impl<S: AsyncRead + Unpin> PlistGuard<S> {
                 Poll::Ready(Ok(Step::Done))
             }
         }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        let head_len = self.framing.head_len();
+        let State::Head { bytes, have } = &mut self.state else {
+            return Poll::Ready(Ok(Step::Again));
+        };
+        let space = bytes.get_mut(*have..head_len).unwrap_or_default();
+        let got = ready!(poll_some(&mut self.inner, cx, space))?;
+        if got == 0 && *have == 0 {
+            return Poll::Ready(Ok(Step::Done));
+        }
+        *have += some(got)?;
+        if *have == head_len {
+            let bytes = *bytes;
+            self.state = self.after_head(&bytes)?;
+        }
+        Poll::Ready(Ok(Step::Again))
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        let head_len = self.framing.head_len();
+        let State::Body { frame, have, len } = &mut self.state else {
+            return Poll::Ready(Ok(Step::Again));
+        };
+        if *have == *len {
+            let body = frame.get(head_len..).unwrap_or_default();
+            plist_guard::check(body, &self.limits).map_err(|error| refusal(error.to_string()))?;
+            self.state = State::Release {
+                frame: std::mem::take(frame),
+                at: 0,
+            };
+            return Poll::Ready(Ok(Step::Again));
+        }
+        if frame.len() == *have {
+            frame.resize((*len).min(*have + READ_STEP), 0);
+        }
+        let space = frame.get_mut(*have..).unwrap_or_default();
+        *have += some(ready!(poll_some(&mut self.inner, cx, space))?)?;
+        Poll::Ready(Ok(Step::Again))
+    }
+}
+
+/// In the middle of a message nothing means that the rest will not come.
+fn some(got: usize) -> io::Result<usize> {
+    if got == 0 {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    } else {
+        Ok(got)
     }
 }
 
@@ -304,3 +310,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PlistGuard<S> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -424,11 +424,7 @@ fn accepted(what: &'static str, answer: Dictionary) -> Result<Dictionary, Device
 
 /// Tells "there is no such value" from every other refusal.
 fn absent<T>(error: DeviceError) -> Result<Option<T>, DeviceError> {
-    match error {
-        DeviceError::Lockdown {
-            code: LockdownCode::MissingValue,
-            ..
-        } => Ok(None),
-        other => Err(other),
-    }
+    let missing =
+        matches!(&error, DeviceError::Lockdown { code, .. } if *code == LockdownCode::MissingValue);
+    if missing { Ok(None) } else { Err(error) }
 }

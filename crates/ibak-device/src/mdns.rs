@@ -162,7 +162,10 @@ pub async fn browse(
             let event = match event {
                 ServiceEvent::ServiceResolved(service) => MdnsEvent::Seen(Advert::of(&service)),
                 ServiceEvent::ServiceRemoved(_, name) => MdnsEvent::Gone { name },
-                _ => continue,
+                ServiceEvent::SearchStarted(_)
+                | ServiceEvent::ServiceFound(..)
+                | ServiceEvent::SearchStopped(_)
+                | _ => continue,
             };
             if tx.send(event).await.is_err() {
                 return Ok(());

@@ -4,7 +4,7 @@
 //! `WillEncrypt` is absent on a phone that never had a backup password (corpus,
 //! lockdown/domain_backup.json), so an answered domain without it says "not encrypted".
 
-use crate::{DeviceError, LockdownCode, Session};
+use crate::{DeviceError, Session};
 use ibak_core::{Bytes, Fact, Source};
 use plist::{Dictionary, Value};
 
@@ -27,7 +27,9 @@ pub async fn read_signals(session: &mut Session) -> Result<Vec<(Fact, Source)>, 
     facts.extend(power(&domain(session, Some(BATTERY)).await?));
     let locked = tolerant(session.get_value(None, Some("PasswordProtected")).await)?;
     facts.extend(lock(locked.as_ref()));
-    facts.push(disk(&domain(session, Some(DISK_USAGE)).await?));
+    facts.push(Fact::DataUsed(disk(
+        &domain(session, Some(DISK_USAGE)).await?,
+    )));
     facts.extend(backup(&tolerant(session.get_domain(Some(BACKUP)).await)?));
     Ok(facts.into_iter().map(|fact| (fact, source)).collect())
 }
@@ -78,10 +80,7 @@ pub async fn traits(session: &mut Session) -> Result<Traits, DeviceError> {
 /// # Errors
 /// As [`read_signals`].
 pub async fn disk_usage(session: &mut Session) -> Result<Option<Bytes>, DeviceError> {
-    match disk(&domain(session, Some(DISK_USAGE)).await?) {
-        Fact::DataUsed(used) => Ok(used),
-        _ => Ok(None),
-    }
+    Ok(disk(&domain(session, Some(DISK_USAGE)).await?))
 }
 
 /// Lets the phone answer over the network; works over a cable only.
@@ -105,15 +104,10 @@ async fn domain(session: &mut Session, name: Option<&str>) -> Result<Dictionary,
 /// Turns "the phone does not say" into an absence; everything else stays an error.
 fn tolerant<T>(result: Result<Option<T>, DeviceError>) -> Result<Option<T>, DeviceError> {
     match result {
-        Err(DeviceError::Lockdown { code, what }) => match code {
-            LockdownCode::GetProhibited
-            | LockdownCode::PasswordProtected
-            | LockdownCode::Other(_) => {
-                tracing::debug!(what, %code, "the phone does not say");
-                Ok(None)
-            }
-            code => Err(DeviceError::Lockdown { what, code }),
-        },
+        Err(DeviceError::Lockdown { code, what }) if code.is_silence() => {
+            tracing::debug!(what, %code, "the phone does not say");
+            Ok(None)
+        }
         other => other,
     }
 }
@@ -145,16 +139,11 @@ fn lock(password_protected: Option<&Value>) -> Vec<Fact> {
     facts
 }
 
-fn disk(usage: &Dictionary) -> Fact {
-    let capacity = unsigned(usage, "TotalDataCapacity");
+fn disk(usage: &Dictionary) -> Option<Bytes> {
+    let capacity = unsigned(usage, "TotalDataCapacity")?;
     let available =
-        unsigned(usage, "TotalDataAvailable").or_else(|| unsigned(usage, "AmountDataAvailable"));
-    Fact::DataUsed(
-        capacity
-            .zip(available)
-            .and_then(|(all, free)| all.checked_sub(free))
-            .map(Bytes::new),
-    )
+        unsigned(usage, "TotalDataAvailable").or_else(|| unsigned(usage, "AmountDataAvailable"))?;
+    capacity.checked_sub(available).map(Bytes::new)
 }
 
 fn backup(answered: &Option<Dictionary>) -> Vec<Fact> {

@@ -8,6 +8,20 @@ use std::time::SystemTime;
 /// What is written when the phone names no version (corpus, backup/info_plist.json).
 const ITUNES_VERSION: &str = "10.0.1";
 
+/// Keys of Info.plist and the lockdown values they repeat; what a phone lacks is left out.
+const IDENTITY: [(&str, &str); 10] = [
+    ("Build Version", "BuildVersion"),
+    ("Device Name", "DeviceName"),
+    ("Display Name", "DeviceName"),
+    ("ICCID", "IntegratedCircuitCardIdentity"),
+    ("IMEI", "InternationalMobileEquipmentIdentity"),
+    ("MEID", "MobileEquipmentIdentifier"),
+    ("Phone Number", "PhoneNumber"),
+    ("Product Type", "ProductType"),
+    ("Product Version", "ProductVersion"),
+    ("Serial Number", "SerialNumber"),
+];
+
 /// Writes Info.plist as XML. The date of the last backup goes in only when there is one: it is
 /// what restore screens show, so it must be that of a backup that succeeded.
 ///
@@ -32,18 +46,7 @@ pub fn info_plist(
         .iter()
         .filter_map(|app| Some((app.bundle_id.clone(), description(app)?)));
     put("Applications", Value::Dictionary(described.collect()));
-    for (key, source) in [
-        ("Build Version", "BuildVersion"),
-        ("Device Name", "DeviceName"),
-        ("Display Name", "DeviceName"),
-        ("ICCID", "IntegratedCircuitCardIdentity"),
-        ("IMEI", "InternationalMobileEquipmentIdentity"),
-        ("MEID", "MobileEquipmentIdentifier"),
-        ("Phone Number", "PhoneNumber"),
-        ("Product Type", "ProductType"),
-        ("Product Version", "ProductVersion"),
-        ("Serial Number", "SerialNumber"),
-    ] {
+    for (key, source) in IDENTITY {
         if let Some(value) = root(source) {
             put(key, value);
         }

@@ -78,6 +78,14 @@ impl LockdownCode {
         matches!(self, Self::InvalidHostId | Self::InvalidPairRecord)
     }
 
+    /// Says whether the phone just does not tell, so that the value is unknown.
+    pub(crate) const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::GetProhibited | Self::PasswordProtected | Self::Other(_)
+        )
+    }
+
     /// Says whether trying again can help.
     pub fn retry(&self) -> Retry {
         match self {
