@@ -1,1 +1,29 @@
 //! The backup tree: stage, verify, commit, recover, list.
+//!
+//! Promises, each held by a test named in docs/format.md: a name under `gens/` is complete and
+//! durable, and nothing inside changes again; whatever a phone sends lands in a working copy
+//! that only becomes a backup as a whole; what cannot be proved equal to what was received is
+//! never committed. Refuses: a store others could bend, a file system without hard links, and
+//! to guess. Synchronous: the caller owns the threads, and time is an argument.
+
+mod bplist;
+mod error;
+pub mod fs;
+mod index;
+mod phone;
+mod record;
+mod recovery;
+mod space;
+mod staging;
+mod store;
+mod structure;
+mod verify;
+
+pub use error::{ErrorKind, Retry, StoreError};
+pub use phone::Reader;
+pub use record::{Generation, Phase};
+pub use recovery::Recovery;
+pub use space::{History, Space};
+pub use staging::{Begin, DeviceDone, Entry, EntryKind, Full, Staging};
+pub use store::{Create, OpenOptions, Reserve, Store, StoreFacts};
+pub use verify::{VerifyProgress, VerifyReport};

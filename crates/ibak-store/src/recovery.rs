@@ -1,0 +1,149 @@
+//! What a crash left, put right before anything else happens.
+//!
+//! Never deletes a backup: what lies under `gens/` and cannot be one is set aside in
+//! `quarantine/`. Asking twice is safe: every step leaves a state the next opening understands.
+
+use crate::error::{Context, StoreError};
+use crate::fs::util::read_small;
+use crate::fs::{Errno, Fs, Kind, Open};
+use crate::phone::{PhoneDir, phones};
+use crate::record::{FORMAT, Phase, RECORD_MAX, StateRecord, decode};
+use crate::staging::{RESUME_AGE_MAX, install};
+use crate::store::Inner;
+use ibak_core::{BackupId, Udid, Wall};
+
+/// What an opening of the store put right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Interrupted sessions the phone can go on with.
+    pub resumable: Vec<(Udid, BackupId)>,
+    /// Backups whose commit was cut short after its barrier, and is finished.
+    pub completed: Vec<(Udid, BackupId)>,
+    /// Working copies that were of no use and are removed.
+    pub removed: Vec<(Udid, BackupId)>,
+    /// Directories under `gens/` that are no backup, set aside.
+    pub quarantined: Vec<(Udid, BackupId)>,
+    /// Things found in the trash and removed.
+    pub emptied: u64,
+}
+
+pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, StoreError> {
+    let mut report = Recovery::default();
+    for udid in phones(inner)? {
+        let Some(phone) = PhoneDir::open(inner, &udid)? else {
+            continue;
+        };
+        report.emptied += phone.empty_trash()?;
+        staging(&phone, now, &mut report)?;
+        generations(&phone, &mut report)?;
+        phone.empty_trash()?;
+        phone.point_latest()?;
+    }
+    Ok(report)
+}
+
+fn staging<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    now: Wall,
+    report: &mut Recovery,
+) -> Result<(), StoreError> {
+    let mut kept = false;
+    for id in phone.ids("staging")?.into_iter().rev() {
+        let named = (phone.udid.clone(), id.clone());
+        let state = read_state(phone, &id)?;
+        match state {
+            None if complete(phone, &id)? => report.completed.push(named),
+            Some(state) if !kept && is_resumable(&state, now) => {
+                kept = true;
+                report.resumable.push(named);
+            }
+            None | Some(_) => {
+                phone.set_aside("staging", &id, "trash")?;
+                report.removed.push(named);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Finishes a commit that was cut short between its barrier and its rename: the state file goes
+/// only after the barrier, so a record without a state is a whole backup.
+fn complete<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<bool, StoreError> {
+    let at = phone.at(&format!("staging/{id}"));
+    let dir = phone
+        .inner
+        .fs
+        .open(&phone.dir, &format!("staging/{id}"), Open::Directory)
+        .at("open", &at)?;
+    let Some(wire) = valid(phone, &dir, id, &at)? else {
+        return Ok(false);
+    };
+    install(phone, id, &dir, &wire)?;
+    Ok(true)
+}
+
+fn generations<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<(), StoreError> {
+    for id in phone.ids("gens")? {
+        let at = phone.at(&format!("gens/{id}"));
+        let dir = phone
+            .inner
+            .fs
+            .open(&phone.dir, &format!("gens/{id}"), Open::Directory)
+            .at("open", &at)?;
+        if valid(phone, &dir, &id, &at)?.is_none() {
+            phone.set_aside("gens", &id, "quarantine")?;
+            report.quarantined.push((phone.udid.clone(), id));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the wire spelling when record, index and tree are there; an error that is not about
+/// their content stays an error, for a bad moment must not cost a backup.
+fn valid<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    dir: &F::Handle,
+    id: &BackupId,
+    at: &str,
+) -> Result<Option<String>, StoreError> {
+    let record = match phone.commit_record(dir, id, at) {
+        Ok(record) => record,
+        Err(StoreError::Damaged { .. }) => return Ok(None),
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    for (name, kind) in [
+        ("index.zst", Kind::Regular),
+        (record.wire_udid.as_str(), Kind::Directory),
+    ] {
+        match phone.inner.fs.stat(dir, name) {
+            Ok(stat) if stat.kind == kind => {}
+            Ok(_) | Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno).at("look at", at),
+        }
+    }
+    Ok(Some(record.wire_udid))
+}
+
+pub(crate) fn read_state<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    id: &BackupId,
+) -> Result<Option<StateRecord>, StoreError> {
+    let path = format!("staging/{id}/state.json");
+    match read_small(&phone.inner.fs, &phone.dir, &path, RECORD_MAX) {
+        Ok(bytes) => Ok(decode::<StateRecord>(&path, &bytes)
+            .ok()
+            .filter(|state| state.format <= FORMAT)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno).at("read", phone.at(&path)),
+    }
+}
+
+/// Says whether the phone can go on from there. A clock that went back makes nothing old.
+pub(crate) fn is_resumable(state: &StateRecord, now: Wall) -> bool {
+    let young = now.saturating_since(Wall::from_micros(state.progress_unix_us)) < RESUME_AGE_MAX;
+    match state.phase {
+        Phase::Uploading | Phase::Moving | Phase::Removing | Phase::Committing => young,
+        Phase::Cloning | Phase::New | Phase::Finished | Phase::Dead => false,
+    }
+}

@@ -1,0 +1,259 @@
+//! Where a working copy comes from: the last session's, the last good backup, or nothing.
+
+use super::ledger::Ledger;
+use super::log::ReceivedLog;
+use super::{Claim, Staging, write_state};
+use crate::error::{Context, StoreError};
+use crate::fs::util::{ensure_dir, sorted};
+use crate::fs::{Errno, Fs, Kind, Open};
+use crate::phone::PhoneDir;
+use crate::record::{FORMAT, Generation, Phase, StateRecord};
+use crate::recovery::{is_resumable, read_state};
+use crate::store::Store;
+use ibak_core::{BackupId, BackupPath, Bytes, Now, Udid};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether the phone will send everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Only if there is nothing to build on.
+    IfNeeded,
+    /// Yes (ForceFullBackup): the working copy begins empty.
+    Forced,
+}
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin<'a> {
+    /// Whose backup it will be.
+    pub udid: &'a Udid,
+    /// The spelling of the UDID on the wire, which names the MobileSync directory.
+    pub wire_udid: &'a str,
+    /// Whether the phone will send everything.
+    pub full: Full,
+    /// Most bytes this phone's backups may take on the disk.
+    pub quota: Option<Bytes>,
+    /// The present.
+    pub now: Now,
+}
+
+impl<F: Fs> Store<F> {
+    /// Opens a working copy: what an interrupted session of the last seven days left, else
+    /// hard links to the newest verified backup, else an empty one.
+    ///
+    /// # Errors
+    /// `Busy` while there is another session for the phone, `Refused` for a wire spelling of
+    /// another UDID, or a system call's.
+    pub fn begin(&self, begin: Begin<'_>) -> Result<Staging<F>, StoreError> {
+        let wire = begin.wire_udid;
+        if Udid::parse(wire).as_ref() != Ok(begin.udid) {
+            return Err(StoreError::refused(wire, "it is another phone's UDID"));
+        }
+        let mut claim = Some(Claim::take(&self.inner, begin.udid)?);
+        let phone = PhoneDir::ensure(&self.inner, begin.udid)?;
+        let list = phone.list()?;
+        for id in phone.ids("staging")?.into_iter().rev() {
+            if let Some(state) = self.resumable(&phone, &id, begin, &list)?
+                && let Some(free) = claim.take()
+            {
+                let opened = self.open_staging(&phone, &id, begin, &state, free)?;
+                match opened.trust()? {
+                    Ok(staging) => return Ok(staging),
+                    Err(free) => claim = Some(free),
+                }
+            }
+            phone.set_aside("staging", &id, "trash")?;
+        }
+        phone.empty_trash()?;
+        match claim {
+            Some(claim) => self.fresh(&phone, begin, &list, claim),
+            None => Err(StoreError::Busy(begin.udid.clone())),
+        }
+    }
+
+    fn resumable(
+        &self,
+        phone: &PhoneDir<'_, F>,
+        id: &BackupId,
+        begin: Begin<'_>,
+        list: &[Generation],
+    ) -> Result<Option<StateRecord>, StoreError> {
+        if begin.full == Full::Forced || self.inner.sessions().poisoned.contains(id) {
+            return Ok(None);
+        }
+        let Some(state) = read_state(phone, id)? else {
+            return Ok(None);
+        };
+        let parent = match &state.parent {
+            None => true,
+            Some(parent) => list
+                .iter()
+                .any(|found| found.verified && found.id.as_str() == parent),
+        };
+        let usable =
+            parent && state.wire_udid == begin.wire_udid && is_resumable(&state, begin.now.wall);
+        Ok(usable.then_some(state))
+    }
+
+    fn fresh(
+        &self,
+        phone: &PhoneDir<'_, F>,
+        begin: Begin<'_>,
+        list: &[Generation],
+        claim: Claim<F>,
+    ) -> Result<Staging<F>, StoreError> {
+        let fs = &self.inner.fs;
+        let parent = match begin.full {
+            Full::Forced => None,
+            Full::IfNeeded => list.iter().rfind(|found| found.verified),
+        };
+        let id = self.new_id(phone, begin.now)?;
+        let staging = phone.sub("staging")?;
+        fs.make_dir(&staging, id.as_str()).at("create", &id)?;
+        let dir = fs
+            .open(&staging, id.as_str(), Open::Directory)
+            .at("open", &id)?;
+        let state = StateRecord {
+            format: FORMAT,
+            phase: Phase::Cloning,
+            parent: parent.map(|found| found.id.as_str().to_owned()),
+            wire_udid: begin.wire_udid.to_owned(),
+            started_unix_us: begin.now.wall.as_micros(),
+            progress_unix_us: begin.now.wall.as_micros(),
+        };
+        write_state(fs, &dir, &state)?;
+        let mut opened = self.open_staging(phone, &id, begin, &state, claim)?;
+        if let Some(parent) = parent {
+            let (generation, record) = phone.generation(&parent.id)?;
+            let tree = fs
+                .open(&generation, &record.wire_udid, Open::Directory)
+                .at("open", &parent.id)?;
+            opened.clone_tree(&tree)?;
+        }
+        opened.phase = Phase::New;
+        opened.write_state(begin.now)?;
+        Ok(opened)
+    }
+
+    fn open_staging(
+        &self,
+        phone: &PhoneDir<'_, F>,
+        id: &BackupId,
+        begin: Begin<'_>,
+        state: &StateRecord,
+        claim: Claim<F>,
+    ) -> Result<Staging<F>, StoreError> {
+        let fs = &self.inner.fs;
+        let barrier = phone.sub("staging")?;
+        let dir = fs
+            .open(&barrier, id.as_str(), Open::Directory)
+            .at("open", id)?;
+        let tree = ensure_dir(fs, &dir, &state.wire_udid).at("create", id)?;
+        let scratch = ensure_dir(fs, &dir, "scratch").at("create", id)?;
+        let bad = |_| StoreError::damaged(format!("staging/{id}/state.json"));
+        Ok(Staging {
+            inner: Arc::clone(&self.inner),
+            udid: begin.udid.clone(),
+            id: id.clone(),
+            dir,
+            tree,
+            scratch,
+            barrier,
+            parent: state
+                .parent
+                .as_deref()
+                .map(BackupId::parse)
+                .transpose()
+                .map_err(bad)?,
+            wire: state.wire_udid.clone(),
+            started: ibak_core::Wall::from_micros(state.started_unix_us),
+            phase: state.phase,
+            resumed: false,
+            ledger: Ledger::default(),
+            log: ReceivedLog::default(),
+            open: None,
+            poison: None,
+            quota: begin.quota,
+            received: 0,
+            _claim: claim,
+        })
+    }
+
+    /// Makes a name that sorts after every earlier one, even if the clock went back.
+    fn new_id(&self, phone: &PhoneDir<'_, F>, now: Now) -> Result<BackupId, StoreError> {
+        let mut newest = 0;
+        for sub in ["gens", "staging", "quarantine"] {
+            let last = phone
+                .ids(sub)?
+                .pop()
+                .and_then(|id| ulid::Ulid::from_string(id.as_str()).ok());
+            newest = newest.max(last.map_or(0, |id| id.timestamp_ms()));
+        }
+        let present = u64::try_from(now.wall.as_micros() / 1000).unwrap_or(0);
+        let random = ulid::Ulid::new().random();
+        let id = ulid::Ulid::from_parts(present.max(newest.saturating_add(1)), random);
+        BackupId::parse(&id.to_string())
+            .map_err(|_| StoreError::damaged("the name of a new backup"))
+    }
+}
+
+/// Age at which an interrupted session's work is not gone on with.
+pub(crate) const RESUME_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl<F: Fs> Staging<F> {
+    /// Fills the tree with second names of a committed backup's files.
+    fn clone_tree(&mut self, from: &F::Handle) -> Result<(), StoreError> {
+        let mut full = Vec::new();
+        link_all(&self.inner.fs, from, &self.tree, "", 0, &mut full)?;
+        // A file with as many names as its file system gives gets a copy of its own.
+        for path in full {
+            let path = BackupPath::Tree(path);
+            let fs = self.inner.fs.clone();
+            match path.as_str().rsplit_once('/') {
+                Some((above, name)) => {
+                    let dir = fs.open(from, above, Open::Directory).at("open", &path)?;
+                    self.copy_file(&dir, name, &path)?;
+                }
+                None => self.copy_file(from, path.as_str(), &path)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn link_all<F: Fs>(
+    fs: &F,
+    from: &F::Handle,
+    to: &F::Handle,
+    at: &str,
+    depth: u32,
+    full: &mut Vec<String>,
+) -> Result<(), StoreError> {
+    for entry in sorted(fs, from).at("list", at)? {
+        let path = if at.is_empty() {
+            entry.name.clone()
+        } else {
+            format!("{at}/{}", entry.name)
+        };
+        match entry.kind {
+            Kind::Regular => match fs.link(from, &entry.name, to, &entry.name) {
+                Ok(()) => {}
+                Err(Errno::MLINK) => full.push(path),
+                Err(errno) => return Err(errno).at("link", path),
+            },
+            Kind::Directory if depth < crate::fs::util::DEPTH_MAX => {
+                fs.make_dir(to, &entry.name).at("create", &path)?;
+                let inner_from = fs
+                    .open(from, &entry.name, Open::Directory)
+                    .at("open", &path)?;
+                let inner_to = fs
+                    .open(to, &entry.name, Open::Directory)
+                    .at("open", &path)?;
+                link_all(fs, &inner_from, &inner_to, &path, depth + 1, full)?;
+            }
+            Kind::Directory | Kind::Symlink | Kind::Other => return Err(StoreError::damaged(path)),
+        }
+    }
+    Ok(())
+}
