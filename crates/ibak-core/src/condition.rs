@@ -173,7 +173,8 @@ pub struct ConditionState {
     pub since: Now,
     /// Where the newest evidence came from.
     pub source: Option<Source>,
-    /// When the newest evidence was gathered.
+    /// When the newest evidence was gathered; `None` without any, or when it holds by itself at
+    /// this moment (a live connection).
     pub observed: Option<Now>,
 }
 

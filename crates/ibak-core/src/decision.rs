@@ -356,7 +356,8 @@ pub fn decide_for(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -
     }
 }
 
-fn counts(demand: Demand, condition: Condition, policy: &Policy) -> bool {
+/// Tells whether `condition` counts for what is wanted: two columns of the table above.
+pub(crate) fn counts(demand: Demand, condition: Condition, policy: &Policy) -> bool {
     match demand {
         Demand::Schedule | Demand::WhenReady => policy.requires(condition),
         Demand::AtOnce => condition == Condition::Space,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// One thing to do. The shell does them in order.
 ///
-/// There is no "view changed": render `Machine::view` after each call and compare.
+/// There is no "view changed": render [`crate::Machine::view`] after each call and compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Start this job. To be answered by exactly one [`crate::Event::JobEnded`].

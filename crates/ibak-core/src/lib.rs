@@ -4,18 +4,20 @@
 //! [`Observation`]s; what the shell shall do comes out as values. Every decision the daemon
 //! will ever make can be read here, next to the table that tests it.
 //!
-//! Read [`condition`] and [`decision`] for what is decided.
+//! Read [`condition`] and [`decision`] for what is decided, [`machine`] for when.
 
 pub mod condition;
 pub mod decision;
 pub mod effect;
 pub mod event;
+mod facts;
 mod ids;
+pub mod machine;
 mod observation;
 pub mod outcome;
 mod passcode;
-mod path;
 pub mod plist_guard;
+mod path;
 pub mod policy;
 pub mod store;
 mod time;
@@ -35,6 +37,7 @@ pub use event::{
     Progress, Request, RequestId, Told, When,
 };
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
+pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX};
 pub use observation::{Fact, Observation, Source, Transport};
 pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcome, Retry};
 pub use passcode::Passcode;

@@ -14,7 +14,7 @@ pub struct View {
     pub house: HouseView,
     /// Every phone that was ever known.
     pub phones: BTreeMap<Udid, PhoneView>,
-    /// Every job that waits or runs, or ended less than `JOB_KEPT` ago.
+    /// Every job that waits or runs, or ended less than [`crate::JOB_KEPT`] ago.
     pub jobs: BTreeMap<JobId, JobView>,
 }
 

@@ -1,0 +1,241 @@
+//! Taking in what happened, before anything is decided.
+
+use super::job::{Job, Stage};
+use super::phone::{KnownBackup, Phone, recall_told};
+use super::{Machine, viewing::JOB_KEPT};
+use crate::{
+    Bytes, Effect, Event, Fact, Identity, Interruption, JobId, MuxerState, Now, Observation, Phase,
+    PhoneBackups, PhoneMemory, Progress, Reach, StopWhy, Transport, Trust, Udid,
+};
+use std::time::Duration;
+
+/// For how long a look at a phone keeps its signals fresh.
+const LOOKED_AT_FOR: Duration = Duration::from_secs(60);
+
+impl Machine {
+    pub(super) fn apply(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Tick => {}
+            Event::Observed(seen) => self.observe(&seen, now),
+            Event::LookedAt(udid) => {
+                if let Some(phone) = self.phones.get_mut(&udid) {
+                    phone.asked.looked_at_until = Some(now.monotonic + LOOKED_AT_FOR);
+                }
+            }
+            Event::Store(seen) => self.store = Some(seen),
+            Event::StoreRecovered(all) => {
+                self.recovered = true;
+                for (udid, backups) in all {
+                    self.know_backups(&udid, backups, now);
+                }
+            }
+            Event::BackupsKnown(udid, backups) => self.know_backups(&udid, backups, now),
+            Event::Recalled(memory) => self.recall(memory, now),
+            Event::RecalledHouse(memory) => {
+                self.pause = memory.pause;
+                self.told = recall_told(&memory.told, now);
+                self.remembered = memory;
+            }
+            Event::PoliciesChanged(policies) => self.policies = policies,
+            Event::Muxer(state) => self.set_muxer(state, now),
+            Event::AppleOnUsb(count) => self.apple_on_usb = count,
+            Event::Requested { id, request } => {
+                let answer = self.request(request, now, effects);
+                effects.push(Effect::Answer { id, answer });
+            }
+            Event::JobPhase(job, phase) => self.set_phase(job, phase),
+            Event::JobProgress(job, progress) => self.set_progress(job, progress),
+            Event::JobEnded(job, outcome) => self.end_job(job, outcome, now, effects),
+            Event::Stopping => self.stop_everything(now, effects),
+        }
+    }
+
+    fn observe(&mut self, seen: &Observation, now: Now) {
+        let Some(phone) = self.phone_mut(&seen.phone, now) else {
+            return;
+        };
+        match &seen.fact {
+            Fact::Reachable {
+                transport,
+                reachable,
+            } => {
+                let reach = match transport {
+                    Transport::Usb => Reach {
+                        usb: *reachable,
+                        ..phone.reach
+                    },
+                    Transport::Wifi => Reach {
+                        wifi: *reachable,
+                        ..phone.reach
+                    },
+                };
+                phone.set_reach(reach, now);
+            }
+            Fact::Trusted(told) => set_trust(phone, *told),
+            Fact::Identity {
+                name,
+                product_type,
+                os_version,
+            } => {
+                phone.identity = Some(Identity {
+                    name: name.clone(),
+                    product_type: product_type.clone(),
+                    os_version: os_version.clone(),
+                });
+            }
+            Fact::LockSeen | Fact::UnlockSeen => {
+                phone.facts.observe(seen, now);
+                phone.asked.edge = true;
+            }
+            Fact::ExternalPower(_)
+            | Fact::BatteryPercent(_)
+            | Fact::OnWifi(_)
+            | Fact::ScreenLocked(_)
+            | Fact::DataUsed(_)
+            | Fact::EncryptsBackups(_)
+            | Fact::ICloudBackup(_)
+            | Fact::HasPasscode(_) => phone.facts.observe(seen, now),
+        }
+    }
+
+    fn know_backups(&mut self, udid: &Udid, backups: PhoneBackups, now: Now) {
+        let Some(phone) = self.phone_mut(udid, now) else {
+            return;
+        };
+        let before = std::mem::take(&mut phone.backups);
+        phone.staged = backups.staged;
+        phone.backups = backups
+            .committed
+            .into_iter()
+            .map(
+                |facts| match before.iter().find(|it| it.facts.id == facts.id) {
+                    Some(known) => KnownBackup {
+                        facts,
+                        ..known.clone()
+                    },
+                    None => KnownBackup {
+                        facts,
+                        known_at: now.monotonic,
+                        made_here: false,
+                    },
+                },
+            )
+            .collect();
+    }
+
+    fn recall(&mut self, memory: PhoneMemory, now: Now) {
+        let policy = self.policy(&memory.phone).clone();
+        if let Some(phone) = self.phone_mut(&memory.phone.clone(), now) {
+            phone.recall(memory, &policy, now);
+        }
+    }
+
+    /// Without usbmuxd nothing is reached by cable, whatever was said before.
+    fn set_muxer(&mut self, state: MuxerState, now: Now) {
+        self.muxer = state;
+        match state {
+            MuxerState::Absent => {
+                for phone in self.phones.values_mut() {
+                    phone.set_reach(
+                        Reach {
+                            usb: false,
+                            ..phone.reach
+                        },
+                        now,
+                    );
+                }
+            }
+            MuxerState::Unknown | MuxerState::Mute | MuxerState::Up => {}
+        }
+    }
+
+    fn set_phase(&mut self, id: JobId, phase: Phase) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) {
+            job.asked |= phase == Phase::Asking;
+            job.phase = phase;
+        }
+    }
+
+    fn set_progress(&mut self, id: JobId, progress: Progress) {
+        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) {
+            let permille = progress.permille.map(|it| it.min(1000));
+            job.progress = Progress {
+                permille,
+                ..progress
+            };
+        }
+    }
+
+    fn stop_everything(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.stopping = true;
+        let why = StopWhy::Interrupted(Interruption::Stopping);
+        let (queued, running): (Vec<&Job>, Vec<&Job>) = self
+            .jobs
+            .values()
+            .filter(|job| !job.has_ended())
+            .partition(|job| job.is_queued());
+        let queued: Vec<JobId> = queued.into_iter().map(|job| job.id).collect();
+        let running: Vec<JobId> = running.into_iter().map(|job| job.id).collect();
+        for id in queued {
+            self.finish(id, why.outcome(), now, effects);
+        }
+        for id in running {
+            self.stop(id, why, effects);
+        }
+    }
+
+    /// Drops what time has made meaningless.
+    pub(super) fn forget_what_passed(&mut self, now: Now) {
+        if self
+            .pause
+            .is_some_and(|pause| pause.until.is_some_and(|until| until <= now.wall))
+        {
+            self.pause = None;
+        }
+        for phone in self.phones.values_mut() {
+            phone.backing_off = phone.backing_off.filter(|wait| wait.until > now.monotonic);
+            phone.asked.looked_at_until = phone
+                .asked
+                .looked_at_until
+                .filter(|end| *end > now.monotonic);
+        }
+        self.jobs.retain(|_, job| match &job.stage {
+            Stage::Ended { at, .. } => at.monotonic + JOB_KEPT > now.monotonic,
+            Stage::Queued | Stage::Running { .. } | Stage::Stopping { .. } => true,
+        });
+    }
+
+    /// Evaluates the conditions of every phone.
+    pub(super) fn evaluate(&mut self, now: Now) {
+        let all: Vec<Udid> = self.phones.keys().cloned().collect();
+        for udid in all {
+            self.evaluate_one(&udid, now);
+        }
+    }
+
+    pub(super) fn evaluate_one(&mut self, udid: &Udid, now: Now) {
+        let space = self.space(udid, now);
+        let policy = self.policies.of(udid);
+        if let Some(phone) = self.phones.get_mut(udid) {
+            phone.evaluate(policy, space, now);
+        }
+    }
+
+    /// Returns what the running jobs of other phones are still expected to write.
+    pub(super) fn promised_to_others(&self, udid: &Udid) -> Bytes {
+        let others = self.jobs.values().filter(|job| &job.phone != udid);
+        Bytes::new(others.fold(0_u64, |sum, job| sum.saturating_add(job.still_promised())))
+    }
+}
+
+fn set_trust(phone: &mut Phone, told: Option<bool>) {
+    let trust = match told {
+        Some(true) => Trust::Trusted,
+        Some(false) => Trust::Untrusted,
+        None => Trust::Unknown,
+    };
+    if trust == Trust::Trusted && phone.trust != Trust::Trusted {
+        phone.asked.appeared = true;
+    }
+    phone.trust = trust;
+}

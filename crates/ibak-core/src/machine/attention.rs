@@ -1,0 +1,117 @@
+//! Telling people: seldom, and each cause at most once a day.
+
+use super::Machine;
+use super::phone::{TELL_AGAIN, TellAgain};
+use crate::{
+    Attention, AttentionKind, Decision, Effect, Monotonic, Now, StorageState, StoreComplaint,
+    StoreReport, Udid, Unmet, Verdict,
+};
+
+impl Machine {
+    /// Sends a message unless one of its kind went out within a day.
+    pub(super) fn tell(
+        &mut self,
+        udid: Option<&Udid>,
+        what: Attention,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let told = match udid {
+            None => &mut self.told,
+            Some(udid) => match self.phones.get_mut(udid) {
+                Some(phone) => &mut phone.told,
+                None => return,
+            },
+        };
+        let kind = what.kind();
+        if told
+            .get(&kind)
+            .is_some_and(|it| it.not_before > now.monotonic)
+        {
+            return;
+        }
+        told.insert(
+            kind,
+            TellAgain {
+                at: now.wall,
+                not_before: now.monotonic + TELL_AGAIN,
+            },
+        );
+        effects.push(Effect::Attention {
+            phone: udid.cloned(),
+            attention: what,
+        });
+    }
+
+    pub(super) fn call_for_attention(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        // Before the store is recovered nobody can say when the last backup was.
+        if !self.recovered {
+            return;
+        }
+        if let Some(complaint) = self.store_complaint(now) {
+            self.tell(None, Attention::StoreTrouble(complaint), now, effects);
+        }
+        let mut messages = Vec::new();
+        for phone in self.phones.values() {
+            if self.is_overdue(&phone.udid, now) {
+                let last = phone.newest().map(|it| it.facts.finished);
+                let overdue = Attention::Overdue {
+                    last,
+                    first_seen: phone.first_seen,
+                };
+                messages.push((phone.udid.clone(), overdue));
+            }
+            let Decision::Wait { unmet, also } = &phone.decision else {
+                continue;
+            };
+            for (_, verdict) in unmet.iter().filter(|_| also.is_empty()) {
+                if let Verdict::Unmet(Unmet::NoRoom(room)) = verdict {
+                    let no_room = Attention::StoreTrouble(StoreComplaint::NoRoom(*room));
+                    messages.push((phone.udid.clone(), no_room));
+                }
+            }
+        }
+        for (udid, message) in messages {
+            self.tell(Some(&udid), message, now, effects);
+        }
+    }
+
+    fn store_complaint(&self, now: Now) -> Option<StoreComplaint> {
+        let report = self.store_report(now).ok()?;
+        match (StorageState::of(Some(&report)), report) {
+            (_, StoreReport::Unavailable(trouble)) => Some(StoreComplaint::Unavailable(trouble)),
+            (StorageState::Full, StoreReport::Open(_)) => Some(StoreComplaint::Full),
+            (
+                StorageState::Ok
+                | StorageState::Low
+                | StorageState::Unavailable
+                | StorageState::Unknown,
+                StoreReport::Open(_),
+            ) => None,
+        }
+    }
+
+    /// Tells whether the phone has been without a backup for too long.
+    pub(super) fn is_overdue(&self, udid: &Udid, now: Now) -> bool {
+        let Some(phone) = self.phones.get(udid) else {
+            return false;
+        };
+        let at = phone.overdue_at(self.policy(udid), self.automatic(phone), now);
+        self.recovered && at.is_some_and(|at| at <= now.wall)
+    }
+
+    /// Lists when standing complaints may be repeated.
+    pub(super) fn next_messages(&self, now: Now) -> Vec<Monotonic> {
+        let again = |it: Option<&TellAgain>| it.map(|it| it.not_before);
+        let mut moments = Vec::new();
+        if self.recovered && self.store_complaint(now).is_some() {
+            moments.extend(again(self.told.get(&AttentionKind::StoreTrouble)));
+        }
+        for phone in self.phones.values() {
+            if self.is_overdue(&phone.udid, now) {
+                moments.extend(again(phone.told.get(&AttentionKind::Overdue)));
+            }
+        }
+        moments
+    }
+}

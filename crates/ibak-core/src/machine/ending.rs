@@ -1,0 +1,205 @@
+//! How a job's end changes what is known of its phone: what was learned, when to try again.
+
+use super::Machine;
+use super::job::{Job, Stage};
+use super::phone::{KnownBackup, Phone};
+use crate::{
+    Asking, Attention, BackupFacts, Bytes, Effect, Failure, Interruption, JobId, JobKind,
+    JobResult, LastResult, Now, Outcome, Policy, Retry, StoreComplaint, StoreTrouble, Trigger,
+    Trust, Udid,
+};
+use std::time::Duration;
+
+/// A failure count beyond which a wait no longer doubles.
+const DOUBLINGS_MAX: u32 = 16;
+
+impl Machine {
+    /// Takes in that a running job ended; anything else is not news.
+    pub(super) fn end_job(
+        &mut self,
+        id: JobId,
+        outcome: Outcome,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.jobs.get(&id).is_some_and(Job::is_running) {
+            self.finish(id, outcome, now, effects);
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        id: JobId,
+        outcome: Outcome,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let outcome = for_the_reason_it_stopped(&job.stage, outcome);
+        let (result, ran) = (outcome.result(), job.is_running());
+        let (detail, backup) = match &outcome {
+            Outcome::Failed { detail, .. } => (detail.clone(), None),
+            Outcome::BackedUp(facts) => (String::new(), Some(facts.id.clone())),
+            Outcome::Paired
+            | Outcome::Cancelled
+            | Outcome::CancelledOnDevice
+            | Outcome::NotConfirmed
+            | Outcome::NotLockedInTime
+            | Outcome::NotReadyInTime
+            | Outcome::Interrupted(_) => (String::new(), None),
+        };
+        job.stage = Stage::Ended {
+            result,
+            detail,
+            backup,
+            at: now,
+        };
+        let (udid, kind, trigger, asked) = (job.phone.clone(), job.kind, job.trigger(), job.asked);
+        match kind {
+            JobKind::Pair => self.pairing_ended(&udid, &outcome),
+            JobKind::Backup => {
+                let policy = self.policies.of(&udid).clone();
+                let gap = self.gap_closed_by(&udid, &outcome, now);
+                if let Some(phone) = self.phones.get_mut(&udid) {
+                    phone.last_result = Some(LastResult {
+                        result,
+                        at: now.wall,
+                    });
+                    learn(phone, &outcome, asked);
+                    if let Outcome::BackedUp(facts) = outcome {
+                        backed_up(phone, facts, now);
+                    } else if ran {
+                        back_off(phone, result, &policy, now);
+                    }
+                }
+                self.tell_of_the_end(&udid, result, trigger, gap, now, effects);
+            }
+        }
+    }
+
+    fn pairing_ended(&mut self, udid: &Udid, outcome: &Outcome) {
+        if let (Outcome::Paired, Some(phone)) = (outcome, self.phones.get_mut(udid)) {
+            phone.trust = Trust::Trusted;
+            phone.asked.appeared = true;
+        }
+    }
+
+    /// Returns how long an overdue phone had been without a backup, if this outcome is one.
+    fn gap_closed_by(&self, udid: &Udid, outcome: &Outcome, now: Now) -> Option<Duration> {
+        let phone = self.phones.get(udid)?;
+        let policy = self.policy(udid);
+        let overdue_at = phone.overdue_at(policy, self.automatic(phone), now)?;
+        let overdue = matches!(outcome, Outcome::BackedUp(_)) && overdue_at <= now.wall;
+        overdue.then(|| now.wall.saturating_since(overdue_at) + policy.overdue_after)
+    }
+
+    /// A person who asked reads the result themselves; of the others somebody must be told.
+    fn tell_of_the_end(
+        &mut self,
+        udid: &Udid,
+        result: JobResult,
+        trigger: Trigger,
+        gap: Option<Duration>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(gap) = gap {
+            self.tell(Some(udid), Attention::DoneAfterGap { gap }, now, effects);
+        }
+        let JobResult::Failed(failure) = result else {
+            return;
+        };
+        if trigger == Trigger::User || failure.retry() == Retry::Later {
+            return;
+        }
+        let room = self.phones.get(udid).and_then(|phone| phone.room);
+        let attention = match (failure, room) {
+            (Failure::NoSpace, Some(room)) => Attention::StoreTrouble(StoreComplaint::NoRoom(room)),
+            (Failure::NoSpace, None) => Attention::StoreTrouble(StoreComplaint::Full),
+            (Failure::StoreUnavailable, _) => {
+                Attention::StoreTrouble(StoreComplaint::Unavailable(StoreTrouble::Failing))
+            }
+            _ => Attention::FailedNeedsYou { failure },
+        };
+        self.tell(Some(udid), attention, now, effects);
+    }
+}
+
+/// A job that was told to stop broke off for that reason, whatever it stumbled over then.
+fn for_the_reason_it_stopped(stage: &Stage, outcome: Outcome) -> Outcome {
+    match (stage, &outcome) {
+        (Stage::Stopping { why, .. }, Outcome::Failed { .. } | Outcome::Interrupted(_)) => {
+            why.outcome()
+        }
+        _ => outcome,
+    }
+}
+
+fn learn(phone: &mut Phone, outcome: &Outcome, asked: bool) {
+    match outcome {
+        Outcome::BackedUp(_) => {
+            phone.learned = Some(if asked { Asking::Asks } else { Asking::Never })
+        }
+        Outcome::NotConfirmed | Outcome::NotLockedInTime => phone.learned = Some(Asking::Asks),
+        Outcome::Failed {
+            failure: Failure::NotTrusted,
+            ..
+        } => phone.trust = Trust::Untrusted,
+        Outcome::Paired
+        | Outcome::Cancelled
+        | Outcome::CancelledOnDevice
+        | Outcome::NotReadyInTime
+        | Outcome::Interrupted(_)
+        | Outcome::Failed { .. } => {}
+    }
+}
+
+fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
+    phone.backups.retain(|it| it.facts.id != facts.id);
+    phone.backups.push(KnownBackup {
+        facts,
+        known_at: now.monotonic,
+        made_here: true,
+    });
+    phone.staged = Bytes::ZERO;
+    phone.clear_back_off();
+}
+
+/// When to try again by oneself:
+///
+/// | how it ended | wait |
+/// |---|---|
+/// | failed, later may help | `first`, doubling, up to `max` |
+/// | interrupted | `first_interruption`, doubling, up to `max` |
+/// | failed, a person must act, or nothing helps | an interval, or until the cable comes back |
+/// | cancelled, not confirmed, not locked in time | `max`, also when the cable comes back |
+/// | the daemon stopped, the conditions never held | none |
+fn back_off(phone: &mut Phone, result: JobResult, policy: &Policy, now: Now) {
+    let doubled = |first: Duration, failures: u32| {
+        let factor = 1_u32 << failures.saturating_sub(1).min(DOUBLINGS_MAX);
+        first.saturating_mul(factor).min(policy.backoff.max)
+    };
+    let wait = match result {
+        JobResult::Succeeded
+        | JobResult::NotReadyInTime
+        | JobResult::Interrupted(Interruption::Stopping) => return,
+        JobResult::Cancelled
+        | JobResult::CancelledOnDevice
+        | JobResult::NotConfirmed
+        | JobResult::NotLockedInTime => policy.backoff.max,
+        JobResult::Interrupted(Interruption::Lost(_) | Interruption::ConnectionLost) => {
+            phone.failures = phone.failures.saturating_add(1);
+            doubled(policy.backoff.first_interruption, phone.failures)
+        }
+        JobResult::Failed(failure) => {
+            phone.failures = phone.failures.saturating_add(1);
+            match failure.retry() {
+                Retry::Later => doubled(policy.backoff.first, phone.failures),
+                Retry::UserMustAct | Retry::Never => policy.interval,
+            }
+        }
+    };
+    phone.back_off(wait, result, now);
+}

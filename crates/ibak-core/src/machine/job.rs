@@ -1,0 +1,115 @@
+//! One job, from the wish to its end.
+
+use crate::{
+    BackupId, Bytes, Condition, Demand, Extent, JobId, JobKind, JobResult, Monotonic, Now, Phase,
+    Progress, Status, StopWhy, Transport, Trigger, Udid,
+};
+use std::collections::BTreeMap;
+
+/// How far a job has come.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// Accepted, and waiting for what it needs.
+    Queued,
+    /// The shell was told to start it.
+    Running { transport: Transport },
+    /// The shell was told to stop it.
+    Stopping { transport: Transport, why: StopWhy },
+    /// Over.
+    Ended {
+        result: JobResult,
+        detail: String,
+        backup: Option<BackupId>,
+        at: Now,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) id: JobId,
+    pub(super) phone: Udid,
+    pub(super) kind: JobKind,
+    pub(super) demand: Demand,
+    pub(super) extent: Extent,
+    pub(super) accepted: Now,
+    pub(super) stage: Stage,
+    pub(super) phase: Phase,
+    pub(super) progress: Progress,
+    /// Whether the phone asked for its passcode.
+    pub(super) asked: bool,
+    /// What it was expected to write when it started.
+    pub(super) promised: Bytes,
+    /// The conditions it counted on when it started, and how they were.
+    pub(super) ground: Vec<(Condition, Status)>,
+    /// Since when which condition is lost, for the grace in the policy's table.
+    pub(super) losing: BTreeMap<Condition, Monotonic>,
+}
+
+impl Job {
+    pub(super) fn new(
+        id: JobId,
+        phone: Udid,
+        kind: JobKind,
+        demand: Demand,
+        extent: Extent,
+        now: Now,
+    ) -> Self {
+        Self {
+            id,
+            phone,
+            kind,
+            demand,
+            extent,
+            accepted: now,
+            stage: Stage::Queued,
+            phase: Phase::Queued,
+            progress: Progress::default(),
+            asked: false,
+            promised: Bytes::ZERO,
+            ground: Vec::new(),
+            losing: BTreeMap::new(),
+        }
+    }
+
+    pub(super) const fn trigger(&self) -> Trigger {
+        match self.demand {
+            Demand::Schedule => Trigger::Schedule,
+            Demand::WhenReady | Demand::AtOnce => Trigger::User,
+        }
+    }
+
+    pub(super) const fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued)
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.stage, Stage::Running { .. } | Stage::Stopping { .. })
+    }
+
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended { .. })
+    }
+
+    pub(super) const fn transport(&self) -> Option<Transport> {
+        match self.stage {
+            Stage::Running { transport } | Stage::Stopping { transport, .. } => Some(transport),
+            Stage::Queued | Stage::Ended { .. } => None,
+        }
+    }
+
+    /// Tells whether the phone has sent all it has, so that losing it loses nothing.
+    pub(super) const fn has_arrived(&self) -> bool {
+        matches!(self.phase, Phase::Verifying | Phase::Committing)
+    }
+
+    /// Returns what it is still expected to write.
+    pub(super) fn still_promised(&self) -> u64 {
+        if self.is_running() {
+            self.promised
+                .get()
+                .saturating_sub(self.progress.bytes_done.get())
+        } else {
+            0
+        }
+    }
+}

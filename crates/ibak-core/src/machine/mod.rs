@@ -1,0 +1,186 @@
+//! The machine: events in, effects out, one phone at most one job at a time.
+//!
+//! Every call does the same: take in the event, evaluate all conditions afresh, stop what lost
+//! its ground, start what may start, ask for what is missing, tell what must be told. Nothing
+//! is remembered about *why* a state was entered, so no path through the events can leave it
+//! wrong. It never acts, never waits and never reads a clock: the shell calls
+//! [`Machine::handle`] with [`Event::Tick`] when [`Machine::next_deadline`] comes.
+//!
+//! ```
+//! use ibak_core::*;
+//! let start = Now { monotonic: Monotonic::ZERO, wall: Wall::from_secs(1_750_000_000) };
+//! let mut machine = Machine::new(Policies::default(), JobId::new(1), start);
+//! let effects = machine.handle(Event::StoreRecovered(vec![]), start);
+//! assert!(!effects.iter().any(|it| matches!(it, Effect::StartJob(_))));
+//! assert!(machine.view().phones.is_empty());
+//! ```
+
+mod apply;
+mod attention;
+mod deadline;
+mod ending;
+mod invariants;
+mod job;
+mod phone;
+mod refresh;
+mod request;
+mod running;
+mod starting;
+mod viewing;
+
+use crate::{
+    Effect, Event, HouseMemory, JobId, Monotonic, MuxerState, Now, Pause, Policies, Policy,
+    StoreObservation, StoreReport, Udid, Unknown,
+};
+use job::Job;
+use phone::{Phone, ToldTable};
+use std::collections::BTreeMap;
+
+pub use deadline::DEADLINE_MAX;
+pub use viewing::JOB_KEPT;
+
+/// The most phones that are kept in mind. Further ones are not taken in.
+pub const PHONES_MAX: usize = 256;
+
+/// Everything that is known, and the only place where it changes.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    policies: Policies,
+    phones: BTreeMap<Udid, Phone>,
+    jobs: BTreeMap<JobId, Job>,
+    next_job: JobId,
+    store: Option<StoreObservation>,
+    store_asked: phone::Asked,
+    recovered: bool,
+    pause: Option<Pause>,
+    muxer: MuxerState,
+    apple_on_usb: Option<u32>,
+    told: ToldTable,
+    remembered: HouseMemory,
+    stopping: bool,
+    /// The slots, or the jobs that still run from when there were more.
+    running_max: usize,
+    now: Now,
+    deadline: Option<Monotonic>,
+}
+
+impl Machine {
+    /// Makes a machine that knows nothing yet. `first_job` must be larger than any job id this
+    /// computer ever used: ids count up from it and are never used again.
+    pub fn new(policies: Policies, first_job: JobId, now: Now) -> Self {
+        Self {
+            running_max: policies.parallel_max,
+            policies,
+            phones: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            next_job: first_job,
+            store: None,
+            store_asked: phone::Asked::default(),
+            recovered: false,
+            pause: None,
+            muxer: MuxerState::Unknown,
+            apple_on_usb: None,
+            told: BTreeMap::new(),
+            remembered: HouseMemory::default(),
+            stopping: false,
+            now,
+            deadline: None,
+        }
+    }
+
+    /// Takes in what happened and says what to do about it.
+    ///
+    /// A `now` whose monotonic part lies before that of an earlier call counts as that call's.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let monotonic = now.monotonic.max(self.now.monotonic);
+        let now = Now {
+            monotonic,
+            wall: now.wall,
+        };
+        self.now = now;
+        let mut effects = Vec::new();
+        self.apply(event, now, &mut effects);
+        self.forget_what_passed(now);
+        self.running_max = self.running().max(self.policies.parallel_max);
+        self.evaluate(now);
+        self.stop_what_lost_its_ground(now, &mut effects);
+        self.end_what_cannot_start(now, &mut effects);
+        self.start_what_may_start(now, &mut effects);
+        self.ask_for_signals(now, &mut effects);
+        self.call_for_attention(now, &mut effects);
+        self.remember(&mut effects);
+        self.deadline = self.find_deadline(now);
+        if cfg!(debug_assertions) {
+            self.verify_invariants();
+        }
+        effects
+    }
+
+    /// Returns when to call [`Machine::handle`] with [`Event::Tick`], if nothing happens before:
+    /// after the last call's `now`, and at most [`DEADLINE_MAX`] later.
+    pub const fn next_deadline(&self) -> Option<Monotonic> {
+        self.deadline
+    }
+
+    fn policy(&self, phone: &Udid) -> &Policy {
+        self.policies.of(phone)
+    }
+
+    /// Returns the phone's record, made if there is room for it.
+    fn phone_mut(&mut self, udid: &Udid, now: Now) -> Option<&mut Phone> {
+        if !self.phones.contains_key(udid) && self.phones.len() >= PHONES_MAX {
+            return None;
+        }
+        Some(
+            self.phones
+                .entry(udid.clone())
+                .or_insert_with(|| Phone::new(udid.clone(), now)),
+        )
+    }
+
+    /// Returns the phone's job, waiting or running.
+    fn job_of(&self, phone: &Udid) -> Option<&Job> {
+        self.jobs
+            .values()
+            .find(|job| &job.phone == phone && !job.has_ended())
+    }
+
+    fn running(&self) -> usize {
+        self.jobs.values().filter(|job| job.is_running()).count()
+    }
+
+    /// Returns the newest report on the store while it may be believed.
+    fn store_report(&self, now: Now) -> Result<StoreReport, Unknown> {
+        match &self.store {
+            Some(_) | None if !self.recovered => Err(Unknown::StoreNotRead),
+            None => Err(Unknown::StoreNotRead),
+            Some(seen) => {
+                let end = seen.time_to_live.map(|time| seen.at.monotonic + time);
+                if end.is_some_and(|end| now.monotonic >= end) {
+                    Err(Unknown::Stale)
+                } else {
+                    Ok(seen.report)
+                }
+            }
+        }
+    }
+
+    /// Keeps on disk what changed since it was last kept.
+    fn remember(&mut self, effects: &mut Vec<Effect>) {
+        for phone in self.phones.values_mut() {
+            let memory = phone.memory();
+            if phone.remembered.as_ref() != Some(&memory) {
+                phone.remembered = Some(memory.clone());
+                effects.push(Effect::Remember(memory));
+            }
+        }
+        let house = HouseMemory {
+            pause: self.pause,
+            told: phone::told_list(&self.told),
+        };
+        if self.remembered != house {
+            self.remembered = house.clone();
+            effects.push(Effect::RememberHouse(house));
+        }
+    }
+}

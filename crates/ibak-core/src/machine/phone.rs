@@ -1,0 +1,332 @@
+//! What the machine keeps of one phone, and what follows from it at a given moment.
+
+use crate::facts::Facts;
+use crate::{
+    Asking, AttentionKind, Automatic, BackingOff, BackupFacts, Bytes, ConditionState, Conditions,
+    Decision, Due, Identity, JobResult, LastResult, Met, Monotonic, Now, Passcode, PhoneMemory,
+    Policy, Reach, Retry, Room, Source, Told, Trust, Udid, Unknown, Unmet, Verdict, Wall,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far in the future a backup's date may lie and still be believed.
+const FUTURE_MAX: Duration = Duration::from_secs(3600);
+/// For how long a date beyond that, read from the store, is given the benefit of the doubt:
+/// the clock may not have been set yet after a start.
+const FUTURE_WAIT: Duration = Duration::from_secs(3600);
+/// A cable that was away for less is a bad contact, not a person who came back.
+const REPLUG_MIN: Duration = Duration::from_secs(10);
+/// One message per cause in this time.
+pub(super) const TELL_AGAIN: Duration = Duration::from_secs(86_400);
+
+/// A committed backup, and how long this process has known of it.
+#[derive(Clone, Debug)]
+pub(super) struct KnownBackup {
+    pub(super) facts: BackupFacts,
+    pub(super) known_at: Monotonic,
+    pub(super) made_here: bool,
+}
+
+/// When something was last told, and when it may be told again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TellAgain {
+    pub(super) at: Wall,
+    pub(super) not_before: Monotonic,
+}
+
+/// When messages of each kind were last sent.
+pub(super) type ToldTable = BTreeMap<AttentionKind, TellAgain>;
+
+/// When the phone's signals may next be asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) not_before: Monotonic,
+    pub(super) tries: u32,
+    pub(super) looked_at_until: Option<Monotonic>,
+    pub(super) appeared: bool,
+    pub(super) edge: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Phone {
+    pub(super) udid: Udid,
+    pub(super) identity: Option<Identity>,
+    pub(super) reach: Reach,
+    pub(super) unplugged_at: Option<Monotonic>,
+    pub(super) trust: Trust,
+    pub(super) facts: Facts,
+    pub(super) conditions: Conditions,
+    pub(super) room: Option<Room>,
+    pub(super) automatic: Option<Automatic>,
+    pub(super) learned: Option<Asking>,
+    pub(super) backups: Vec<KnownBackup>,
+    pub(super) staged: Bytes,
+    pub(super) failures: u32,
+    pub(super) backing_off: Option<BackingOff>,
+    /// The end of that wait on the wall clock, as it is kept.
+    pub(super) not_before: Option<Wall>,
+    pub(super) last_result: Option<LastResult>,
+    pub(super) first_seen: Wall,
+    pub(super) last_seen: Option<Wall>,
+    pub(super) told: ToldTable,
+    pub(super) asked: Asked,
+    pub(super) decision: Decision,
+    pub(super) remembered: Option<PhoneMemory>,
+}
+
+impl Phone {
+    pub(super) fn new(udid: Udid, now: Now) -> Self {
+        let unknown = ConditionState {
+            verdict: Verdict::Unknown(Unknown::NotReachable),
+            since: now,
+            source: None,
+            observed: None,
+        };
+        Self {
+            udid,
+            identity: None,
+            reach: Reach::default(),
+            unplugged_at: None,
+            trust: Trust::Unknown,
+            facts: Facts::default(),
+            conditions: Conditions {
+                power: unknown,
+                wifi: unknown,
+                locked: unknown,
+                space: unknown,
+            },
+            room: None,
+            automatic: None,
+            learned: None,
+            backups: Vec::new(),
+            staged: Bytes::ZERO,
+            failures: 0,
+            backing_off: None,
+            not_before: None,
+            last_result: None,
+            first_seen: now.wall,
+            last_seen: None,
+            told: BTreeMap::new(),
+            asked: Asked::default(),
+            decision: Decision::Wait {
+                unmet: Vec::new(),
+                also: vec![crate::Hold::Absent { last_seen: None }],
+            },
+            remembered: None,
+        }
+    }
+
+    pub(super) fn passcode(&self) -> Passcode {
+        let version = self.identity.as_ref().map(|it| it.os_version.as_str());
+        Passcode::conclude(self.learned, version, self.facts.has_passcode())
+    }
+
+    /// Takes in that the phone can, or can no longer, be reached this way.
+    pub(super) fn set_reach(&mut self, reach: Reach, now: Now) {
+        let before = std::mem::replace(&mut self.reach, reach);
+        if before.best().is_none() != reach.best().is_none() {
+            self.facts.forget_connection();
+        }
+        if before.best().is_some() && reach.best().is_none() {
+            self.last_seen = Some(now.wall);
+        }
+        if (reach.usb && !before.usb) || (reach.wifi && !before.wifi) {
+            self.asked.appeared = true;
+        }
+        if before.usb && !reach.usb {
+            self.unplugged_at = Some(now.monotonic);
+        }
+        if reach.usb && !before.usb {
+            let away = self
+                .unplugged_at
+                .map(|at| now.monotonic.saturating_since(at));
+            if away.is_some_and(|away| away >= REPLUG_MIN) {
+                self.forgive();
+            }
+        }
+    }
+
+    /// Ends the wait after failures, because a person did something about the phone. What a
+    /// person cancelled, or what nothing here can mend, keeps waiting.
+    fn forgive(&mut self) {
+        let keep = self.backing_off.is_some_and(|wait| match wait.after {
+            JobResult::Failed(failure) => failure.retry() == Retry::Never,
+            JobResult::Interrupted(_) => false,
+            JobResult::Succeeded
+            | JobResult::Cancelled
+            | JobResult::CancelledOnDevice
+            | JobResult::NotConfirmed
+            | JobResult::NotLockedInTime
+            | JobResult::NotReadyInTime => true,
+        });
+        if !keep {
+            self.clear_back_off();
+        }
+    }
+
+    /// Evaluates the conditions. `space` is decided by the caller, who sees the whole store.
+    pub(super) fn evaluate(&mut self, policy: &Policy, space: (Verdict, Option<Now>), now: Now) {
+        let (verdict, observed) = space;
+        let space = ConditionState {
+            verdict,
+            since: now,
+            source: observed.map(|_| Source::Store),
+            observed,
+        };
+        let seen = Conditions {
+            power: self.facts.power(self.reach, now),
+            wifi: self.facts.wifi(self.reach, policy.wifi, now),
+            locked: self.facts.locked(self.reach, now),
+            space,
+        };
+        self.conditions = seen.after(&self.conditions);
+        self.room = match verdict {
+            Verdict::Met(Met::Room(room)) | Verdict::Unmet(Unmet::NoRoom(room)) => Some(room),
+            Verdict::Met(_) | Verdict::Unmet(_) | Verdict::Unknown(_) => None,
+        };
+    }
+
+    /// Returns the newest backup.
+    pub(super) fn newest(&self) -> Option<&KnownBackup> {
+        self.backups
+            .iter()
+            .max_by(|a, b| a.facts.id.cmp(&b.facts.id))
+    }
+
+    /// Tells whether a backup is due, by the wall clock. A date too far in the future cannot be
+    /// believed: then the monotonic clock decides, from when this process learned of it.
+    pub(super) fn due(&self, policy: &Policy, now: Now) -> Due {
+        let interval = policy.interval.saturating_sub(policy.slack());
+        let mut since: Option<Wall> = None;
+        let mut until = now.wall;
+        for backup in &self.backups {
+            let at = backup.facts.finished;
+            if at <= now.wall + FUTURE_MAX {
+                until = until.max(at + interval);
+                since = since.max(Some(at + interval));
+            } else {
+                let wait = if backup.made_here {
+                    interval
+                } else {
+                    interval.min(FUTURE_WAIT)
+                };
+                let left = (backup.known_at + wait).saturating_since(now.monotonic);
+                until = until.max(now.wall + left);
+            }
+        }
+        if until > now.wall {
+            Due::NotUntil(until)
+        } else {
+            Due::Since(since)
+        }
+    }
+
+    /// Returns the moment at which the phone is, or was, without a backup for too long; `None`
+    /// for a phone that is not to be backed up.
+    pub(super) fn overdue_at(
+        &self,
+        policy: &Policy,
+        automatic: Automatic,
+        now: Now,
+    ) -> Option<Wall> {
+        let ours = self.trust == Trust::Trusted || !self.backups.is_empty();
+        if automatic == Automatic::Off || !ours {
+            return None;
+        }
+        let believed = self
+            .backups
+            .iter()
+            .map(|it| it.facts.finished)
+            .filter(|at| *at <= now.wall + FUTURE_MAX);
+        Some(believed.max().unwrap_or(self.first_seen) + policy.overdue_after)
+    }
+
+    /// Starts nothing automatically for `wait`.
+    pub(super) fn back_off(&mut self, wait: Duration, after: JobResult, now: Now) {
+        self.backing_off = Some(BackingOff {
+            until: now.monotonic + wait,
+            after,
+            failures: self.failures,
+        });
+        self.not_before = Some(now.wall + wait);
+    }
+
+    /// Ends the wait after failures.
+    pub(super) fn clear_back_off(&mut self) {
+        self.backing_off = None;
+        self.not_before = None;
+        self.failures = 0;
+    }
+
+    pub(super) fn memory(&self) -> PhoneMemory {
+        PhoneMemory {
+            phone: self.udid.clone(),
+            identity: self.identity.clone(),
+            automatic: self.automatic,
+            passcode_learned: self.learned,
+            lock_ever_seen: self.facts.lock_ever_seen,
+            last_result: self.last_result,
+            failures: self.failures,
+            not_before: self.not_before,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            data_used: self.facts.data_used_kept,
+            told: told_list(&self.told),
+        }
+    }
+
+    /// Takes back what was kept before a restart.
+    pub(super) fn recall(&mut self, memory: PhoneMemory, policy: &Policy, now: Now) {
+        self.identity = self.identity.take().or(memory.identity.clone());
+        self.automatic = memory.automatic;
+        self.learned = memory.passcode_learned;
+        self.facts.lock_ever_seen |= memory.lock_ever_seen;
+        self.facts.data_used_kept = self.facts.data_used_kept.or(memory.data_used);
+        self.last_result = memory.last_result;
+        self.failures = memory.failures;
+        self.not_before = memory.not_before;
+        self.first_seen = memory.first_seen.min(now.wall);
+        self.last_seen = memory.last_seen;
+        self.told = recall_told(&memory.told, now);
+        self.backing_off = memory
+            .not_before
+            .zip(memory.last_result)
+            .and_then(|(until, last)| {
+                let left = until
+                    .saturating_since(now.wall)
+                    .min(policy.backoff.max.max(policy.interval));
+                let wait = BackingOff {
+                    until: now.monotonic + left,
+                    after: last.result,
+                    failures: memory.failures,
+                };
+                (!left.is_zero()).then_some(wait)
+            });
+        self.remembered = Some(memory);
+    }
+}
+
+pub(super) fn told_list(told: &ToldTable) -> Vec<Told> {
+    told.iter()
+        .map(|(kind, it)| Told {
+            kind: *kind,
+            at: it.at,
+        })
+        .collect()
+}
+
+/// Translates the dates of messages sent before a restart; a date in the future counts as now.
+pub(super) fn recall_told(told: &[Told], now: Now) -> ToldTable {
+    told.iter()
+        .map(|it| {
+            let left = TELL_AGAIN.saturating_sub(now.wall.saturating_since(it.at));
+            (
+                it.kind,
+                TellAgain {
+                    at: it.at,
+                    not_before: now.monotonic + left,
+                },
+            )
+        })
+        .collect()
+}

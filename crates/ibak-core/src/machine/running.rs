@@ -1,0 +1,118 @@
+//! What a running job stands on, and what happens when that is lost.
+//!
+//! The table is the policy's ([`crate::LossTable`]); this file only reads it. A job that has all
+//! it needs from the phone is never stopped: what is left is ours to do.
+
+use super::Machine;
+use super::job::{Job, Stage};
+use super::phone::Phone;
+use crate::decision::counts;
+use crate::{
+    Condition, Effect, Interruption, JobId, JobKind, Monotonic, Now, OnLoss, Policy, StopWhy,
+    Transport, Trust, Verdict,
+};
+
+impl Machine {
+    /// Asks the shell to stop a running job, once. Tells whether it was asked now.
+    pub(super) fn stop(&mut self, id: JobId, why: StopWhy, effects: &mut Vec<Effect>) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return false;
+        };
+        let Stage::Running { transport } = job.stage else {
+            return false;
+        };
+        job.stage = Stage::Stopping { transport, why };
+        effects.push(Effect::StopJob {
+            job: id,
+            phone: job.phone.clone(),
+            why,
+        });
+        true
+    }
+
+    pub(super) fn stop_what_lost_its_ground(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let mut lost = Vec::new();
+        for job in self.jobs.values_mut() {
+            if let Some(phone) = self.phones.get(&job.phone) {
+                lost.extend(
+                    ground_lost(job, phone, self.policies.of(&job.phone), now)
+                        .map(|by| (job.id, by)),
+                );
+            }
+        }
+        for (id, by) in lost {
+            self.stop(id, StopWhy::Interrupted(by), effects);
+        }
+    }
+}
+
+/// Tells what stops the job now, and notes since when each condition is lost.
+fn ground_lost(job: &mut Job, phone: &Phone, policy: &Policy, now: Now) -> Option<Interruption> {
+    let Stage::Running { transport } = job.stage else {
+        return None;
+    };
+    if job.has_arrived() {
+        return None;
+    }
+    if transport == Transport::Usb && !phone.reach.usb {
+        return Some(Interruption::ConnectionLost);
+    }
+    if job.kind == JobKind::Pair {
+        return None;
+    }
+    if phone.trust == Trust::Untrusted {
+        return Some(Interruption::ConnectionLost);
+    }
+    let mut stop = None;
+    for condition in Condition::ALL {
+        if !is_lost(job, phone, policy, condition, transport) {
+            job.losing.remove(&condition);
+            continue;
+        }
+        let since = *job.losing.entry(condition).or_insert(now.monotonic);
+        let over = match policy.on_loss.get(condition) {
+            OnLoss::Finish => false,
+            OnLoss::Grace(time) => now.monotonic >= since + time,
+            OnLoss::Stop => true,
+        };
+        if over && stop.is_none() {
+            stop = Some(Interruption::Lost(condition));
+        }
+    }
+    let wifi_counts = counts(job.demand, Condition::Wifi, policy);
+    if stop.is_none() && transport == Transport::Wifi && !phone.reach.wifi && !wifi_counts {
+        return Some(Interruption::ConnectionLost);
+    }
+    stop
+}
+
+/// A condition is lost when it is known not to hold. By cable, the network cannot be lost.
+fn is_lost(
+    job: &Job,
+    phone: &Phone,
+    policy: &Policy,
+    condition: Condition,
+    transport: Transport,
+) -> bool {
+    if !counts(job.demand, condition, policy) {
+        return false;
+    }
+    let unmet = matches!(phone.conditions.get(condition).verdict, Verdict::Unmet(_));
+    match (condition, transport) {
+        (Condition::Wifi, Transport::Usb) => false,
+        (Condition::Wifi, Transport::Wifi) => unmet || !phone.reach.wifi,
+        (Condition::Power | Condition::Locked | Condition::Space, _) => unmet,
+    }
+}
+
+/// Lists when the graces of this job end.
+pub(super) fn graces<'a>(job: &'a Job, policy: &'a Policy) -> impl Iterator<Item = Monotonic> + 'a {
+    let running = matches!(job.stage, Stage::Running { .. });
+    job.losing
+        .iter()
+        .filter(move |_| running)
+        .filter_map(|(condition, since)| match policy.on_loss.get(*condition) {
+            OnLoss::Grace(time) => Some(*since + time),
+            OnLoss::Finish | OnLoss::Stop => None,
+        })
+}

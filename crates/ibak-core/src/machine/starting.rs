@@ -1,0 +1,309 @@
+//! Which jobs start: the decision for every phone, and who goes first when slots are few.
+//!
+//! People who asked go first, in the order in which they asked; then the phone whose backup has
+//! been due for longest, one that was never backed up before all.
+
+use super::Machine;
+use super::job::Stage;
+use super::phone::Phone;
+use crate::decision::counts;
+use crate::{
+    Automatic, Basis, Bytes, Condition, Decision, Demand, Due, Effect, Estimate, Extent, Failure,
+    JobId, JobKind, Met, Need, Now, Outcome, Passcode, Phase, PhoneBackups, Refusal, Room, Slot,
+    Snapshot, StartJob, StoreReport, Transport, Udid, Unknown, Unmet, Verdict, Wall, decide_for,
+    estimate,
+};
+use std::time::Duration;
+
+/// For how long a backup asked for "at once" waits for what is not known yet.
+pub(super) const NOT_KNOWN_MAX: Duration = Duration::from_secs(30);
+
+/// Who is next; smaller goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Asked(JobId),
+    Due(Option<Wall>, Udid),
+}
+
+impl Machine {
+    pub(super) fn automatic(&self, phone: &Phone) -> Automatic {
+        phone.automatic.unwrap_or(if self.policies.automatic {
+            Automatic::On
+        } else {
+            Automatic::Off
+        })
+    }
+
+    /// Returns whether the phone's next backup fits, and when the store was looked at.
+    pub(super) fn space(&self, udid: &Udid, now: Now) -> (Verdict, Option<Now>) {
+        let extent = self.job_of(udid).map_or(Extent::Changes, |job| job.extent);
+        self.space_for(udid, extent, now)
+    }
+
+    pub(super) fn space_for(
+        &self,
+        udid: &Udid,
+        extent: Extent,
+        now: Now,
+    ) -> (Verdict, Option<Now>) {
+        let observed = self.store.map(|seen| seen.at);
+        let store = match self.store_report(now) {
+            Err(unknown) => return (Verdict::Unknown(unknown), observed),
+            Ok(StoreReport::Unavailable(trouble)) => {
+                return (Verdict::Unmet(Unmet::Store(trouble)), observed);
+            }
+            Ok(StoreReport::Open(numbers)) => numbers,
+        };
+        let runs = self
+            .job_of(udid)
+            .is_some_and(|job| job.is_running() && job.kind == JobKind::Backup);
+        let estimate = if runs {
+            Some(Estimate {
+                needed: Bytes::ZERO,
+                basis: Basis::Running,
+            })
+        } else {
+            self.phones
+                .get(udid)
+                .and_then(|phone| estimate_for(phone, extent))
+        };
+        let Some(estimate) = estimate else {
+            return (Verdict::Unknown(Unknown::SizeNotKnown), observed);
+        };
+        // A running job shares the store with the others; only an exhausted store stops it.
+        let promised = if runs {
+            Bytes::ZERO
+        } else {
+            self.promised_to_others(udid)
+        };
+        let room = Room {
+            store,
+            promised,
+            estimate,
+        };
+        let verdict = if room.fits() {
+            Verdict::Met(Met::Room(room))
+        } else {
+            Verdict::Unmet(Unmet::NoRoom(room))
+        };
+        (verdict, observed)
+    }
+
+    /// Returns all that is true of a phone. A job that only waits is not yet a job of it.
+    pub(super) fn snapshot(&self, phone: &Phone, slot: Slot, now: Now) -> Snapshot {
+        Snapshot {
+            automatic: self.automatic(phone),
+            reach: phone.reach,
+            last_seen: phone.last_seen,
+            trust: phone.trust,
+            conditions: phone.conditions,
+            battery_percent: phone.facts.battery_percent(now),
+            due: phone.due(self.policy(&phone.udid), now),
+            passcode: phone.passcode(),
+            pause: self.pause,
+            backing_off: phone.backing_off,
+            job: self
+                .job_of(&phone.udid)
+                .filter(|job| job.is_running())
+                .map(|job| job.id),
+            slot,
+        }
+    }
+
+    /// Returns what the phone's next backup is wanted for.
+    pub(super) fn demand(&self, udid: &Udid) -> Demand {
+        let queued = self
+            .job_of(udid)
+            .filter(|job| job.is_queued() && job.kind == JobKind::Backup);
+        queued.map_or(Demand::Schedule, |job| job.demand)
+    }
+
+    fn decision(&self, phone: &Phone, slot: Slot, now: Now) -> Decision {
+        let snapshot = self.snapshot(phone, slot, now);
+        decide_for(
+            self.demand(&phone.udid),
+            &snapshot,
+            self.policy(&phone.udid),
+            now,
+        )
+    }
+
+    /// Lists who could start if there were slots enough, first come first.
+    fn claims(&self, now: Now) -> Vec<(Claim, Udid)> {
+        let mut claims = Vec::new();
+        for phone in self.phones.values() {
+            let udid = &phone.udid;
+            match self.job_of(udid) {
+                Some(job) if job.is_queued() => {
+                    let ready = match job.kind {
+                        JobKind::Backup => self.decision(phone, Slot::Free, now) == Decision::Start,
+                        JobKind::Pair => phone.reach.usb,
+                    };
+                    if ready {
+                        claims.push((Claim::Asked(job.id), udid.clone()));
+                    }
+                }
+                Some(_) => {}
+                None if self.decision(phone, Slot::Free, now) == Decision::Start => {
+                    let since = match phone.due(self.policy(udid), now) {
+                        Due::Since(since) => since,
+                        Due::NotUntil(_) => None,
+                    };
+                    claims.push((Claim::Due(since, udid.clone()), udid.clone()));
+                }
+                None => {}
+            }
+        }
+        claims.sort();
+        claims
+    }
+
+    pub(super) fn start_what_may_start(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        // Each start takes a slot and promises room, so the next is chosen afresh.
+        while !self.stopping && self.running() < self.policies.parallel_max {
+            let Some((claim, udid)) = self.claims(now).into_iter().next() else {
+                break;
+            };
+            let id = match claim {
+                Claim::Asked(id) => id,
+                Claim::Due(..) => self.accept(
+                    &udid,
+                    JobKind::Backup,
+                    Demand::Schedule,
+                    Extent::Changes,
+                    now,
+                ),
+            };
+            self.start(id, effects);
+            self.evaluate(now);
+        }
+        self.note_decisions(now);
+    }
+
+    /// Keeps each phone's decision for the view, with its place in the queue for a slot.
+    fn note_decisions(&mut self, now: Now) {
+        let queue: Vec<Udid> = self.claims(now).into_iter().map(|(_, udid)| udid).collect();
+        let (running, max) = (self.running(), self.policies.parallel_max);
+        let mut decisions = Vec::new();
+        for phone in self.phones.values() {
+            let slot = match queue.iter().position(|udid| udid == &phone.udid) {
+                Some(ahead) if running >= max => Slot::Taken {
+                    running,
+                    ahead,
+                    max,
+                },
+                Some(_) | None => Slot::Free,
+            };
+            decisions.push((phone.udid.clone(), self.decision(phone, slot, now)));
+        }
+        for (udid, decision) in decisions {
+            if let Some(phone) = self.phones.get_mut(&udid) {
+                phone.decision = decision;
+            }
+        }
+    }
+
+    fn start(&mut self, id: JobId, effects: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        let Some(phone) = self.phones.get(&job.phone) else {
+            return;
+        };
+        let transport = match job.kind {
+            JobKind::Pair => Some(Transport::Usb),
+            JobKind::Backup => phone.reach.best(),
+        };
+        let Some(transport) = transport else { return };
+        let policy = self.policy(&job.phone);
+        let hold = policy.hold_until_locked_max;
+        let may_ask = phone.passcode() != Passcode::Never && policy.locked == Need::Required;
+        let hold_until_locked =
+            (job.demand != Demand::AtOnce && may_ask && !hold.is_zero()).then_some(hold);
+        let promised = match job.kind {
+            JobKind::Backup => phone.room.map_or(Bytes::ZERO, |room| room.estimate.needed),
+            JobKind::Pair => Bytes::ZERO,
+        };
+        let counted = phone
+            .conditions
+            .iter()
+            .filter(|(it, _)| job.kind == JobKind::Backup && counts(job.demand, *it, policy));
+        let ground = counted
+            .map(|(condition, state)| (condition, state.verdict.status()))
+            .collect();
+        let started = StartJob {
+            job: id,
+            phone: job.phone.clone(),
+            kind: job.kind,
+            trigger: job.trigger(),
+            extent: job.extent,
+            transport,
+            hold_until_locked,
+        };
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stage = Stage::Running { transport };
+            job.phase = Phase::Connecting;
+            job.promised = promised;
+            job.ground = ground;
+            effects.push(Effect::StartJob(started));
+        }
+    }
+
+    /// Ends those waiting jobs that can no longer come to their turn.
+    pub(super) fn end_what_cannot_start(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let waiting: Vec<JobId> = self
+            .jobs
+            .values()
+            .filter(|job| job.is_queued())
+            .map(|job| job.id)
+            .collect();
+        for id in waiting {
+            if let Some(outcome) = self.hopeless(id, now) {
+                self.finish(id, outcome, now, effects);
+            }
+        }
+    }
+
+    fn hopeless(&self, id: JobId, now: Now) -> Option<Outcome> {
+        let job = self.jobs.get(&id)?;
+        let phone = self.phones.get(&job.phone)?;
+        let fail = |failure| Some(Outcome::failed(failure, ""));
+        let waited = now.monotonic.saturating_since(job.accepted.monotonic);
+        if job.kind == JobKind::Pair {
+            return if phone.reach.usb {
+                None
+            } else {
+                fail(Failure::NotConnected)
+            };
+        }
+        let decision = self.decision(phone, Slot::Free, now);
+        if decision == Decision::Refuse(Refusal::NotTrusted) {
+            return fail(Failure::NotTrusted);
+        }
+        if waited >= self.policy(&job.phone).when_ready_max {
+            return Some(Outcome::NotReadyInTime);
+        }
+        if job.demand != Demand::AtOnce || decision == Decision::Start {
+            return None;
+        }
+        if phone.reach.best().is_none() {
+            return fail(Failure::NotConnected);
+        }
+        match phone.conditions.get(Condition::Space).verdict {
+            Verdict::Unmet(Unmet::Store(_)) => fail(Failure::StoreUnavailable),
+            Verdict::Unmet(_) => fail(Failure::NoSpace),
+            Verdict::Unknown(_) if waited >= NOT_KNOWN_MAX => fail(Failure::SpaceUnknown),
+            Verdict::Met(_) if waited >= NOT_KNOWN_MAX => fail(Failure::NotTrusted),
+            Verdict::Met(_) | Verdict::Unknown(_) => None,
+        }
+    }
+}
+
+fn estimate_for(phone: &Phone, extent: Extent) -> Option<Estimate> {
+    let committed = phone.backups.iter().map(|it| it.facts.clone()).collect();
+    let backups = PhoneBackups {
+        committed,
+        staged: phone.staged,
+    };
+    estimate(&backups, phone.facts.data_used_kept, extent == Extent::Full)
+}
