@@ -17,6 +17,7 @@ mod space;
 mod staging;
 mod store;
 mod structure;
+mod totals;
 mod verify;
 
 pub use error::{ErrorKind, Retry, StoreError};
@@ -26,4 +27,5 @@ pub use recovery::Recovery;
 pub use space::{History, Space};
 pub use staging::{Begin, DeviceDone, Entry, EntryKind, Full, Staging};
 pub use store::{Create, OpenOptions, Reserve, Store, StoreFacts};
+pub use totals::Totals;
 pub use verify::{VerifyProgress, VerifyReport};

@@ -77,14 +77,7 @@ pub(crate) fn space<F: Fs>(
     udid: &Udid,
     quota: Option<Bytes>,
 ) -> Result<Space, StoreError> {
-    let volume = inner
-        .fs
-        .volume(&inner.root)
-        .at("look at", "the file system")?;
-    let reserve = match inner.reserve {
-        Reserve::Usual => Bytes::from_gib(2).get().max(volume.total / 100),
-        Reserve::Fixed(bytes) => bytes.get(),
-    };
+    let (available, reserve) = volume(inner)?;
     let used = match PhoneDir::open(inner, udid)? {
         Some(phone) => phone
             .list()?
@@ -94,9 +87,19 @@ pub(crate) fn space<F: Fs>(
     };
     let quota_left = quota.map(|quota| quota.get().saturating_sub(used));
     Ok(Space {
-        available: volume.available,
+        available,
         reserve,
         used,
         quota_left,
     })
+}
+
+/// Returns what the file system still takes and what backups never fill.
+pub(crate) fn volume<F: Fs>(inner: &Inner<F>) -> Result<(u64, u64), StoreError> {
+    let volume = inner.fs.volume(&inner.root).at("look at", "the file system")?;
+    let reserve = match inner.reserve {
+        Reserve::Usual => Bytes::from_gib(2).get().max(volume.total / 100),
+        Reserve::Fixed(bytes) => bytes.get(),
+    };
+    Ok((volume.available, reserve))
 }

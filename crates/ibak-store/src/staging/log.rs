@@ -108,7 +108,7 @@ impl ReceivedLog {
 }
 
 /// Reads a log up to the first line that is not whole.
-pub(super) fn replay<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Ledger, StoreError> {
+pub(crate) fn replay<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Ledger, StoreError> {
     use std::io::{BufRead, BufReader, Read};
     let mut ledger = Ledger::default();
     let file = match fs.open(dir, NAME, Open::Read) {

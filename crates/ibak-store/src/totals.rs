@@ -1,0 +1,61 @@
+//! The store as a whole: how much room there is, and what waits to be resumed.
+
+use crate::error::{Context, StoreError};
+use crate::fs::{Errno, Fs, Open};
+use crate::phone::PhoneDir;
+use crate::recovery::{is_resumable, read_state};
+use crate::space;
+use crate::staging::replay_log;
+use crate::store::Store;
+use ibak_core::{Udid, Wall};
+
+/// The room of the whole store, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// What the file system still takes.
+    pub available: u64,
+    /// What backups never fill.
+    pub reserve: u64,
+    /// What all backups take on the disk, shared blocks once.
+    pub used: u64,
+}
+
+impl<F: Fs> Store<F> {
+    /// Returns the room of the whole store.
+    ///
+    /// # Errors
+    /// A system call's.
+    pub fn totals(&self) -> Result<Totals, StoreError> {
+        let (available, reserve) = space::volume(&self.inner)?;
+        let mut used = 0_u64;
+        for udid in self.phones()? {
+            used = used.saturating_add(self.space(&udid, None)?.used);
+        }
+        Ok(Totals { available, reserve, used })
+    }
+
+    /// Returns the bytes that an interrupted session left for the next one to go on from, as far
+    /// as they are known to be durable.
+    ///
+    /// # Errors
+    /// A system call's.
+    pub fn staged_bytes(&self, udid: &Udid, now: Wall) -> Result<u64, StoreError> {
+        let Some(phone) = PhoneDir::open(&self.inner, udid)? else { return Ok(0) };
+        let fs = &self.inner.fs;
+        for id in phone.ids("staging")?.into_iter().rev() {
+            let resumable = read_state(&phone, &id)?.is_some_and(|state| is_resumable(&state, now));
+            if !resumable {
+                continue;
+            }
+            let staging = phone.sub("staging")?;
+            let dir = match fs.open(&staging, id.as_str(), Open::Directory) {
+                Ok(dir) => dir,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno).at("open", phone.at("staging")),
+            };
+            let ledger = replay_log(fs, &dir)?;
+            return Ok(ledger.bytes());
+        }
+        Ok(0)
+    }
+}
