@@ -5,7 +5,7 @@ use crate::fs::{Errno, Fs, Open};
 use crate::phone::PhoneDir;
 use crate::recovery::{is_resumable, read_state};
 use crate::space;
-use crate::staging::replay_log;
+use crate::staging::logged_bytes;
 use crate::store::Store;
 use ibak_core::{Udid, Wall};
 
@@ -53,8 +53,7 @@ impl<F: Fs> Store<F> {
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno).at("open", phone.at("staging")),
             };
-            let ledger = replay_log(fs, &dir)?;
-            return Ok(ledger.bytes());
+            return logged_bytes(fs, &dir);
         }
         Ok(0)
     }

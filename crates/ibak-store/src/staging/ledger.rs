@@ -115,11 +115,6 @@ impl Ledger {
         }
     }
 
-    /// Returns the bytes of everything received.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.iter().fold(0, |sum, (_, received)| received.size.saturating_add(sum))
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (BackupPath, Received)> {
         self.files
             .iter()

@@ -107,8 +107,14 @@ impl ReceivedLog {
     }
 }
 
+/// Returns the bytes of everything a log says was received.
+pub(crate) fn logged_bytes<F: Fs>(fs: &F, dir: &F::Handle) -> Result<u64, StoreError> {
+    let ledger = replay(fs, dir)?;
+    Ok(ledger.iter().fold(0, |sum, (_, received)| received.size.saturating_add(sum)))
+}
+
 /// Reads a log up to the first line that is not whole.
-pub(crate) fn replay<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Ledger, StoreError> {
+pub(super) fn replay<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Ledger, StoreError> {
     use std::io::{BufRead, BufReader, Read};
     let mut ledger = Ledger::default();
     let file = match fs.open(dir, NAME, Open::Read) {

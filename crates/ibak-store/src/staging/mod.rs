@@ -26,7 +26,7 @@ use crate::store::Inner;
 use ibak_core::{BackupId, Bytes, Now, Udid, Wall};
 use ledger::Ledger;
 use log::ReceivedLog;
-pub(crate) use log::replay as replay_log;
+pub(crate) use log::logged_bytes;
 use std::sync::Arc;
 use write::OpenFile;
 
