@@ -290,8 +290,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 expanded_bytes_max: limits.large_message_bytes_max,
                 ..guard
             };
-            let head = self.peek(HEAD_BYTES).await?;
-            if len > guard.bytes_max || !is_known_large(head) {
+            let is_taken = len <= guard.bytes_max && is_known_large(self.peek(HEAD_BYTES).await?);
+            if !is_taken {
                 return Err(Stop::Protocol(format!(
                     "the phone sent a message of {len} bytes"
                 )));

@@ -63,8 +63,10 @@ where
         head.extend_from_slice(wire.as_bytes());
         let path = match self.parse(wire) {
             Ok(path) => path,
-            // A name this long was never a file's: it is not even repeated.
-            Err(error) if wire.len() > self.limits.name_bytes_max => return Ok(Err(error)),
+            // An empty name would end the list, and one this long was never a file's.
+            Err(error) if wire.is_empty() || wire.len() > self.limits.name_bytes_max => {
+                return Ok(Err(error));
+            }
             Err(error) => return self.send_failure(head, error).await,
         };
         let opened = {
