@@ -24,7 +24,11 @@ pub struct IosVersion {
 impl IosVersion {
     /// Makes a version of its three numbers.
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
-        Self { major, minor, patch }
+        Self {
+            major,
+            minor,
+            patch,
+        }
     }
 
     /// Returns Apple's build name: the real one where it is known, else one of the right form.
@@ -46,7 +50,11 @@ impl IosVersion {
         if let Some(known) = known {
             return known.to_owned();
         }
-        let train = if self.major >= 26 { self.major - 3 } else { self.major + 4 };
+        let train = if self.major >= 26 {
+            self.major - 3
+        } else {
+            self.major + 4
+        };
         let letter = char::from(b'A' + u8::try_from(self.minor % 26).unwrap_or(0));
         format!("{train}{letter}{}", 100 + self.patch)
     }
@@ -71,12 +79,18 @@ impl FromStr for IosVersion {
     type Err = NotAVersion;
 
     fn from_str(text: &str) -> Result<Self, NotAVersion> {
-        let mut parts = text.split('.').map(|part| part.parse::<u32>().map_err(|_| NotAVersion));
+        let mut parts = text
+            .split('.')
+            .map(|part| part.parse::<u32>().map_err(|_| NotAVersion));
         let major = parts.next().ok_or(NotAVersion)??;
         let minor = parts.next().unwrap_or(Ok(0))?;
         let patch = parts.next().unwrap_or(Ok(0))?;
         match parts.next() {
-            None if (7..=99).contains(&major) => Ok(Self { major, minor, patch }),
+            None if (7..=99).contains(&major) => Ok(Self {
+                major,
+                minor,
+                patch,
+            }),
             None | Some(_) => Err(NotAVersion),
         }
     }
@@ -118,7 +132,13 @@ pub struct Identity {
 
 impl Identity {
     /// Draws an identity from a seed; `udid` overrides the drawn one.
-    pub fn draw(seed: u64, name: &str, product_type: &str, ios: IosVersion, udid: Option<&str>) -> Self {
+    pub fn draw(
+        seed: u64,
+        name: &str,
+        product_type: &str,
+        ios: IosVersion,
+        udid: Option<&str>,
+    ) -> Self {
         let product = Product::find(product_type);
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ product.salt());
         let ecid: u64 = rng.random::<u64>() >> 8;
@@ -161,12 +181,16 @@ impl Identity {
 /// Twelve characters as on a real box: no vowels, so that no words come out.
 fn serial_number(rng: &mut ChaCha8Rng) -> String {
     const ALPHABET: &[u8] = b"CDFGHJKLMNPQRTVWXY0123456789";
-    (0..12).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+    (0..12)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+        .collect()
 }
 
 fn mac(rng: &mut ChaCha8Rng, first: u8) -> String {
     let rest: [u8; 5] = rng.random();
-    rest.iter().fold(format!("{first:02x}"), |text, byte| format!("{text}:{byte:02x}"))
+    rest.iter().fold(format!("{first:02x}"), |text, byte| {
+        format!("{text}:{byte:02x}")
+    })
 }
 
 /// Fifteen digits with the usual check digit, in the range reserved for tests.
@@ -182,7 +206,10 @@ fn imei(rng: &mut ChaCha8Rng) -> String {
         })
         .sum();
     digits.push((10 - sum % 10) % 10);
-    digits.iter().filter_map(|digit| char::from_digit(*digit, 10)).collect()
+    digits
+        .iter()
+        .filter_map(|digit| char::from_digit(*digit, 10))
+        .collect()
 }
 
 #[cfg(test)]
@@ -194,7 +221,10 @@ mod tests {
         for text in ["15.6", "13.3.1", "26.4"] {
             assert_eq!(text.parse::<IosVersion>().unwrap().to_string(), text);
         }
-        assert_eq!("17".parse::<IosVersion>().unwrap(), IosVersion::new(17, 0, 0));
+        assert_eq!(
+            "17".parse::<IosVersion>().unwrap(),
+            IosVersion::new(17, 0, 0)
+        );
         for bad in ["", "x", "15.", "1.2.3.4", "15.6.1b", "-1.2", "3.0"] {
             assert_eq!(bad.parse::<IosVersion>(), Err(NotAVersion), "{bad}");
         }
@@ -212,9 +242,15 @@ mod tests {
     fn the_same_seed_gives_the_same_phone_and_another_seed_another() {
         let ios = IosVersion::new(15, 6, 0);
         let one = Identity::draw(1, "Ada's iPhone", "iPhone14,5", ios, None);
-        assert_eq!(one, Identity::draw(1, "Ada's iPhone", "iPhone14,5", ios, None));
+        assert_eq!(
+            one,
+            Identity::draw(1, "Ada's iPhone", "iPhone14,5", ios, None)
+        );
         let two = Identity::draw(2, "Ada's iPhone", "iPhone14,5", ios, None);
-        assert_ne!((&one.udid, &one.serial, &one.wifi_mac), (&two.udid, &two.serial, &two.wifi_mac));
+        assert_ne!(
+            (&one.udid, &one.serial, &one.wifi_mac),
+            (&two.udid, &two.serial, &two.wifi_mac)
+        );
     }
 
     #[test]
@@ -232,12 +268,23 @@ mod tests {
     fn an_imei_carries_its_check_digit_and_an_ipad_has_none() {
         let ios = IosVersion::new(15, 6, 0);
         let phone = Identity::draw(7, "a", "iPhone14,5", ios, None);
-        let digits: Vec<u32> = phone.imei.unwrap().chars().map(|c| c.to_digit(10).unwrap()).collect();
+        let digits: Vec<u32> = phone
+            .imei
+            .unwrap()
+            .chars()
+            .map(|c| c.to_digit(10).unwrap())
+            .collect();
         let sum: u32 = digits
             .iter()
             .rev()
             .enumerate()
-            .map(|(at, d)| if at % 2 == 1 { d * 2 / 10 + d * 2 % 10 } else { *d })
+            .map(|(at, d)| {
+                if at % 2 == 1 {
+                    d * 2 / 10 + d * 2 % 10
+                } else {
+                    *d
+                }
+            })
             .sum();
         assert_eq!((digits.len(), sum % 10), (15, 0));
         assert_eq!(Identity::draw(7, "a", "iPad4,1", ios, None).imei, None);

@@ -11,7 +11,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use plist::{Dictionary, Value};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, PublicKeyData,
+    SignatureAlgorithm,
+};
 use rsa::pkcs1::{EncodeRsaPublicKey, LineEnding};
 use rsa::pkcs8::EncodePrivateKey;
 use rustls::pki_types::pem::PemObject;
@@ -54,17 +57,26 @@ impl Key {
     /// [`PairingError::Make`] when the arithmetic fails.
     pub fn of_seed(seed: u64) -> Result<Arc<Self>, PairingError> {
         static DRAWN: LazyLock<Mutex<HashMap<u64, Arc<Key>>>> = LazyLock::new(Mutex::default);
-        if let Some(key) = DRAWN.lock().unwrap_or_else(PoisonError::into_inner).get(&seed) {
+        if let Some(key) = DRAWN
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&seed)
+        {
             return Ok(Arc::clone(key));
         }
-        let private = rsa::RsaPrivateKey::new(&mut OldRng(ChaCha20Rng::seed_from_u64(seed)), KEY_BITS).map_err(make)?;
+        let private =
+            rsa::RsaPrivateKey::new(&mut OldRng(ChaCha20Rng::seed_from_u64(seed)), KEY_BITS)
+                .map_err(make)?;
         let public = private.to_public_key();
         let key = Arc::new(Self {
             private_pkcs8: private.to_pkcs8_der().map_err(make)?.as_bytes().to_vec(),
             public_pkcs1: public.to_pkcs1_der().map_err(make)?.as_bytes().to_vec(),
             public_pem: public.to_pkcs1_pem(LineEnding::LF).map_err(make)?,
         });
-        DRAWN.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, Arc::clone(&key));
+        DRAWN
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(seed, Arc::clone(&key));
         Ok(key)
     }
 
@@ -139,17 +151,28 @@ impl Pairing {
     /// # Errors
     /// [`PairingError::Record`] when a part is missing, is no certificate, or the device
     /// certificate is not for this phone's key.
-    pub fn from_record(record: &Dictionary, key: &Key, escrow_bag: Vec<u8>) -> Result<Self, PairingError> {
+    pub fn from_record(
+        record: &Dictionary,
+        key: &Key,
+        escrow_bag: Vec<u8>,
+    ) -> Result<Self, PairingError> {
         let host_id = text(record, "HostID").ok_or(PairingError::Record("HostID is missing"))?;
         let system_buid = text(record, "SystemBUID").unwrap_or_default();
         let device = certificate(record, "DeviceCertificate")?;
         let host = certificate(record, "HostCertificate")?;
         let root = certificate(record, "RootCertificate")?;
         if subject_key(&device)? != key.public_pkcs1 {
-            return Err(PairingError::Record("DeviceCertificate is not for this phone's key"));
+            return Err(PairingError::Record(
+                "DeviceCertificate is not for this phone's key",
+            ));
         }
         let tls = Arc::new(server_config(device, key, vec![host, root])?);
-        Ok(Self { host_id, system_buid, escrow_bag, tls })
+        Ok(Self {
+            host_id,
+            system_buid,
+            escrow_bag,
+            tls,
+        })
     }
 
     /// Returns how the phone does TLS with this host.
@@ -159,12 +182,22 @@ impl Pairing {
 }
 
 fn text(record: &Dictionary, key: &str) -> Option<String> {
-    record.get(key).and_then(Value::as_string).map(ToOwned::to_owned)
+    record
+        .get(key)
+        .and_then(Value::as_string)
+        .map(ToOwned::to_owned)
 }
 
-fn certificate(record: &Dictionary, key: &'static str) -> Result<CertificateDer<'static>, PairingError> {
-    let bytes = record.get(key).and_then(Value::as_data).ok_or(PairingError::Record("a certificate is missing"))?;
-    CertificateDer::from_pem_slice(bytes).map_err(|_| PairingError::Record("a certificate is not PEM"))
+fn certificate(
+    record: &Dictionary,
+    key: &'static str,
+) -> Result<CertificateDer<'static>, PairingError> {
+    let bytes = record
+        .get(key)
+        .and_then(Value::as_data)
+        .ok_or(PairingError::Record("a certificate is missing"))?;
+    CertificateDer::from_pem_slice(bytes)
+        .map_err(|_| PairingError::Record("a certificate is not PEM"))
 }
 
 fn subject_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, PairingError> {
@@ -182,7 +215,10 @@ fn server_config(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let signing = rustls::crypto::ring::sign::any_supported_type(&key.private()).map_err(make)?;
     let own = Arc::new(CertifiedKey::new(vec![device], signing));
-    let verifier = Arc::new(KnownHost { clients, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(KnownHost {
+        clients,
+        provider: Arc::clone(&provider),
+    });
     Ok(ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS12])
         .map_err(make)?
@@ -217,10 +253,16 @@ impl ClientCertVerifier for KnownHost {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if self.clients.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
+        if self
+            .clients
+            .iter()
+            .any(|known| known.as_ref() == end_entity.as_ref())
+        {
             Ok(ClientCertVerified::assertion())
         } else {
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+            Err(rustls::Error::InvalidCertificate(
+                rustls::CertificateError::UnknownIssuer,
+            ))
         }
     }
 
@@ -230,7 +272,12 @@ impl ClientCertVerifier for KnownHost {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -239,11 +286,18 @@ impl ClientCertVerifier for KnownHost {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -296,7 +350,10 @@ fn parameters(ca: IsCa) -> Result<CertificateParams, PairingError> {
 fn host_id(identity: &Identity) -> String {
     let mut bytes = [0_u8; 16];
     ChaCha20Rng::seed_from_u64(identity.seed ^ identity.ecid).fill_bytes(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string().to_uppercase()
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
+        .to_uppercase()
 }
 
 /// Draws an escrow bag: 32 bytes (corpus, pair_record.json).
@@ -320,7 +377,13 @@ mod tests {
     use crate::identity::IosVersion;
 
     fn identity() -> Identity {
-        Identity::draw(1, "Ada's iPhone", "iPhone14,5", IosVersion::new(15, 6, 0), None)
+        Identity::draw(
+            1,
+            "Ada's iPhone",
+            "iPhone14,5",
+            IosVersion::new(15, 6, 0),
+            None,
+        )
     }
 
     #[test]
@@ -329,9 +392,18 @@ mod tests {
         let bag = escrow_bag(1);
         let record = earlier_record(&identity(), &key, "BUID", &bag).unwrap();
         let pairing = Pairing::from_record(&record, &key, bag.clone()).unwrap();
-        assert_eq!((pairing.system_buid.as_str(), pairing.escrow_bag.len()), ("BUID", 32));
-        assert_eq!(Some(pairing.host_id.as_str()), record.get("HostID").and_then(Value::as_string));
-        assert!(key.public_pem().starts_with("-----BEGIN RSA PUBLIC KEY-----"));
+        assert_eq!(
+            (pairing.system_buid.as_str(), pairing.escrow_bag.len()),
+            ("BUID", 32)
+        );
+        assert_eq!(
+            Some(pairing.host_id.as_str()),
+            record.get("HostID").and_then(Value::as_string)
+        );
+        assert!(
+            key.public_pem()
+                .starts_with("-----BEGIN RSA PUBLIC KEY-----")
+        );
     }
 
     #[test]
@@ -339,10 +411,18 @@ mod tests {
         let (key, other) = (Key::of_seed(1).unwrap(), Key::of_seed(2).unwrap());
         let record = earlier_record(&identity(), &key, "BUID", &[0; 32]).unwrap();
         assert!(Pairing::from_record(&record, &other, vec![]).is_err());
-        for part in ["HostID", "DeviceCertificate", "HostCertificate", "RootCertificate"] {
+        for part in [
+            "HostID",
+            "DeviceCertificate",
+            "HostCertificate",
+            "RootCertificate",
+        ] {
             let mut broken = record.clone();
             broken.remove(part);
-            assert!(Pairing::from_record(&broken, &key, vec![]).is_err(), "{part}");
+            assert!(
+                Pairing::from_record(&broken, &key, vec![]).is_err(),
+                "{part}"
+            );
         }
     }
 }

@@ -19,7 +19,14 @@ pub struct Product {
 }
 
 /// Identifier, board, platform, chip, board number, market name.
-type Row = (&'static str, &'static str, &'static str, u32, u64, &'static str);
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    u32,
+    u64,
+    &'static str,
+);
 
 const TABLE: &[Row] = &[
     ("iPhone5,2", "N42AP", "s5l8950x", 0x8950, 2, "iPhone 5"),
@@ -38,17 +45,36 @@ const TABLE: &[Row] = &[
     ("iPhone17,4", "D48AP", "t8140", 0x8140, 10, "iPhone 16 Plus"),
     ("iPhone18,1", "V53AP", "t8150", 0x8150, 4, "iPhone 17 Pro"),
     ("iPad4,1", "J71AP", "s5l8960x", 0x8960, 16, "iPad Air"),
-    ("iPad13,16", "J407AP", "t8103", 0x8103, 38, "iPad Air (5th generation)"),
-    ("iPod9,1", "N112AP", "t8010", 0x8010, 22, "iPod touch (7th generation)"),
+    (
+        "iPad13,16",
+        "J407AP",
+        "t8103",
+        0x8103,
+        38,
+        "iPad Air (5th generation)",
+    ),
+    (
+        "iPod9,1",
+        "N112AP",
+        "t8010",
+        0x8010,
+        22,
+        "iPod touch (7th generation)",
+    ),
 ];
 
 impl Product {
     /// Finds a product; one that is not in the table gets plausible numbers from its identifier.
     pub fn find(product_type: &str) -> Self {
-        let class: String = product_type.chars().take_while(char::is_ascii_alphabetic).collect();
-        let salt = product_type.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let class: String = product_type
+            .chars()
+            .take_while(char::is_ascii_alphabetic)
+            .collect();
+        let salt = product_type
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
         if let Some((_, board, platform, chip_id, board_id, name)) =
             TABLE.iter().copied().find(|row| row.0 == product_type)
         {
@@ -77,10 +103,16 @@ impl Product {
     /// Tells whether a text has the form of a product identifier: `iPhone14,5`.
     pub fn is_identifier(text: &str) -> bool {
         ["iPhone", "iPad", "iPod"].iter().any(|class| {
-            text.strip_prefix(class).and_then(|rest| rest.split_once(',')).is_some_and(|(major, minor)| {
-                let digits = |part: &str| !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
-                digits(major) && digits(minor)
-            })
+            text.strip_prefix(class)
+                .and_then(|rest| rest.split_once(','))
+                .is_some_and(|(major, minor)| {
+                    let digits = |part: &str| {
+                        !part.is_empty()
+                            && part.len() <= 3
+                            && part.bytes().all(|b| b.is_ascii_digit())
+                    };
+                    digits(major) && digits(minor)
+                })
         })
     }
 
@@ -106,7 +138,10 @@ impl Product {
 
 /// Apple's chips went up by 0x10 a year, with iPhone11 (2018) at 0x8020.
 fn guess(class: &str, product_type: &str) -> (u32, u64) {
-    let mut numbers = product_type.trim_start_matches(class).split(',').map(|n| n.parse::<u32>().unwrap_or(1));
+    let mut numbers = product_type
+        .trim_start_matches(class)
+        .split(',')
+        .map(|n| n.parse::<u32>().unwrap_or(1));
     let (major, minor) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(1));
     let year = match class {
         "iPhone" => major,
@@ -133,7 +168,12 @@ mod tests {
     fn the_table_holds_what_the_corpus_says_of_iphone17_4() {
         let product = Product::find("iPhone17,4");
         assert_eq!(
-            (product.hardware_model.as_str(), product.platform.as_str(), product.board_id, product.cpu()),
+            (
+                product.hardware_model.as_str(),
+                product.platform.as_str(),
+                product.board_id,
+                product.cpu()
+            ),
             ("D48AP", "t8140", 10, "arm64e")
         );
     }
@@ -141,7 +181,10 @@ mod tests {
     #[test]
     fn unknown_products_get_numbers_of_their_year() {
         let product = Product::find("iPhone14,8");
-        assert_eq!((product.chip_id, product.device_class.as_str()), (0x8110, "iPhone"));
+        assert_eq!(
+            (product.chip_id, product.device_class.as_str()),
+            (0x8110, "iPhone")
+        );
         assert!(product.has_dashed_udid());
         assert!(!Product::find("iPhone9,3").has_dashed_udid());
         assert!(!Product::find("iPad4,1").has_dashed_udid());
@@ -152,7 +195,15 @@ mod tests {
         for good in ["iPhone14,5", "iPad4,1", "iPod9,1"] {
             assert!(Product::is_identifier(good), "{good}");
         }
-        for bad in ["", "iPhone", "iPhone14", "iPhone,1", "Mac14,5", "iPhone14,5b", "iPhone1444,5"] {
+        for bad in [
+            "",
+            "iPhone",
+            "iPhone14",
+            "iPhone,1",
+            "Mac14,5",
+            "iPhone14,5b",
+            "iPhone1444,5",
+        ] {
             assert!(!Product::is_identifier(bad), "{bad}");
         }
     }

@@ -166,10 +166,14 @@ impl PhoneSpec {
     /// # Errors
     /// [`SpecError`] names the file and what to write.
     pub fn load(path: &Path) -> Result<Self, SpecError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SpecError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text)
-            .map_err(|error| SpecError::Parse { path: path.to_owned(), message: error.to_string() })
+        let text = std::fs::read_to_string(path).map_err(|source| SpecError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|error| SpecError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// Parses the text of a phone file.
@@ -177,16 +181,28 @@ impl PhoneSpec {
     /// # Errors
     /// [`SpecError`] names the key and what to write.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        let file: File = toml::from_str(text).map_err(|error| SpecError::Toml(error.to_string()))?;
-        let ios = file.ios.parse().map_err(|error: crate::identity::NotAVersion| value("ios", error.to_string()))?;
+        let file: File =
+            toml::from_str(text).map_err(|error| SpecError::Toml(error.to_string()))?;
+        let ios = file
+            .ios
+            .parse()
+            .map_err(|error: crate::identity::NotAVersion| value("ios", error.to_string()))?;
         if !Product::is_identifier(&file.product) {
-            return Err(value("product", format!("'{}' is not a product: write one such as \"iPhone14,5\"", file.product)));
+            return Err(value(
+                "product",
+                format!(
+                    "'{}' is not a product: write one such as \"iPhone14,5\"",
+                    file.product
+                ),
+            ));
         }
         if file.name.is_empty() || file.name.len() > 63 {
             return Err(value("name", "a phone's name has 1 to 63 bytes".to_owned()));
         }
         if let Some(udid) = &file.udid
-            && ibak_core::Udid::parse(udid).map(|parsed| parsed.as_str() != udid).unwrap_or(true)
+            && ibak_core::Udid::parse(udid)
+                .map(|parsed| parsed.as_str() != udid)
+                .unwrap_or(true)
         {
             let form = "a UDID is 40 lower-case hex digits, or 8 and 16 upper-case hex digits with a dash between";
             return Err(value("udid", form.to_owned()));
@@ -203,7 +219,11 @@ impl PhoneSpec {
             files: file.files,
             bytes: size("bytes", &file.bytes)?,
             apps: file.apps,
-            largest_file: file.largest_file.as_ref().map(|s| size("largest_file", s)).transpose()?,
+            largest_file: file
+                .largest_file
+                .as_ref()
+                .map(|s| size("largest_file", s))
+                .transpose()?,
             paired: flag("paired", &file.paired)?,
             udid: file.udid,
             wifi_address: file.wifi_address.as_deref().map(wifi_address).transpose()?,
@@ -213,7 +233,13 @@ impl PhoneSpec {
 
     /// Draws the phone's identity.
     pub fn identity(&self) -> Identity {
-        Identity::draw(self.seed, &self.name, &self.product, self.ios, self.udid.as_deref())
+        Identity::draw(
+            self.seed,
+            &self.name,
+            &self.product,
+            self.ios,
+            self.udid.as_deref(),
+        )
     }
 }
 
@@ -224,8 +250,12 @@ fn value(key: &'static str, message: String) -> SpecError {
 fn size(key: &'static str, size: &Size) -> Result<u64, SpecError> {
     match size {
         Size::Bytes(bytes) => Ok(*bytes),
-        Size::Text(text) => parse_size(text)
-            .ok_or_else(|| value(key, format!("'{text}' is not a size: write 1000000 or \"40 MiB\""))),
+        Size::Text(text) => parse_size(text).ok_or_else(|| {
+            value(
+                key,
+                format!("'{text}' is not a size: write 1000000 or \"40 MiB\""),
+            )
+        }),
     }
 }
 
@@ -242,9 +272,17 @@ fn flag(key: &'static str, flag: &Flag) -> Result<bool, SpecError> {
 
 fn wifi_address(text: &str) -> Result<SocketAddr, SpecError> {
     let with_port = text.parse::<SocketAddr>();
-    with_port.or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, LOCKDOWN_PORT))).map_err(|_| {
-        value("wifi_address", format!("'{text}' is not an address: write \"127.0.0.9\" or \"127.0.0.9:62078\""))
-    })
+    with_port
+        .or_else(|_| {
+            text.parse::<IpAddr>()
+                .map(|ip| SocketAddr::new(ip, LOCKDOWN_PORT))
+        })
+        .map_err(|_| {
+            value(
+                "wifi_address",
+                format!("'{text}' is not an address: write \"127.0.0.9\" or \"127.0.0.9:62078\""),
+            )
+        })
 }
 
 fn settings(file: &File) -> Result<Vec<Setting>, SpecError> {
@@ -261,17 +299,32 @@ fn settings(file: &File) -> Result<Vec<Setting>, SpecError> {
             texts.push((key, if flag(key, given)? { "on" } else { "off" }.to_owned()));
         }
     }
-    let words = [("attached", &file.attached), ("trust", &file.trust), ("passcode-answer", &file.passcode_answer)];
-    texts.extend(words.into_iter().filter_map(|(key, given)| given.clone().map(|word| (key, word))));
+    let words = [
+        ("attached", &file.attached),
+        ("trust", &file.trust),
+        ("passcode-answer", &file.passcode_answer),
+    ];
+    texts.extend(
+        words
+            .into_iter()
+            .filter_map(|(key, given)| given.clone().map(|word| (key, word))),
+    );
     texts.extend(file.battery.map(|percent| ("battery", percent.to_string())));
-    for (key, given) in [("upload-rate", &file.upload_rate), ("drop-after", &file.drop_after)] {
+    for (key, given) in [
+        ("upload-rate", &file.upload_rate),
+        ("drop-after", &file.drop_after),
+    ] {
         if let Some(given) = given {
             texts.push((key, size(key, given)?.to_string()));
         }
     }
     texts
         .into_iter()
-        .map(|(key, text)| format!("{key}={text}").parse::<Setting>().map_err(|error| value(key, error.to_string())))
+        .map(|(key, text)| {
+            format!("{key}={text}")
+                .parse::<Setting>()
+                .map_err(|error| value(key, error.to_string()))
+        })
         .collect()
 }
 
@@ -301,7 +354,10 @@ mod tests {
             files: 2000,
             bytes: 40 << 20,
             apps: 12,
-            state: PhoneState { passcode: Switch::On, ..PhoneState::default() },
+            state: PhoneState {
+                passcode: Switch::On,
+                ..PhoneState::default()
+            },
             ..PhoneSpec::default()
         };
         assert_eq!(spec, expected);
@@ -327,9 +383,18 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!((spec.state.power, spec.state.wifi, spec.state.locked), (Switch::On, Switch::On, Switch::On));
-        assert_eq!((spec.state.attached, spec.state.trust), (Attachment::None, Trust::Ask));
-        assert_eq!((spec.state.battery, spec.state.upload_rate), (12, Some(1_000_000)));
+        assert_eq!(
+            (spec.state.power, spec.state.wifi, spec.state.locked),
+            (Switch::On, Switch::On, Switch::On)
+        );
+        assert_eq!(
+            (spec.state.attached, spec.state.trust),
+            (Attachment::None, Trust::Ask)
+        );
+        assert_eq!(
+            (spec.state.battery, spec.state.upload_rate),
+            (12, Some(1_000_000))
+        );
         assert_eq!(spec.wifi_address, "127.0.0.9:62078".parse().ok());
         assert_eq!(spec.identity().udid, "00008140-000A1B2C3D4E5F60");
     }
@@ -346,7 +411,12 @@ mod tests {
         assert!(say("product = \"iPhone14,5\"\nname = \"a\"\n").contains("missing field `ios`"));
         assert!(say(&base.replace("15.6", "new")).contains("two or three numbers"));
         assert!(say(&base.replace("iPhone14,5", "Nokia")).contains("is not a product"));
-        let missing = PhoneSpec::load(Path::new("/nonexistent/phone.toml")).unwrap_err().to_string();
-        assert!(missing.starts_with("phone file /nonexistent/phone.toml: "), "{missing}");
+        let missing = PhoneSpec::load(Path::new("/nonexistent/phone.toml"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.starts_with("phone file /nonexistent/phone.toml: "),
+            "{missing}"
+        );
     }
 }

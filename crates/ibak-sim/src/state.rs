@@ -84,6 +84,16 @@ pub enum Setting {
     DropAfter(Option<u64>),
     /// How fast the phone sends backup data at most, in bytes a second.
     UploadRate(Option<u64>),
+    /// How long the phone waits for its passcode before it gives up with 208, in seconds.
+    PasscodePatience(u32),
+    /// How long the phone is silent before its first message and while it scans, in milliseconds.
+    Silence(u32),
+    /// The code of MBErrorDomain that the next backup is refused with; then forgets it.
+    RefuseWith(Option<u32>),
+    /// How many files of the next backup cannot be read; then forgets it.
+    FileErrors(u32),
+    /// Somebody else holds the sync lock.
+    SyncLock(Switch),
 }
 
 /// Says that a text is no setting, and what would be one.
@@ -93,7 +103,9 @@ pub enum SettingError {
     #[error("'{0}' is not a setting: write KEY=VALUE, such as power=on")]
     Form(String),
     /// An unknown key.
-    #[error("there is no setting '{0}': use one of power, wifi, locked, passcode, awake, attached, trust, battery, passcode-answer, drop-after, upload-rate")]
+    #[error(
+        "there is no setting '{0}': use one of power, wifi, locked, passcode, awake, attached, trust, battery, passcode-answer, passcode-patience, drop-after, upload-rate, silence-ms, refuse-with, file-errors, sync-lock"
+    )]
     Key(String),
     /// A value the key does not take.
     #[error("{key} cannot be '{value}': use {expected}")]
@@ -111,8 +123,14 @@ impl FromStr for Setting {
     type Err = SettingError;
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
-        let (key, value) = text.split_once('=').ok_or_else(|| SettingError::Form(text.to_owned()))?;
-        let bad = |expected| SettingError::Value { key: key.to_owned(), value: value.to_owned(), expected };
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| SettingError::Form(text.to_owned()))?;
+        let bad = |expected| SettingError::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected,
+        };
         let switch = |expected| match value {
             "on" | "yes" | "true" => Ok(Switch::On),
             "off" | "no" | "false" => Ok(Switch::Off),
@@ -149,8 +167,34 @@ impl FromStr for Setting {
                 .map(Self::DropAfter)
                 .ok_or_else(|| bad("a number of bytes such as 1000000 or \"5 MiB\", or none")),
             "upload-rate" => match limit(value) {
-                Some(Some(0)) | None => Err(bad("bytes a second such as 1000000 or \"5 MiB\", or none")),
+                Some(Some(0)) | None => {
+                    Err(bad("bytes a second such as 1000000 or \"5 MiB\", or none"))
+                }
                 Some(rate) => Ok(Self::UploadRate(rate)),
+            },
+            "passcode-patience" => value
+                .parse()
+                .map(Self::PasscodePatience)
+                .map_err(|_| bad("a number of seconds such as 180")),
+            "silence-ms" => value
+                .parse()
+                .map(Self::Silence)
+                .map_err(|_| bad("a number of milliseconds such as 500")),
+            "refuse-with" => match value {
+                "none" => Ok(Self::RefuseWith(None)),
+                _ => value
+                    .parse()
+                    .map(|code| Self::RefuseWith(Some(code)))
+                    .map_err(|_| bad("a code such as 105, or none")),
+            },
+            "file-errors" => value
+                .parse()
+                .map(Self::FileErrors)
+                .map_err(|_| bad("a number of files")),
+            "sync-lock" => match value {
+                "held" => Ok(Self::SyncLock(Switch::On)),
+                "free" => Ok(Self::SyncLock(Switch::Off)),
+                _ => Err(bad("held or free")),
             },
             _ => Err(SettingError::Key(key.to_owned())),
         }
@@ -167,7 +211,9 @@ fn limit(value: &str) -> Option<Option<u64>> {
 /// Parses a size: a number of bytes, or with kB, MB, GB, KiB, MiB, GiB after it.
 pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let factor: u64 = match unit.trim() {
         "" | "B" => 1,
@@ -207,6 +253,16 @@ pub struct PhoneState {
     pub drop_after: Option<u64>,
     /// How fast the phone sends, in bytes a second.
     pub upload_rate: Option<u64>,
+    /// How long the phone waits for its passcode, in seconds.
+    pub passcode_patience_secs: u32,
+    /// How long the phone is silent before it speaks and while it scans, in milliseconds.
+    pub silence_ms: u32,
+    /// The code the next backup is refused with.
+    pub refuse_with: Option<u32>,
+    /// How many files of the next backup cannot be read.
+    pub file_errors: u32,
+    /// Somebody else holds the sync lock.
+    pub sync_lock: Switch,
 }
 
 impl Default for PhoneState {
@@ -223,6 +279,11 @@ impl Default for PhoneState {
             passcode_answer: PasscodeAnswer::Give,
             drop_after: None,
             upload_rate: None,
+            passcode_patience_secs: 180,
+            silence_ms: 0,
+            refuse_with: None,
+            file_errors: 0,
+            sync_lock: Switch::Off,
         }
     }
 }
@@ -243,6 +304,11 @@ impl PhoneState {
             Setting::PasscodeAnswer(to) => self.passcode_answer = to,
             Setting::DropAfter(to) => self.drop_after = to,
             Setting::UploadRate(to) => self.upload_rate = to,
+            Setting::PasscodePatience(to) => self.passcode_patience_secs = to,
+            Setting::Silence(to) => self.silence_ms = to,
+            Setting::RefuseWith(to) => self.refuse_with = to,
+            Setting::FileErrors(to) => self.file_errors = to,
+            Setting::SyncLock(to) => self.sync_lock = to,
         }
         before != *self
     }
@@ -308,7 +374,10 @@ mod tests {
             ("trust=deny", Setting::Trust(Trust::Deny)),
             ("trust=ask", Setting::Trust(Trust::Ask)),
             ("battery=42", Setting::Battery(42)),
-            ("passcode-answer=ignore", Setting::PasscodeAnswer(PasscodeAnswer::Ignore)),
+            (
+                "passcode-answer=ignore",
+                Setting::PasscodeAnswer(PasscodeAnswer::Ignore),
+            ),
             ("drop-after=1 MiB", Setting::DropAfter(Some(1 << 20))),
             ("drop-after=none", Setting::DropAfter(None)),
             ("upload-rate=5 MB/s", Setting::UploadRate(Some(5_000_000))),
@@ -321,11 +390,22 @@ mod tests {
     #[test]
     fn a_wrong_setting_says_what_to_write_instead() {
         let say = |text: &str| text.parse::<Setting>().unwrap_err().to_string();
-        assert_eq!(say("power"), "'power' is not a setting: write KEY=VALUE, such as power=on");
+        assert_eq!(
+            say("power"),
+            "'power' is not a setting: write KEY=VALUE, such as power=on"
+        );
         assert_eq!(say("power=maybe"), "power cannot be 'maybe': use on or off");
-        assert_eq!(say("attached=wifi"), "attached cannot be 'wifi': use usb or none");
-        assert_eq!(say("battery=101"), "battery cannot be '101': use a percentage from 0 to 100");
-        assert!(say("colour=red").starts_with("there is no setting 'colour': use one of power, wifi"));
+        assert_eq!(
+            say("attached=wifi"),
+            "attached cannot be 'wifi': use usb or none"
+        );
+        assert_eq!(
+            say("battery=101"),
+            "battery cannot be '101': use a percentage from 0 to 100"
+        );
+        assert!(
+            say("colour=red").starts_with("there is no setting 'colour': use one of power, wifi")
+        );
         assert!(say("upload-rate=0").contains("bytes a second"));
     }
 

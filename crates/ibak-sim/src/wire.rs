@@ -21,16 +21,24 @@ pub(crate) type BoxIo = Box<dyn Io>;
 /// Writes a value as Apple does: XML, sorted keys, tabs, a newline at the end.
 pub(crate) fn to_xml(value: &Value) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    sorted(value).to_writer_xml(&mut bytes).map_err(io::Error::other)?;
+    sorted(value)
+        .to_writer_xml(&mut bytes)
+        .map_err(io::Error::other)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
 fn sorted(value: &Value) -> Value {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign, non-exhaustive enum")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a foreign, non-exhaustive enum"
+    )]
     match value {
         Value::Dictionary(dict) => {
-            let mut pairs: Vec<_> = dict.iter().map(|(key, inner)| (key.clone(), sorted(inner))).collect();
+            let mut pairs: Vec<_> = dict
+                .iter()
+                .map(|(key, inner)| (key.clone(), sorted(inner)))
+                .collect();
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Dictionary(pairs.into_iter().collect())
         }
@@ -41,7 +49,8 @@ fn sorted(value: &Value) -> Value {
 
 /// Parses a plist of either kind.
 pub(crate) fn from_bytes(bytes: &[u8]) -> io::Result<Value> {
-    Value::from_reader(io::Cursor::new(bytes)).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Value::from_reader(io::Cursor::new(bytes))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Reads one message; `None` when the peer closed between messages.
@@ -54,7 +63,10 @@ pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Opt
     }
     let length = u32::from_be_bytes(header) as usize;
     if length > MESSAGE_LEN_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes is too long")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {length} bytes is too long"),
+        ));
     }
     let mut body = vec![0_u8; length];
     stream.read_exact(&mut body).await?;
@@ -62,12 +74,13 @@ pub(crate) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Opt
 }
 
 /// Reads one message that must be a dictionary; `None` when the peer closed.
-pub(crate) async fn read_dict<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Dictionary>> {
+pub(crate) async fn read_dict<S: AsyncRead + Unpin>(
+    stream: &mut S,
+) -> io::Result<Option<Dictionary>> {
     match read(stream).await? {
-        Some(value) => value
-            .into_dictionary()
-            .map(Some)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a message is not a dictionary")),
+        Some(value) => value.into_dictionary().map(Some).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "a message is not a dictionary")
+        }),
         None => Ok(None),
     }
 }
@@ -84,7 +97,12 @@ pub(crate) async fn write<S: AsyncWrite + Unpin>(stream: &mut S, value: &Value) 
 
 /// Makes a dictionary from pairs.
 pub(crate) fn dict<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    Value::Dictionary(
+        pairs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 /// A stream whose writing side is not closed by a TLS layer on top of it.
@@ -93,13 +111,21 @@ pub(crate) fn dict<const N: usize>(pairs: [(&str, Value); N]) -> Value {
 pub(crate) struct KeepOpen<S>(pub(crate) S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for KeepOpen<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for KeepOpen<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
@@ -121,7 +147,10 @@ mod tests {
         let message = dict([("Request", "QueryType".into()), ("N", 3.into())]);
         let mut bytes = Vec::new();
         write(&mut bytes, &message).await.unwrap();
-        assert_eq!(read(&mut bytes.as_slice()).await.unwrap(), Some(sorted(&message)));
+        assert_eq!(
+            read(&mut bytes.as_slice()).await.unwrap(),
+            Some(sorted(&message))
+        );
 
         let mut binary = Vec::new();
         message.to_writer_binary(&mut binary).unwrap();

@@ -1,0 +1,131 @@
+//! What the backup service sees of the rest of the phone.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::backup::{
+    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks,
+};
+use crate::content::Content;
+use crate::identity::{Identity, IosVersion};
+use crate::phone::Phone;
+use crate::state;
+
+/// How long after the request the question appears (corpus timings: 1-2 s; here short of it).
+const PROMPT_AFTER: Duration = Duration::from_millis(50);
+/// How long a person who gives the passcode needs.
+const TYPING: Duration = Duration::from_millis(200);
+
+/// Tells whether this iOS asks before each backup (phone.md §1: 16.1, and 15.7.1 within 15).
+pub fn asks_for_passcode(ios: IosVersion) -> bool {
+    ios >= IosVersion::new(16, 1, 0) || (ios.major == 15 && ios >= IosVersion::new(15, 7, 1))
+}
+
+impl BackupHost for Phone {
+    fn identity(&self) -> &Identity {
+        Self::identity(self)
+    }
+
+    fn content(&self) -> Arc<Mutex<Content>> {
+        Self::content(self)
+    }
+
+    fn quirks(&self) -> &Quirks {
+        Self::quirks(self)
+    }
+
+    fn memory(&self) -> Arc<Mutex<BackupMemory>> {
+        Self::memory(self)
+    }
+
+    fn passcode_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
+        Box::pin(prompt(self))
+    }
+
+    fn passcode_set(&self) -> bool {
+        self.state().passcode.is_on()
+    }
+
+    fn interrupted(&self) -> BoxFuture<'_, Interruption> {
+        Box::pin(async {
+            self.person_cancels.notified().await;
+            Interruption::CancelledByPerson
+        })
+    }
+
+    fn faults(&self) -> Faults {
+        let state = self.state();
+        self.set(&state::Setting::DropAfter(None));
+        self.set(&state::Setting::RefuseWith(None));
+        self.set(&state::Setting::FileErrors(0));
+        Faults {
+            drop_after_bytes: state.drop_after,
+            local_errors: u64::from(state.file_errors),
+            refuse_with: state.refuse_with.map(i64::from),
+            ..Faults::default()
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.state().silence_ms.into())
+    }
+
+    fn upload_rate(&self) -> Option<u64> {
+        self.state().upload_rate
+    }
+
+    fn backup_phase(&self, phase: Phase) {
+        self.note(|activity| activity.phase = Some(phase));
+    }
+}
+
+/// Shows the question and waits for the person, who may change their mind meanwhile.
+async fn prompt(phone: &Phone) -> PasscodeAnswer {
+    if !asks_for_passcode(phone.identity().ios) || !phone.state().passcode.is_on() {
+        return PasscodeAnswer::NotAsked;
+    }
+    sleep(PROMPT_AFTER).await;
+    phone.note(|activity| activity.passcode_prompts += 1);
+    phone.post("com.apple.LocalAuthentication.ui.presented");
+    let patience = Duration::from_secs(phone.state().passcode_patience_secs.into());
+    let given_up = Instant::now() + patience;
+    let mut watch = phone.watch_state();
+    let decided = watch.wait_for(|state| state.passcode_answer != state::PasscodeAnswer::Ignore);
+    let answer = match timeout_at(given_up, decided).await {
+        Ok(Ok(state)) => state.passcode_answer,
+        Ok(Err(_)) | Err(_) => state::PasscodeAnswer::Ignore,
+    };
+    let answer = match answer {
+        state::PasscodeAnswer::Give => {
+            sleep(TYPING).await;
+            PasscodeAnswer::Given
+        }
+        state::PasscodeAnswer::Dismiss => PasscodeAnswer::Dismissed,
+        state::PasscodeAnswer::Ignore => PasscodeAnswer::Ignored,
+    };
+    phone.post("com.apple.LocalAuthentication.ui.dismissed");
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_versions_that_ask() {
+        for (text, asks) in [
+            ("13.3.1", false),
+            ("15.6", false),
+            ("15.7", false),
+            ("15.7.1", true),
+            ("16.0", false),
+            ("16.1", true),
+            ("26.4", true),
+        ] {
+            assert_eq!(asks_for_passcode(text.parse().unwrap()), asks, "{text}");
+        }
+    }
+}

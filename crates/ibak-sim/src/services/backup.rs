@@ -1,0 +1,121 @@
+//! com.apple.mobilebackup2: hands the connection to the backup engine and keeps the books.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::backup::{self, BackupEnd, BackupError};
+use crate::phone::{Phone, Transport};
+use crate::wire::BoxIo;
+
+pub(super) async fn serve(
+    stream: BoxIo,
+    phone: Arc<Phone>,
+    transport: Transport,
+) -> io::Result<()> {
+    phone.note(|activity| activity.backups_begun += 1);
+    let cancel = match transport {
+        Transport::Usb => phone.usb.token(),
+        Transport::Network(_) => phone.wifi.token(),
+    };
+    let mut unended = Unended(Some(Arc::clone(&phone)));
+    let counted = Counted {
+        stream,
+        phone: Arc::clone(&phone),
+    };
+    let end = backup::serve(counted, phone.as_ref(), cancel).await;
+    unended.0 = None;
+    match end {
+        Ok(end) => book(&phone, &end),
+        Err(error) => {
+            book_error(&phone, &error.to_string());
+            if let BackupError::Io(error) = error {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Books a connection whose task was dropped because its link broke.
+struct Unended(Option<Arc<Phone>>);
+
+impl Drop for Unended {
+    fn drop(&mut self) {
+        if let Some(phone) = &self.0 {
+            book_error(phone, "the link broke");
+        }
+    }
+}
+
+fn book_error(phone: &Phone, error: &str) {
+    phone.note(|activity| {
+        activity.last_error = Some(error.to_owned());
+        activity.phase = None;
+    });
+}
+
+fn book(phone: &Phone, end: &BackupEnd) {
+    phone.note(|activity| {
+        activity.phase = None;
+        activity.files_sent += end.uploaded_files;
+        activity.files_resumed += end.resumed_files;
+        for response in end
+            .responses
+            .iter()
+            .filter(|response| response.request == "Backup")
+        {
+            if response.code == 0 {
+                activity.backups_finished += 1;
+                activity.last_was_full = end.full;
+            } else {
+                activity.last_error =
+                    Some(format!("error {}: {}", response.code, response.description));
+            }
+        }
+    });
+}
+
+/// Counts what the phone sends.
+struct Counted {
+    stream: BoxIo,
+    phone: Arc<Phone>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = written {
+            self.phone
+                .bytes_sent
+                .fetch_add(count as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

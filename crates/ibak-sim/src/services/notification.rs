@@ -1,0 +1,78 @@
+//! com.apple.mobile.notification_proxy: relays what the host observes, posts what it posts.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use plist::{Dictionary, Value};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::phone::Phone;
+use crate::wire::{self, BoxIo, dict};
+
+pub(super) async fn serve(stream: BoxIo, phone: Arc<Phone>) -> io::Result<()> {
+    let mut posts = phone.listen();
+    let mut observed = BTreeSet::new();
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    // Reading a message is not cancel safe, so a task of its own does it.
+    let (commands, mut received) = tokio::sync::mpsc::channel::<Dictionary>(16);
+    let reading = async move {
+        while let Some(message) = wire::read_dict(&mut reader).await? {
+            if commands.send(message).await.is_err() {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let talking = async {
+        loop {
+            tokio::select! {
+                biased;
+                command = received.recv() => {
+                    let Some(command) = command else { return io::Result::Ok(()) };
+                    if !obey(&command, &phone, &mut observed, &mut writer).await? {
+                        return Ok(());
+                    }
+                }
+                post = posts.recv() => match post {
+                    Ok(name) if observed.contains(name.as_ref()) => {
+                        let relay = dict([("Command", "RelayNotification".into()), ("Name", name.as_ref().into())]);
+                        wire::write(&mut writer, &relay).await?;
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+            }
+        }
+    };
+    tokio::pin!(reading, talking);
+    tokio::select! {
+        end = &mut talking => end,
+        end = &mut reading => {
+            end?;
+            talking.await
+        }
+    }
+}
+
+/// Does what the host says; `false` ends the connection.
+async fn obey<W: tokio::io::AsyncWrite + Unpin>(
+    command: &Dictionary,
+    phone: &Phone,
+    observed: &mut BTreeSet<String>,
+    writer: &mut W,
+) -> io::Result<bool> {
+    let name = command.get("Name").and_then(Value::as_string);
+    match (command.get("Command").and_then(Value::as_string), name) {
+        (Some("ObserveNotification"), Some(name)) => {
+            observed.insert(name.to_owned());
+        }
+        (Some("PostNotification"), Some(name)) => phone.host_posts(name),
+        (Some("Shutdown"), _) => {
+            wire::write(writer, &dict([("Command", "ProxyDeath".into())])).await?;
+            return Ok(false);
+        }
+        (Some(_) | None, _) => {}
+    }
+    Ok(true)
+}
