@@ -88,7 +88,7 @@ impl<'a> Bplist<'a> {
             0x0 if marker == 0x08 || marker == 0x09 => Object::Bool(marker == 0x09),
             0x1 => {
                 let raw = bytes(body, 1usize.checked_shl(u32::try_from(low).ok()?)?)?;
-                let tail = raw.get(raw.len().checked_sub(8).unwrap_or(0)..)?;
+                let tail = raw.get(raw.len().saturating_sub(8)..)?;
                 let number = tail
                     .iter()
                     .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));

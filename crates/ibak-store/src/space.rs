@@ -96,7 +96,10 @@ pub(crate) fn space<F: Fs>(
 
 /// Returns what the file system still takes and what backups never fill.
 pub(crate) fn volume<F: Fs>(inner: &Inner<F>) -> Result<(u64, u64), StoreError> {
-    let volume = inner.fs.volume(&inner.root).at("look at", "the file system")?;
+    let volume = inner
+        .fs
+        .volume(&inner.root)
+        .at("look at", "the file system")?;
     let reserve = match inner.reserve {
         Reserve::Usual => Bytes::from_gib(2).get().max(volume.total / 100),
         Reserve::Fixed(bytes) => bytes.get(),

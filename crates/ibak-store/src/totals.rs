@@ -31,7 +31,11 @@ impl<F: Fs> Store<F> {
         for udid in self.phones()? {
             used = used.saturating_add(self.space(&udid, None)?.used);
         }
-        Ok(Totals { available, reserve, used })
+        Ok(Totals {
+            available,
+            reserve,
+            used,
+        })
     }
 
     /// Returns the bytes that an interrupted session left for the next one to go on from, as far
@@ -40,7 +44,9 @@ impl<F: Fs> Store<F> {
     /// # Errors
     /// A system call's.
     pub fn staged_bytes(&self, udid: &Udid, now: Wall) -> Result<u64, StoreError> {
-        let Some(phone) = PhoneDir::open(&self.inner, udid)? else { return Ok(0) };
+        let Some(phone) = PhoneDir::open(&self.inner, udid)? else {
+            return Ok(0);
+        };
         let fs = &self.inner.fs;
         for id in phone.ids("staging")?.into_iter().rev() {
             let resumable = read_state(&phone, &id)?.is_some_and(|state| is_resumable(&state, now));

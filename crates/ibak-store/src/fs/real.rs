@@ -15,7 +15,7 @@ pub struct RealFs;
 
 /// File systems on which `syncfs` writes everything and reports what failed (I6); tmpfs has
 /// nothing to write.
-const TRUSTS_SYNC_FS: [u64; 6] = [
+const TRUSTS_SYNC_FS: [u32; 6] = [
     0xEF53,
     0x5846_5342,
     0x9123_683E,
@@ -138,9 +138,10 @@ impl Fs for RealFs {
             if name == "." || name == ".." {
                 continue;
             }
-            let kind = match entry.file_type() {
-                FileType::Unknown => self.stat(dir, name)?.kind,
-                known => kind_of(known),
+            let kind = if entry.file_type() == FileType::Unknown {
+                self.stat(dir, name)?.kind
+            } else {
+                kind_of(entry.file_type())
             };
             names.push(Name {
                 name: name.to_owned(),
@@ -181,9 +182,8 @@ impl Fs for RealFs {
 
     fn volume(&self, dir: &OwnedFd) -> Result<Volume, Errno> {
         let room = fs::fstatvfs(dir)?;
-        let kind = u64::from(
-            u32::try_from(i64::from(fs::fstatfs(dir)?.f_type) & 0xFFFF_FFFF).unwrap_or(0),
-        );
+        // The magic numbers have 32 bits; the field's width and sign depend on the machine.
+        let kind = fs::fstatfs(dir)?.f_type as u32;
         Ok(Volume {
             available: room.f_bavail.saturating_mul(room.f_frsize),
             total: room.f_blocks.saturating_mul(room.f_frsize),

@@ -110,7 +110,9 @@ impl ReceivedLog {
 /// Returns the bytes of everything a log says was received.
 pub(crate) fn logged_bytes<F: Fs>(fs: &F, dir: &F::Handle) -> Result<u64, StoreError> {
     let ledger = replay(fs, dir)?;
-    Ok(ledger.iter().fold(0, |sum, (_, received)| received.size.saturating_add(sum)))
+    Ok(ledger
+        .iter()
+        .fold(0, |sum, (_, received)| received.size.saturating_add(sum)))
 }
 
 /// Reads a log up to the first line that is not whole.

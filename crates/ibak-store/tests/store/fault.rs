@@ -1,0 +1,149 @@
+//! A file system that fails, or dies, at a chosen operation.
+
+use ibak_store::fs::{Errno, Fs, Name, Open, RealFs, Replace, RootError, Stat, Volume};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Only count.
+    None,
+    /// Operation N fails.
+    Once(Errno),
+    /// Operation N and all after it fail.
+    From(Errno),
+    /// The process dies before operation N.
+    CrashBefore,
+    /// The process dies after operation N.
+    CrashAfter,
+}
+
+#[derive(Clone)]
+pub struct FaultFs {
+    real: RealFs,
+    fault: Fault,
+    at: u64,
+    count: Arc<AtomicU64>,
+}
+
+impl FaultFs {
+    pub fn new(fault: Fault, at: u64) -> Self {
+        Self {
+            real: RealFs,
+            fault,
+            at,
+            count: Arc::default(),
+        }
+    }
+
+    pub fn operations(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    fn step<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let dead = Err(Errno::IO);
+        match self.fault {
+            Fault::None => run(),
+            Fault::Once(errno) if number == self.at => Err(errno),
+            Fault::From(errno) if number >= self.at => Err(errno),
+            Fault::CrashBefore if number >= self.at => dead,
+            Fault::CrashAfter if number == self.at => {
+                drop(run());
+                dead
+            }
+            Fault::CrashAfter if number > self.at => dead,
+            Fault::Once(_) | Fault::From(_) | Fault::CrashBefore | Fault::CrashAfter => run(),
+        }
+    }
+}
+
+type Handle = <RealFs as Fs>::Handle;
+
+impl Fs for FaultFs {
+    type Handle = Handle;
+    fn open_root(&self, path: &Path, create: bool) -> Result<Handle, RootError> {
+        self.step(|| Ok(()))
+            .map_err(|errno| RootError::Errno(path.to_owned(), errno))
+            .and_then(|()| self.real.open_root(path, create))
+    }
+    fn root_device(&self) -> Result<u64, Errno> {
+        self.step(|| self.real.root_device())
+    }
+    fn user(&self) -> u32 {
+        self.real.user()
+    }
+    fn open(&self, dir: &Handle, path: &str, how: Open) -> Result<Handle, Errno> {
+        self.step(|| self.real.open(dir, path, how))
+    }
+    fn make_dir(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
+        self.step(|| self.real.make_dir(dir, name))
+    }
+    fn link(&self, from: &Handle, name: &str, to: &Handle, new: &str) -> Result<(), Errno> {
+        self.step(|| self.real.link(from, name, to, new))
+    }
+    fn rename(
+        &self,
+        from: &Handle,
+        name: &str,
+        to: &Handle,
+        new: &str,
+        replace: Replace,
+    ) -> Result<(), Errno> {
+        self.step(|| self.real.rename(from, name, to, new, replace))
+    }
+    fn symlink(&self, target: &str, dir: &Handle, name: &str) -> Result<(), Errno> {
+        self.step(|| self.real.symlink(target, dir, name))
+    }
+    fn read_link(&self, dir: &Handle, name: &str) -> Result<String, Errno> {
+        self.step(|| self.real.read_link(dir, name))
+    }
+    fn unlink(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
+        self.step(|| self.real.unlink(dir, name))
+    }
+    fn remove_dir(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
+        self.step(|| self.real.remove_dir(dir, name))
+    }
+    fn stat(&self, dir: &Handle, name: &str) -> Result<Stat, Errno> {
+        self.step(|| self.real.stat(dir, name))
+    }
+    fn stat_handle(&self, handle: &Handle) -> Result<Stat, Errno> {
+        self.step(|| self.real.stat_handle(handle))
+    }
+    fn read_dir(&self, dir: &Handle) -> Result<Vec<Name>, Errno> {
+        self.step(|| self.real.read_dir(dir))
+    }
+    fn read(&self, file: &Handle, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.step(|| self.real.read(file, buffer))
+    }
+    fn write(&self, file: &Handle, block: &[u8]) -> Result<usize, Errno> {
+        // Always short: nobody may take one call for the whole.
+        let half = block.len().div_ceil(2);
+        self.step(|| self.real.write(file, &block[..half]))
+    }
+    fn copy_range(&self, from: &Handle, to: &Handle, length: usize) -> Result<usize, Errno> {
+        self.step(|| self.real.copy_range(from, to, length))
+    }
+    fn set_mode(&self, file: &Handle, mode: u32) -> Result<(), Errno> {
+        self.step(|| self.real.set_mode(file, mode))
+    }
+    fn sync(&self, handle: &Handle) -> Result<(), Errno> {
+        self.step(|| self.real.sync(handle))
+    }
+    fn sync_fs(&self, dir: &Handle) -> Result<(), Errno> {
+        self.step(|| self.real.sync_fs(dir))
+    }
+    fn close(&self, file: Handle) -> Result<(), Errno> {
+        self.step(|| self.real.close(file))
+    }
+    fn volume(&self, dir: &Handle) -> Result<Volume, Errno> {
+        self.step(|| self.real.volume(dir))
+    }
+    fn try_lock(&self, file: &Handle) -> Result<bool, Errno> {
+        self.step(|| self.real.try_lock(file))
+    }
+    fn path_of(&self, file: &Handle) -> Result<PathBuf, Errno> {
+        self.step(|| self.real.path_of(file))
+    }
+}

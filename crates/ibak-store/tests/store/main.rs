@@ -1,0 +1,24 @@
+//! The store against the real kernel, with a small phone that speaks in the store's verbs and a
+//! file system that fails when told to.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_in_result,
+    unreachable_pub
+)]
+
+mod commit;
+mod device;
+mod fault;
+mod faults;
+mod model;
+mod opening;
+mod resume;
+mod scale;
+mod verbs;
