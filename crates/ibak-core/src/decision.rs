@@ -330,7 +330,7 @@ pub fn decide_for(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -
         .collect();
     let mut also = holds_of_the_phone(phone);
     also.extend(holds_of_the_wish(demand, phone, policy, now));
-    if unmet.is_empty() {
+    if unmet.is_empty() && also.is_empty() {
         also.extend(settling(demand, phone, policy, now));
     }
     if let (

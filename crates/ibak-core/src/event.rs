@@ -167,6 +167,20 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Lists all phases, in the order in which a backup goes through them.
+    pub const ALL: [Self; 10] = [
+        Self::Queued,
+        Self::Connecting,
+        Self::Preparing,
+        Self::Asking,
+        Self::AwaitingLock,
+        Self::Scanning,
+        Self::Receiving,
+        Self::Arranging,
+        Self::Verifying,
+        Self::Committing,
+    ];
+
     /// Returns the word on the bus.
     pub const fn word(self) -> &'static str {
         match self {

@@ -12,6 +12,16 @@ pub enum Transport {
     Wifi,
 }
 
+impl Transport {
+    /// Returns the word on the bus: `usb` or `wifi`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Usb => "usb",
+            Self::Wifi => "wifi",
+        }
+    }
+}
+
 /// Where a fact was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
@@ -31,6 +41,23 @@ pub enum Source {
     Heartbeat,
     /// The store's own file system.
     Store,
+}
+
+impl Source {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Usbmuxd => "usbmuxd",
+            Self::UsbBus => "usb-bus",
+            Self::Lockdown(Transport::Usb) => "lockdown-usb",
+            Self::Lockdown(Transport::Wifi) => "lockdown-wifi",
+            Self::Notification => "notification",
+            Self::Diagnostics => "diagnostics",
+            Self::Mdns => "mdns",
+            Self::Heartbeat => "heartbeat",
+            Self::Store => "store",
+        }
+    }
 }
 
 /// One thing that was seen to be so. `None` inside a fact says: asked, and not known.

@@ -65,6 +65,20 @@ pub enum PhoneState {
 }
 
 impl PhoneState {
+    /// Lists all states.
+    pub const ALL: [Self; 10] = [
+        Self::Absent,
+        Self::Untrusted,
+        Self::Waiting,
+        Self::Settling,
+        Self::Asking,
+        Self::BackingUp,
+        Self::Committing,
+        Self::Idle,
+        Self::BackingOff,
+        Self::Paused,
+    ];
+
     /// Returns the word on the bus.
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,0 +1,103 @@
+//! Messages to people: which, to whom, and no more than one a day.
+
+use crate::house::*;
+use ibak_core::*;
+
+#[test]
+fn overdue_once_a_day_and_done_after_the_gap() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.bed(&ada);
+    house.pass(MINUTE);
+    house.succeed(&ada);
+    house.set(&ada, |it| it.usb = false);
+    house.pass(3 * DAY - MINUTE);
+    assert_eq!(
+        (house.messages(), house.phone(&ada).overdue),
+        (vec![], false)
+    );
+    house.pass(MINUTE);
+    assert!(house.phone(&ada).overdue);
+    assert_eq!(
+        house.messages(),
+        [(Some(ada.clone()), AttentionKind::Overdue)]
+    );
+    house.restart(HOUR);
+    house.pass(22 * HOUR);
+    assert_eq!(house.messages().len(), 1, "a restart repeats nothing");
+    house.pass(2 * HOUR);
+    assert_eq!(house.messages().len(), 2);
+    house.bed(&ada);
+    house.pass(2 * MINUTE);
+    house.succeed(&ada);
+    assert_eq!(
+        house.messages()[2],
+        (Some(ada.clone()), AttentionKind::DoneAfterGap)
+    );
+    assert!(!house.phone(&ada).overdue);
+    house.pass(HOUR);
+    assert_eq!(house.messages().len(), 3);
+}
+
+#[test]
+fn a_visitors_phone_is_never_overdue() {
+    let (mut house, guest) = (House::quiet(), udid(9));
+    house.set(&guest, |it| {
+        it.usb = true;
+        it.trusted = false;
+    });
+    house.pass(10 * DAY);
+    assert_eq!(house.messages(), []);
+}
+
+#[test]
+fn a_failure_that_needs_a_person() {
+    for (failure, want) in [
+        (Failure::SnapshotLeft, Some(AttentionKind::FailedNeedsYou)),
+        (Failure::Version, Some(AttentionKind::FailedNeedsYou)),
+        (Failure::NoSpace, Some(AttentionKind::StoreTrouble)),
+        (Failure::NoAnswer, None),
+    ] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        house.bed(&ada);
+        house.pass(MINUTE);
+        let job = house.job(&ada).unwrap();
+        house.end(job, Outcome::failed(failure, ""));
+        let want: Vec<_> = want
+            .into_iter()
+            .map(|kind| (Some(ada.clone()), kind))
+            .collect();
+        assert_eq!(house.messages(), want, "{failure:?}");
+    }
+}
+
+#[test]
+fn store_trouble_is_told_once_a_day() {
+    let mut house = House::quiet();
+    house.bed(&udid(1));
+    house.store = StoreReport::Unavailable(StoreTrouble::Missing);
+    house.look_at_store();
+    house.pass(23 * HOUR);
+    assert_eq!(house.messages(), [(None, AttentionKind::StoreTrouble)]);
+    house.pass(2 * HOUR);
+    assert_eq!(house.messages().len(), 2);
+    assert_eq!(
+        house.machine.view().house.storage,
+        StorageState::Unavailable
+    );
+    assert_eq!(house.starts(), []);
+}
+
+#[test]
+fn a_backup_that_does_not_fit_is_told() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    let free = Bytes::from_gib(10);
+    house.store = StoreReport::Open(StoreNumbers {
+        free,
+        reserve: Bytes::from_gib(2),
+        ..StoreNumbers::default()
+    });
+    house.look_at_store();
+    house.bed(&ada);
+    house.pass(HOUR);
+    assert_eq!(house.messages(), [(Some(ada), AttentionKind::StoreTrouble)]);
+}
