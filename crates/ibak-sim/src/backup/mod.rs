@@ -1,15 +1,33 @@
 //! The phone's side of `com.apple.mobilebackup2` (phone.md §5).
+//!
+//! The phone drives: after `Backup` it asks the host for file operations until it sends a final
+//! response. Full, incremental and resumed backups are acted out with a true Manifest.db; every
+//! reply of the host is looked at, and ends in the error a real phone was seen to give. What is not
+//! known of real phones is a [`Quirk`]. Restore, password changes and erasing are refused.
 
+mod download;
+mod link;
+mod manifest;
+mod mbfile;
+mod operations;
+mod plists;
+mod queries;
 pub mod quirks;
+mod refusal;
+mod run;
+mod session;
+mod upload;
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use crate::content::Content;
+use crate::content::{Content, FileId};
 use crate::identity::Identity;
 
 pub use quirks::{Quirk, Quirks, UnknownQuirk};
@@ -117,10 +135,21 @@ pub enum Phase {
 }
 
 /// What the phone remembers of its backups with this host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupMemory {
     /// The last backup that finished.
     pub last: Option<LastBackup>,
+    /// The backup that was begun and not finished.
+    pub partial: Option<Partial>,
+}
+
+/// A backup that was begun and not finished.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partial {
+    /// The UUID in its Status.plist.
+    pub uuid: String,
+    /// The files the host has acknowledged, with the version that was sent.
+    pub uploaded: HashMap<FileId, u32>,
 }
 
 /// A backup that finished.
@@ -191,7 +220,10 @@ pub async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let _host = (stream, host);
-    cancel.cancelled().await;
-    Err(BackupError::Cancelled)
+    session::serve(stream, host, cancel).await
+}
+
+/// Locks what cannot be left half-changed: a panic elsewhere does not make it worse.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,8 +19,7 @@ use std::sync::Arc;
 use crate::identity::Identity;
 
 pub use fill::ContentReader;
-pub(crate) use rng::{Rng, mix};
-pub(crate) use tree::{Body, Owner, Row};
+pub(crate) use tree::Body;
 pub use tree::{FileId, FileKind, FileView, Tree};
 
 /// Unix seconds of the phone's state before any change: 2025-01-01.

@@ -220,6 +220,13 @@ impl Tree {
         }
     }
 
+    /// Returns each domain's name and where it lies on the phone.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.domains
+            .iter()
+            .map(|domain| (&*domain.name, &*domain.root))
+    }
+
     pub(crate) fn domain(&self, row: &Row) -> &str {
         self.domains
             .get(row.domain as usize)

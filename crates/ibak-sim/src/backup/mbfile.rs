@@ -1,0 +1,319 @@
+//! The `file` column of Manifest.db: an MBFile in an NSKeyedArchiver binary plist (manifest_db.md).
+//!
+//! A phone has 100 000 of these and more, so everything that never changes is laid out once and
+//! only the numbers and the path are written per row.
+
+use std::sync::OnceLock;
+
+use crate::content::{Body, FileKind, FileView};
+
+/// Where the constant objects stand in the object table.
+mod object {
+    pub(super) const TOP: u8 = 0;
+    pub(super) const VERSION: u8 = 1;
+    pub(super) const ARCHIVER: u8 = 2;
+    pub(super) const TOP_KEY: u8 = 3;
+    pub(super) const OBJECTS_KEY: u8 = 4;
+    pub(super) const KEYED_ARCHIVER: u8 = 5;
+    pub(super) const ROOT: u8 = 6;
+    pub(super) const NULL: u8 = 7;
+    pub(super) const CLASS_KEY: u8 = 8;
+    pub(super) const CLASSNAME_KEY: u8 = 9;
+    pub(super) const CLASSES_KEY: u8 = 10;
+    pub(super) const MBFILE: u8 = 11;
+    pub(super) const NSOBJECT: u8 = 12;
+    pub(super) const CLASS_ARRAY: u8 = 13;
+    pub(super) const CLASS: u8 = 14;
+    pub(super) const ROOT_DICTIONARY: u8 = 15;
+    pub(super) const UID_1: u8 = 16;
+    pub(super) const UID_2: u8 = 17;
+    pub(super) const UID_3: u8 = 18;
+    pub(super) const UID_4: u8 = 19;
+    pub(super) const VERSION_NUMBER: u8 = 20;
+    /// The first of the keys of [`super::NUMBERS`].
+    pub(super) const NUMBER_KEYS: u8 = 21;
+    pub(super) const PATH_KEY: u8 = 31;
+    pub(super) const TARGET_KEY: u8 = 32;
+    /// The first object that differs from row to row.
+    pub(super) const VARIABLE: u8 = 33;
+}
+
+const NUMBERS: [&str; 10] = [
+    "Birth",
+    "Flags",
+    "GroupID",
+    "InodeNumber",
+    "LastModified",
+    "LastStatusChange",
+    "Mode",
+    "ProtectionClass",
+    "Size",
+    "UserID",
+];
+
+struct Template {
+    bytes: Vec<u8>,
+    offsets: Vec<u16>,
+}
+
+fn template() -> &'static Template {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        use object::*;
+        let mut template = Writer {
+            bytes: b"bplist00".to_vec(),
+            offsets: Vec::new(),
+        };
+        template.object(&[0xd4, VERSION, ARCHIVER, TOP_KEY, OBJECTS_KEY]);
+        template.bytes.extend_from_slice(&[
+            VERSION_NUMBER,
+            KEYED_ARCHIVER,
+            ROOT_DICTIONARY,
+            VARIABLE,
+        ]);
+        for text in [
+            "$version",
+            "$archiver",
+            "$top",
+            "$objects",
+            "NSKeyedArchiver",
+            "root",
+            "$null",
+            "$class",
+        ] {
+            template.string(text);
+        }
+        for text in ["$classname", "$classes", "MBFile", "NSObject"] {
+            template.string(text);
+        }
+        template.object(&[0xa2, MBFILE, NSOBJECT]);
+        template.object(&[0xd2, CLASSNAME_KEY, CLASSES_KEY, MBFILE, CLASS_ARRAY]);
+        template.object(&[0xd1, ROOT, UID_1]);
+        for uid in 1..=4 {
+            template.object(&[0x80, uid]);
+        }
+        template.object(&[0x12, 0, 1, 0x86, 0xa0]);
+        for key in NUMBERS {
+            template.string(key);
+        }
+        template.string("RelativePath");
+        template.string("Target");
+        Template {
+            bytes: template.bytes,
+            offsets: template.offsets,
+        }
+    })
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    offsets: Vec<u16>,
+}
+
+impl Writer {
+    fn object(&mut self, bytes: &[u8]) -> u8 {
+        let at = u8::try_from(self.offsets.len()).unwrap_or(u8::MAX);
+        self.offsets
+            .push(u16::try_from(self.bytes.len()).unwrap_or(u16::MAX));
+        self.bytes.extend_from_slice(bytes);
+        at
+    }
+
+    fn string(&mut self, text: &str) -> u8 {
+        if text.is_ascii() {
+            let at = self.object(&[]);
+            self.head(0x50, text.len());
+            self.bytes.extend_from_slice(text.as_bytes());
+            return at;
+        }
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let at = self.object(&[]);
+        self.head(0x60, units.len());
+        for unit in units {
+            self.bytes.extend_from_slice(&unit.to_be_bytes());
+        }
+        at
+    }
+
+    fn head(&mut self, kind: u8, len: usize) {
+        let len = len as u64;
+        let [.., high, low] = len.to_be_bytes();
+        match len {
+            0..=14 => self.bytes.push(kind | low),
+            15..=255 => self.bytes.extend_from_slice(&[kind | 0xf, 0x10, low]),
+            _ => self.bytes.extend_from_slice(&[kind | 0xf, 0x11, high, low]),
+        }
+    }
+
+    fn number(&mut self, value: i64) -> u8 {
+        let wide = value.to_be_bytes();
+        let [.., c, d, a, b] = wide;
+        match value {
+            0..=0xff => self.object(&[0x10, b]),
+            0x100..=0xffff => self.object(&[0x11, a, b]),
+            0x1_0000..=0xffff_ffff => self.object(&[0x12, c, d, a, b]),
+            _ => {
+                let at = self.object(&[0x13]);
+                self.bytes.extend_from_slice(&wide);
+                at
+            }
+        }
+    }
+}
+
+/// Writes the blob of a row; the same row always gives the same bytes.
+pub(super) fn blob(view: &FileView<'_>) -> Vec<u8> {
+    use object::*;
+    let row = view.row;
+    let template = template();
+    let mut writer = Writer {
+        bytes: Vec::with_capacity(768),
+        offsets: Vec::with_capacity(56),
+    };
+    writer.bytes.extend_from_slice(&template.bytes);
+    writer.offsets.extend_from_slice(&template.offsets);
+    let target = match &row.body {
+        Body::Link(target) => Some(target),
+        Body::Bytes(_) | Body::Preferences | Body::Database { .. } | Body::Directory => None,
+    };
+    // $objects: $null, the MBFile, its path, its class, and of a link the target.
+    let dictionary = VARIABLE + 1;
+    let path = VARIABLE + 2;
+    match target {
+        Some(_) => writer.object(&[0xa5, NULL, dictionary, path, CLASS, VARIABLE + 3]),
+        None => writer.object(&[0xa4, NULL, dictionary, path, CLASS]),
+    };
+    let keys = u8::try_from(NUMBERS.len()).unwrap_or(0) + 2 + u8::from(target.is_some());
+    let first_number = path + 1 + u8::from(target.is_some());
+    writer.object(&[0xd0 | keys]);
+    for at in 0..NUMBERS.len() as u8 {
+        writer.bytes.push(NUMBER_KEYS + at);
+    }
+    writer.bytes.extend_from_slice(&[PATH_KEY, CLASS_KEY]);
+    if target.is_some() {
+        writer.bytes.push(TARGET_KEY);
+    }
+    for at in 0..NUMBERS.len() as u8 {
+        writer.bytes.push(first_number + at);
+    }
+    writer.bytes.extend_from_slice(&[UID_2, UID_3]);
+    if target.is_some() {
+        writer.bytes.push(UID_4);
+    }
+    writer.string(view.path);
+    if let Some(target) = target {
+        writer.string(target);
+    }
+    for number in numbers(view) {
+        writer.number(number);
+    }
+    finish(writer)
+}
+
+/// The values in the order of [`NUMBERS`].
+fn numbers(view: &FileView<'_>) -> [i64; 10] {
+    let row = view.row;
+    let size = match view.kind {
+        FileKind::Regular => i64::try_from(row.size).unwrap_or(i64::MAX),
+        FileKind::Directory | FileKind::Symlink => 0,
+    };
+    [
+        i64::from(row.born),
+        0,
+        row.owner.uid(),
+        i64::try_from(row.inode).unwrap_or(i64::MAX),
+        i64::from(row.modified),
+        i64::from(row.modified),
+        i64::from(row.mode()),
+        i64::from(row.protection_class()),
+        size,
+        row.owner.uid(),
+    ]
+}
+
+fn finish(mut writer: Writer) -> Vec<u8> {
+    let table_at = writer.bytes.len() as u64;
+    let count = writer.offsets.len() as u64;
+    for offset in &writer.offsets {
+        writer.bytes.extend_from_slice(&offset.to_be_bytes());
+    }
+    writer.bytes.extend_from_slice(&[0, 0, 0, 0, 0, 0, 2, 1]);
+    writer.bytes.extend_from_slice(&count.to_be_bytes());
+    writer
+        .bytes
+        .extend_from_slice(&u64::from(object::TOP).to_be_bytes());
+    writer.bytes.extend_from_slice(&table_at.to_be_bytes());
+    writer.bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use plist::Value;
+
+    use super::*;
+    use crate::content::{Content, ContentSpec};
+    use crate::identity::{Identity, IosVersion};
+
+    /// Follows `$top.root` as NSKeyedUnarchiver does.
+    fn read(blob: &[u8]) -> (plist::Dictionary, Vec<Value>) {
+        let archive = Value::from_reader(std::io::Cursor::new(blob))
+            .unwrap()
+            .into_dictionary()
+            .unwrap();
+        assert_eq!(archive["$archiver"].as_string(), Some("NSKeyedArchiver"));
+        assert_eq!(archive["$version"].as_signed_integer(), Some(100_000));
+        let root = archive["$top"].as_dictionary().unwrap()["root"]
+            .as_uid()
+            .unwrap()
+            .get();
+        let objects = archive["$objects"].as_array().unwrap().clone();
+        (
+            objects[root as usize].as_dictionary().unwrap().clone(),
+            objects,
+        )
+    }
+
+    #[test]
+    fn a_blob_reads_back_for_every_kind_of_row() {
+        let spec = ContentSpec {
+            seed: 8,
+            files: 300,
+            bytes: 6 << 20,
+            apps: 4,
+            largest_file: None,
+        };
+        let identity = Identity::draw(1, "a", "iPhone14,5", IosVersion::new(15, 6, 0), None);
+        let content = Content::generate(&spec, &identity);
+        for view in content.files() {
+            let blob = blob(&view);
+            let (file, objects) = read(&blob);
+            let text = |key: &str| objects[file[key].as_uid().unwrap().get() as usize].as_string();
+            assert_eq!(text("RelativePath"), Some(view.path));
+            assert_eq!(file["Size"].as_unsigned_integer(), Some(view.size));
+            assert_eq!(
+                file["Mode"].as_unsigned_integer(),
+                Some(u64::from(view.row.mode()))
+            );
+            assert_eq!(
+                file["UserID"].as_signed_integer(),
+                Some(view.row.owner.uid())
+            );
+            assert_eq!(
+                file["LastModified"].as_unsigned_integer(),
+                Some(u64::from(view.row.modified))
+            );
+            let class = objects[file["$class"].as_uid().unwrap().get() as usize]
+                .as_dictionary()
+                .unwrap();
+            assert_eq!(class["$classname"].as_string(), Some("MBFile"));
+            assert_eq!(file.contains_key("Target"), view.kind == FileKind::Symlink);
+            assert!(
+                !file.contains_key("EncryptionKey"),
+                "this backup is not encrypted"
+            );
+            if let Body::Link(target) = &view.row.body {
+                assert_eq!(text("Target"), Some(&**target));
+            }
+        }
+    }
+}
