@@ -9,7 +9,7 @@
 //! so the guest also stops when the test process is killed.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub fn unavailable() -> Option<String> {
         "pgrep",
     ]
     .into_iter()
-    .filter(|program| !on_path(program))
+    .filter(|program| xtask::tools::find(program).is_none())
     .collect();
     (!missing.is_empty()).then(|| {
         format!(
@@ -122,15 +122,9 @@ pub fn unavailable() -> Option<String> {
 /// # Panics
 /// In CI (`CI` is set) nothing may be skipped.
 pub fn available() -> bool {
-    let Some(reason) = unavailable() else {
-        return true;
-    };
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "not skipped in CI: {reason}"
-    );
-    crate::skipped(&reason);
-    false
+    let missing = unavailable();
+    let there = if missing.is_none() { Some(()) } else { None };
+    crate::skip_unless(there, missing.as_deref().unwrap_or_default()).is_some()
 }
 
 impl Guest {
@@ -421,19 +415,4 @@ fn unique() -> String {
 
 fn rigs() -> PathBuf {
     crate::repository().join("tests/rigs")
-}
-
-fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
-    })
-}
-
-/// Writes past the capture of the test runner, so that a skip is seen.
-pub(crate) fn aloud(line: &str) {
-    // Nothing is lost when nobody listens.
-    std::io::stderr()
-        .lock()
-        .write_all(format!("{line}\n").as_bytes())
-        .ok();
 }

@@ -3,21 +3,35 @@
 pub mod guest;
 pub mod programs;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Returns the root of the repository.
 pub fn repository() -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().map_or_else(|| tests.clone(), PathBuf::from)
+    xtask::workspace::repository()
+}
+
+/// Passes on what a test needs; when it is not there, says aloud that the test is skipped and why.
+///
+/// # Panics
+/// In CI (`CI` is set) nothing may be skipped.
+pub fn skip_unless<T>(there: Option<T>, reason: &str) -> Option<T> {
+    if there.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "not skipped in CI: {reason}"
+        );
+        skipped(reason);
+    }
+    there
 }
 
 /// Says aloud, past the capture of the test runner, that the current test did not run and why.
 pub fn skipped(reason: &str) {
     let thread = std::thread::current();
-    guest::aloud(&format!(
-        "SKIPPED {}: {reason}",
-        thread.name().unwrap_or("a test")
-    ));
+    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
+    // Nothing is lost when nobody listens.
+    std::io::stderr().lock().write_all(line.as_bytes()).ok();
 }
 
 /// Returns whether the slow tests are asked for (`RUN_SLOW_TESTS=1`).

@@ -8,20 +8,14 @@ use std::process::{Command, Output};
 const EXPOSURE_MAX_TENTHS: u32 = 15;
 
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
-    match Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-    {
-        Ok(output) => Some(output),
-        Err(error)
-            if error.kind() == std::io::ErrorKind::NotFound && std::env::var_os("CI").is_none() =>
-        {
-            ibak_tests::skipped(&format!("{program} is not installed"));
-            None
-        }
-        Err(error) => panic!("{program}: {error}"),
-    }
+    let path = ibak_tests::programs::of_machine(program)?;
+    Some(
+        Command::new(path)
+            .args(arguments)
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .unwrap(),
+    )
 }
 
 fn unit() -> String {

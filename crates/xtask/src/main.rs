@@ -1,3 +1,39 @@
-//! cargo xtask: demo, test, bench, install, dist.
+//! `cargo xtask`: demo, test, install, uninstall.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::say::say;
+
+/// The chores of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything CI runs; as root also installs what it needs. RUN_SLOW_TESTS=1 adds the long ones
+    Test,
+    /// Builds and installs ibak on this machine (root, systemd)
+    Install,
+    /// Removes what `install` installed; keeps configuration, pairing records and backups
+    Uninstall,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Test => xtask::check::test(),
+        Chore::Install => xtask::install::install(),
+        Chore::Uninstall => xtask::install::uninstall(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("Error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

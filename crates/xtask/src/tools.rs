@@ -1,0 +1,282 @@
+//! The programs and packages of the machine that building, testing and the demo need.
+//!
+//! This is the one list. As root on a Debian the missing ones are installed; elsewhere they are
+//! named, with the way to install them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::say::say;
+
+/// A package of Debian and how to see that what we want of it is there.
+struct Need {
+    package: &'static str,
+    sign: Sign,
+    why: &'static str,
+}
+
+enum Sign {
+    /// A program in the search path.
+    Program(&'static str),
+    /// A file at this place.
+    File(&'static str),
+    /// A library that pkg-config knows.
+    Library(&'static str),
+}
+
+/// What the programs need to be built.
+const BUILD: [Need; 3] = [
+    Need {
+        package: "gcc",
+        sign: Sign::Program("cc"),
+        why: "to compile SQLite and libusb",
+    },
+    Need {
+        package: "pkg-config",
+        sign: Sign::Program("pkg-config"),
+        why: "to find libudev",
+    },
+    Need {
+        package: "libudev-dev",
+        sign: Sign::Library("libudev"),
+        why: "to see phones come and go on USB",
+    },
+];
+
+/// What the demo needs beyond that.
+const DEMO: [Need; 1] = [Need {
+    package: "dbus-daemon",
+    sign: Sign::Program("dbus-daemon"),
+    why: "for a bus of the demo's own",
+}];
+
+/// What the tests need beyond both.
+const TEST: [Need; 9] = [
+    Need {
+        package: "systemd",
+        sign: Sign::Program("systemd-analyze"),
+        why: "to verify the unit",
+    },
+    Need {
+        package: "systemd-container",
+        sign: Sign::Program("systemd-nspawn"),
+        why: "to boot guests",
+    },
+    Need {
+        package: "mmdebstrap",
+        sign: Sign::Program("mmdebstrap"),
+        why: "to build guests",
+    },
+    Need {
+        package: "debian-archive-keyring",
+        sign: Sign::File("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        why: "to trust what guests are built of",
+    },
+    Need {
+        package: "bsdutils",
+        sign: Sign::Program("script"),
+        why: "to give a guest its console",
+    },
+    Need {
+        package: "procps",
+        sign: Sign::Program("pgrep"),
+        why: "to stop guests",
+    },
+    Need {
+        package: "polkitd",
+        sign: Sign::File("/usr/lib/polkit-1/polkitd"),
+        why: "to ask a real polkit",
+    },
+    Need {
+        package: "libimobiledevice-utils",
+        sign: Sign::Program("idevicebackup2"),
+        why: "clients that the simulated phone must convince",
+    },
+    Need {
+        package: "python3-venv",
+        sign: Sign::Program("python3"),
+        why: "for more such clients",
+    },
+];
+
+/// What of Python's index the tests use: strangers' clients and a reader of backups.
+const PYTHON: [&str; 2] = ["pymobiledevice3==11.45.*", "pyiosbackup"];
+/// A place where a machine may carry them already.
+const PYTHON_READY: &str = "/opt/ibak-pmd3";
+/// Names the directory of these clients (a virtual environment) to the tests.
+pub const PYTHON_VARIABLE: &str = "IBAK_STRANGERS";
+
+/// What a command is about to do, hence what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// Build the programs.
+    Build,
+    /// Build them and run the demo.
+    Demo,
+    /// Build them and run every test.
+    Test,
+}
+
+impl Need {
+    fn met(&self) -> bool {
+        match self.sign {
+            Sign::Program(name) => find(name).is_some(),
+            Sign::File(path) => Path::new(path).exists(),
+            Sign::Library(name) => succeeds(Command::new("pkg-config").args(["--exists", name])),
+        }
+    }
+}
+
+/// Finds a program in the search path, and where administrators' programs lie.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Sees to it that everything is there: installs it, or fails naming it and the remedy.
+///
+/// # Errors
+/// Something is missing and cannot be installed.
+pub fn ensure_system(purpose: For) -> Result<()> {
+    let needs: Vec<&Need> = match purpose {
+        For::Build => BUILD.iter().collect(),
+        For::Demo => BUILD.iter().chain(&DEMO).collect(),
+        For::Test => BUILD.iter().chain(&DEMO).chain(&TEST).collect(),
+    };
+    let missing: Vec<&Need> = needs.iter().copied().filter(|need| !need.met()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if !rustix::process::geteuid().is_root() || find("apt-get").is_none() {
+        let list: Vec<String> = missing
+            .iter()
+            .map(|need| format!("  {:24} {}", need.package, need.why))
+            .collect();
+        bail!(
+            "missing on this machine (Debian's names):\n{}\nHint: sudo apt-get install {}",
+            list.join("\n"),
+            packages.join(" ")
+        );
+    }
+    say(&format!("installing {}", packages.join(", ")));
+    let apt = |words: &[&str]| -> Result<()> {
+        let status = Command::new("apt-get")
+            .args(["--quiet=2", "-o", "DPkg::Lock::Timeout=120"])
+            .args(words)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot run apt-get")?;
+        ensure!(
+            status.success(),
+            "apt-get {} ended with {status}",
+            words.join(" ")
+        );
+        Ok(())
+    };
+    apt(&["update"])?;
+    apt(&[
+        &["install", "--yes", "--no-install-recommends"],
+        packages.as_slice(),
+    ]
+    .concat())?;
+    let still: Vec<&str> = needs
+        .iter()
+        .filter(|need| !need.met())
+        .map(|need| need.package)
+        .collect();
+    ensure!(
+        still.is_empty(),
+        "installed, yet not found: {}",
+        still.join(", ")
+    );
+    Ok(())
+}
+
+/// Finds the strangers' Python clients; returns their virtual environment.
+pub fn find_strangers() -> Option<PathBuf> {
+    if let Some(given) = std::env::var_os(PYTHON_VARIABLE) {
+        return Some(given.into());
+    }
+    [Some(PathBuf::from(PYTHON_READY)), cached_strangers()]
+        .into_iter()
+        .flatten()
+        .find(|environment| works(environment))
+}
+
+fn cached_strangers() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    cache
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .map(|cache| cache.join("ibak/strangers"))
+}
+
+/// Sees to it that the strangers' Python clients are there; returns their virtual environment.
+///
+/// # Errors
+/// They cannot be installed.
+pub fn ensure_strangers() -> Result<PathBuf> {
+    if let Some(found) = find_strangers() {
+        return Ok(found);
+    }
+    let environment = cached_strangers().context("neither XDG_CACHE_HOME nor HOME is set")?;
+    say(&format!(
+        "installing {} into {}",
+        PYTHON.join(", "),
+        environment.display()
+    ));
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&environment))?;
+    run(Command::new(environment.join("bin/pip"))
+        .args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+        ])
+        .args(PYTHON))?;
+    ensure!(
+        works(&environment),
+        "installed, yet {} does not run",
+        environment.join("bin/pymobiledevice3").display()
+    );
+    Ok(environment)
+}
+
+fn works(environment: &Path) -> bool {
+    environment.join("bin/pymobiledevice3").is_file()
+        && succeeds(
+            Command::new(environment.join("bin/python"))
+                .args(["-c", "import pymobiledevice3, pyiosbackup"]),
+        )
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// It cannot be started or does not succeed.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
