@@ -18,6 +18,9 @@ pub mod views;
 pub mod words;
 
 pub use address::{BUS_VARIABLE, BusChoice, CALL_TIMEOUT};
+/// The core's names, so that a client needs no other room.
+pub use ibak_core::{BackupId, Bytes, JobId, Udid, Wall};
+
 pub use dict::{Dict, Dicts, Lookup, Properties};
 pub use error::Error;
 pub use mirror::{

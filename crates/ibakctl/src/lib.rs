@@ -1,1 +1,21 @@
-//! The ibak command line: ask, render, exit code.
+//! The ibak command line: ask the daemon, render, exit with a code that says what happened.
+//!
+//! Asking is in `session` and `commands`; every rendering is a pure function of a view and a
+//! [`Style`], so that each is a snapshot test. Answers go to stdout, the conversation to stderr.
+//! Nothing from outside reaches a terminal unescaped (`text::escape`).
+
+pub mod cli;
+mod commands;
+mod console;
+mod failure;
+pub mod json;
+pub mod moment;
+pub mod render;
+pub mod select;
+mod session;
+pub mod style;
+pub mod text;
+
+pub use commands::main;
+pub use failure::{Exit, Failure};
+pub use style::{Glyphs, Paint, Style};

@@ -1,3 +1,7 @@
-//! The ibak command line: ask, render, exit code.
+//! The ibak command line; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ibakctl::main()
+}

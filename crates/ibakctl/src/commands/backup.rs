@@ -1,0 +1,278 @@
+//! Commands that start or end a job.
+
+use super::reading::{attempts, me};
+use super::wait::{self, Ended, Waiting};
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::json;
+use crate::render;
+use crate::select::{self, shown_name};
+use crate::session::{self, Session};
+use ibak_dbus::views::{AttemptView, PhoneView};
+use ibak_dbus::words::{Outcome, TransportWord, Trust};
+use ibak_dbus::{Dict, JobId, names};
+
+/// How a backup is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    pub(super) wait: bool,
+    pub(super) when_ready: bool,
+    pub(super) full: bool,
+    pub(super) json: bool,
+}
+
+pub(super) async fn backup(
+    asked: Option<&str>,
+    wish: Wish,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let mut session = Session::open().await?;
+    let style = console.out_style();
+    let phones = session.phones();
+    let phone = select::phone(&phones, asked, &style)?.clone();
+    let me = me(asked, &phones, &phone, &style);
+    let options = session::options(&[("when-ready", wish.when_ready), ("full", wish.full)]);
+    let path = session
+        .phone(&phone)
+        .await?
+        .backup(options)
+        .await
+        .map_err(|error| Failure::of_call("start the backup", error))?;
+    let job = job_of(path.as_str())?;
+    if !wish.wait {
+        if wish.json {
+            console.answer_json(&json::started(job, &phone.udid))?;
+        } else {
+            let name = shown_name(&phone, &style);
+            console.answer(&if wish.when_ready {
+                format!("The backup of {name} waits for its conditions (job {job}). `ibakctl why{me}` shows which.\n")
+            } else {
+                format!("The backup of {name} has started (job {job}). `ibakctl watch{me}` shows how it goes on.\n")
+            })?;
+        }
+        return Ok(Exit::Done);
+    }
+    match wait::for_job(&mut session, job, &phone, console).await? {
+        Waiting::Interrupted => {
+            let name = shown_name(&phone, &style);
+            console.say(&format!("The backup of {name} goes on without you (job {job}). `ibakctl cancel{me}` ends it.\n"));
+            Ok(Exit::Interrupted)
+        }
+        Waiting::Ended(ended) => {
+            report(&session, &phone, job, &ended, &me, wish.json, console).await
+        }
+    }
+}
+
+/// Says how a backup that was waited for ended.
+async fn report(
+    session: &Session,
+    phone: &PhoneView,
+    job: JobId,
+    ended: &Ended,
+    me: &str,
+    as_json: bool,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    if as_json {
+        console.answer_json(&json::completed(
+            job,
+            Some(&phone.udid),
+            &ended.result,
+            &ended.details,
+        ))?;
+    }
+    if ended.result != Outcome::Succeeded {
+        return Err(failed(
+            "the backup",
+            &ended.result,
+            &ended.details.detail,
+            me,
+        ));
+    }
+    if !as_json {
+        let style = console.out_style();
+        let attempt = finished_attempt(session, phone, job, ended).await;
+        console.answer(&render::finished(phone, attempt.as_ref(), &style))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Finds the row of this job. The backup is kept whether or not its history can be read.
+async fn finished_attempt(
+    session: &Session,
+    phone: &PhoneView,
+    job: JobId,
+    ended: &Ended,
+) -> Option<AttemptView> {
+    let since = ended
+        .started
+        .map_or(0, |started| u64::try_from(started.as_micros()).unwrap_or(0));
+    let rows = attempts(session, phone, since).await.ok()?;
+    rows.into_iter()
+        .rev()
+        .find(|attempt| attempt.job == Some(job))
+}
+
+fn failed(what: &str, result: &Outcome, detail: &str, me: &str) -> Failure {
+    let mut failure = Failure::new(
+        exit_of(result),
+        format!("{what} {}", render::outcome_phrase(result)),
+    );
+    if !detail.is_empty() {
+        failure = failure.because(detail);
+    }
+    match render::outcome_remedy(result, me) {
+        Some(remedy) => failure.hint(remedy),
+        None => failure,
+    }
+}
+
+/// Maps how a job ended to how the command ends.
+pub(super) fn exit_of(result: &Outcome) -> Exit {
+    match result {
+        Outcome::Succeeded => Exit::Done,
+        Outcome::NotConfirmed => Exit::NotConfirmed,
+        Outcome::NotLockedInTime
+        | Outcome::NotReadyInTime
+        | Outcome::NotConnected
+        | Outcome::NotTrusted
+        | Outcome::NeedsCable
+        | Outcome::NoSpace
+        | Outcome::SpaceUnknown
+        | Outcome::SyncLocked
+        | Outcome::StoreUnavailable => Exit::CannotStart,
+        Outcome::DaemonStopped => Exit::NoDaemon,
+        Outcome::Cancelled
+        | Outcome::CancelledOnDevice
+        | Outcome::LostPower
+        | Outcome::LostWifi
+        | Outcome::LostLocked
+        | Outcome::LostSpace
+        | Outcome::LostConnection
+        | Outcome::NoAnswer
+        | Outcome::Protocol
+        | Outcome::Version
+        | Outcome::PhoneInternal
+        | Outcome::SnapshotLeft
+        | Outcome::ICloudRestore
+        | Outcome::PhoneReadWrite
+        | Outcome::PreviousUnreadable
+        | Outcome::Encryption
+        | Outcome::NoICloudAccount
+        | Outcome::FindMy
+        | Outcome::SetupUnfinished
+        | Outcome::StoreIo
+        | Outcome::NotWhole
+        | Outcome::TrustDenied
+        | Outcome::TrustNotAnswered
+        | Outcome::Crashed
+        | Outcome::Other(_) => Exit::Failed,
+    }
+}
+
+fn job_of(path: &str) -> Result<JobId, Failure> {
+    names::job_of(path).ok_or_else(|| {
+        Failure::new(
+            Exit::Failed,
+            "the daemon answered with something that is no job",
+        )
+    })
+}
+
+pub(super) async fn cancel(
+    asked: Option<&str>,
+    as_json: bool,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let session = Session::open().await?;
+    let style = console.out_style();
+    let status = session.status()?;
+    let phone = select::phone(&status.phones, asked, &style)?;
+    let name = shown_name(phone, &style);
+    let Some(job) = status.job_of(phone).filter(|job| !job.ended()) else {
+        if as_json {
+            console.answer_json(&json::done("nothing-to-cancel", Some(&phone.udid)))?;
+        } else {
+            console.answer(&format!("Nothing is running for {name}.\n"))?;
+        }
+        return Ok(Exit::Done);
+    };
+    session
+        .job(job.id)
+        .await?
+        .cancel(Dict::new())
+        .await
+        .map_err(|error| Failure::of_call("cancel the job", error))?;
+    if as_json {
+        console.answer_json(&json::done("cancelled", Some(&phone.udid)))?;
+    } else {
+        console.answer(&format!(
+            "The job of {name} ends (job {}). What arrived is kept for the next one.\n",
+            job.id
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) async fn pair(
+    asked: Option<&str>,
+    as_json: bool,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let mut session = Session::open().await?;
+    let style = console.out_style();
+    let phones = session.phones();
+    let phone = pairable(&phones, asked, &style)?.clone();
+    let me = me(asked, &phones, &phone, &style);
+    let path = session
+        .manager()
+        .await?
+        .pair(phone.udid.as_str(), Dict::new())
+        .await
+        .map_err(|error| Failure::of_call("pair", error))?;
+    let job = job_of(path.as_str())?;
+    let ended = match wait::for_job(&mut session, job, &phone, console).await? {
+        Waiting::Ended(ended) => ended,
+        Waiting::Interrupted => {
+            console.say("The phone may still show its question; answering it pairs.\n");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    if as_json {
+        console.answer_json(&json::completed(
+            job,
+            Some(&phone.udid),
+            &ended.result,
+            &ended.details,
+        ))?;
+    }
+    if ended.result != Outcome::Succeeded {
+        return Err(failed("pairing", &ended.result, &ended.details.detail, &me));
+    }
+    if !as_json {
+        let now = session.mirror.state().phone(&phone.udid).unwrap_or(phone);
+        console.answer(&format!(
+            "{} trusts this computer.\n",
+            crate::text::capital(&shown_name(&now, &style))
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Without a name, pairing means the one phone that is plugged in and does not trust us yet.
+fn pairable<'a>(
+    phones: &'a [PhoneView],
+    asked: Option<&str>,
+    style: &crate::Style,
+) -> Result<&'a PhoneView, Failure> {
+    if asked.is_none() {
+        let mut open = phones.iter().filter(|phone| {
+            phone.trust != Trust::Trusted && phone.transports.contains(&TransportWord::Usb)
+        });
+        if let (Some(one), None) = (open.next(), open.next()) {
+            return Ok(one);
+        }
+    }
+    select::phone(phones, asked, style)
+}

@@ -1,0 +1,144 @@
+//! One function a command: ask, render, say how it ended.
+
+mod backup;
+mod reading;
+mod setting;
+mod wait;
+mod watch;
+
+use crate::cli::{Cli, Command};
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::render;
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// Runs the command line and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers on stdout; everything else is a question of usage.
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            return match error.print() {
+                Ok(()) => exit.into(),
+                Err(broken) if broken.kind() == std::io::ErrorKind::BrokenPipe => exit.into(),
+                Err(_) => Exit::Failed.into(),
+            };
+        }
+    };
+    let mut console = match Console::new(cli.color) {
+        Ok(console) => console,
+        Err(failure) => return fail_early(&failure),
+    };
+    match run(cli, &mut console) {
+        Ok(exit) => exit.into(),
+        // A reader who went away wants to hear nothing more.
+        Err(failure) if failure.exit == Exit::Done => Exit::Done.into(),
+        Err(failure) => {
+            let style = console.err_style();
+            console.say(&render::error(&failure, &style));
+            failure.exit.into()
+        }
+    }
+}
+
+fn fail_early(failure: &Failure) -> ExitCode {
+    let style = crate::Style::plain(jiff::Timestamp::UNIX_EPOCH);
+    match std::io::Write::write_all(
+        &mut std::io::stderr(),
+        render::error(failure, &style).as_bytes(),
+    ) {
+        Ok(()) | Err(_) => failure.exit.into(),
+    }
+}
+
+fn run(cli: Cli, console: &mut Console) -> Result<Exit, Failure> {
+    let json = cli.json;
+    let command = match (cli.command, cli.status.phone.is_some() || cli.status.check) {
+        (None, _) => Command::Status(cli.status),
+        (Some(command), false) => command,
+        (Some(_), true) => {
+            return Err(
+                Failure::new(Exit::Usage, "a phone and --check come after the command")
+                    .hint("`ibakctl --help` shows the commands"),
+            );
+        }
+    };
+    if let Command::Completions { shell } = command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "ibakctl", &mut script);
+        return console
+            .answer(&String::from_utf8_lossy(&script))
+            .map(|()| Exit::Done);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "cannot begin").because(error.to_string()))?;
+    runtime.block_on(interruptible(ask(command, json, console)))
+}
+
+/// Ends a command at Ctrl-C. Commands that wait for a job handle it themselves, and better.
+async fn interruptible(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        // The work comes first, so that a command that waits for Ctrl-C itself has the last word.
+        biased;
+        done = work => done,
+        pressed = interrupted() => pressed.map(|()| Exit::Interrupted),
+    }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted() -> Result<(), Failure> {
+    tokio::signal::ctrl_c().await.map_err(|error| {
+        Failure::new(Exit::Failed, "cannot wait for Ctrl-C").because(error.to_string())
+    })
+}
+
+async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit, Failure> {
+    match command {
+        Command::Status(args) => reading::status(&args, json, console).await,
+        Command::Why { phone, last } => {
+            reading::why(phone.as_deref(), usize::from(last), json, console).await
+        }
+        Command::Backups { which } => reading::backups(which.as_deref(), json, console).await,
+        Command::Doctor { phone } => reading::doctor(phone.as_deref(), json, console).await,
+        Command::Backup {
+            phone,
+            wait,
+            when_ready,
+            full,
+        } => {
+            backup::backup(
+                phone.as_deref(),
+                backup::Wish {
+                    wait,
+                    when_ready,
+                    full,
+                    json,
+                },
+                console,
+            )
+            .await
+        }
+        Command::Cancel { phone } => backup::cancel(phone.as_deref(), json, console).await,
+        Command::Pair { phone } => backup::pair(phone.as_deref(), json, console).await,
+        Command::Watch { phone } => watch::watch(phone.as_deref(), json, console).await,
+        Command::Enable { phone } => {
+            setting::automatic(phone.as_deref(), true, json, console).await
+        }
+        Command::Disable { phone } => {
+            setting::automatic(phone.as_deref(), false, json, console).await
+        }
+        Command::Pause { until } => setting::pause(until.as_deref(), json, console).await,
+        Command::Resume => setting::resume(json, console).await,
+        Command::Reload => setting::reload(json, console).await,
+        // It needs no daemon and was answered before.
+        Command::Completions { .. } => Ok(Exit::Done),
+    }
+}

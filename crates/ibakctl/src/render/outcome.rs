@@ -1,0 +1,167 @@
+//! How a job ended, as a sentence, an exit code's worth of meaning, and what to do about it.
+
+use crate::moment;
+use crate::select::shown_name;
+use crate::style::Style;
+use crate::text;
+use ibak_dbus::views::{AttemptView, PhoneView};
+use ibak_dbus::words::Outcome;
+
+/// Completes "the backup …" (a clause in the past tense, no final dot).
+pub fn phrase(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded => "worked",
+        Outcome::Cancelled => "was cancelled here",
+        Outcome::CancelledOnDevice => "was cancelled on the phone",
+        Outcome::NotConfirmed => {
+            "did not start: the phone asked for its passcode, and nobody typed it"
+        }
+        Outcome::NotLockedInTime => {
+            "did not start: the passcode was typed, and the screen was not locked in time"
+        }
+        Outcome::NotReadyInTime => "did not start: the conditions never held together in time",
+        Outcome::LostPower => "stopped because the phone lost its power; what arrived is kept",
+        Outcome::LostWifi => "stopped because the phone left the network; what arrived is kept",
+        Outcome::LostLocked => "stopped because the screen was unlocked; what arrived is kept",
+        Outcome::LostSpace => "stopped because the store ran out of room; what arrived is kept",
+        Outcome::LostConnection => "stopped because the phone went away; what arrived is kept",
+        Outcome::DaemonStopped => "stopped because the daemon was stopped; what arrived is kept",
+        Outcome::NotConnected => "failed: the phone was not there",
+        Outcome::NotTrusted => "failed: the phone does not trust this computer",
+        Outcome::NoAnswer => "failed: the phone did not answer in time",
+        Outcome::Protocol => "failed: the phone said something unexpected",
+        Outcome::Version => "failed: the phone and ibak share no version of the backup protocol",
+        Outcome::PhoneInternal => "failed: the phone reported an internal error",
+        Outcome::SnapshotLeft => "failed: an earlier backup left a snapshot on the phone",
+        Outcome::ICloudRestore => "failed: the phone is being restored from iCloud",
+        Outcome::PhoneReadWrite => "failed: the phone could not read or write its own files",
+        Outcome::NoSpace => "failed: the store ran out of room",
+        Outcome::SpaceUnknown => {
+            "did not start: how much room it needs could not be learned in time"
+        }
+        Outcome::PreviousUnreadable => {
+            "failed: the phone could not read the previous backup; that backup is untouched"
+        }
+        Outcome::Encryption => "failed: the backup password is wrong, or encryption is required",
+        Outcome::NoICloudAccount => "failed: the phone has no iCloud account",
+        Outcome::FindMy => "failed: Find My is on",
+        Outcome::SetupUnfinished => "failed: the phone's setup is not finished",
+        Outcome::SyncLocked => "did not start: another program is syncing the phone",
+        Outcome::StoreIo => "failed: the store could not be read or written",
+        Outcome::StoreUnavailable => "did not start: the store cannot be used",
+        Outcome::NotWhole => "failed: what arrived was not a whole backup, so it was not kept",
+        Outcome::TrustDenied => "failed: somebody chose \"Don't Trust\" on the phone",
+        Outcome::TrustNotAnswered => {
+            "failed: nobody answered on the phone whether to trust this computer"
+        }
+        Outcome::NeedsCable => "did not start: it needs the cable, and the phone is not plugged in",
+        Outcome::Crashed => "failed because of a bug in ibak",
+        Outcome::Other(word) => return format!("ended with \"{}\"", word.escape_default()),
+    }
+    .to_owned()
+}
+
+/// Says what a person can do; `None` when nothing needs doing. `me` is how the phone is named on
+/// a command line, with a space before it, or nothing.
+pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
+    Some(match outcome {
+        Outcome::NotConfirmed => format!(
+            "run `ibakctl backup{me}` when you have the phone at hand, and type its passcode there"
+        ),
+        Outcome::NotLockedInTime => {
+            format!("run `ibakctl backup{me}`, type the passcode and then lock the phone")
+        }
+        Outcome::NotTrusted | Outcome::TrustDenied | Outcome::TrustNotAnswered => {
+            format!("plug the phone in, unlock it, run `ibakctl pair{me}` and choose \"Trust\"")
+        }
+        Outcome::NeedsCable => "plug the phone in and unlock it".to_owned(),
+        Outcome::NotConnected | Outcome::NoAnswer | Outcome::LostConnection => {
+            "plug the phone in, or bring it to the network, and unlock it once".to_owned()
+        }
+        Outcome::SnapshotLeft | Outcome::PhoneInternal => "restart the phone".to_owned(),
+        Outcome::NoSpace | Outcome::LostSpace => {
+            "make room on the store's disk, or raise the quota".to_owned()
+        }
+        Outcome::SetupUnfinished => "finish the phone's setup".to_owned(),
+        Outcome::FindMy => "switch Find My off on the phone".to_owned(),
+        Outcome::NoICloudAccount => "sign in to iCloud on the phone".to_owned(),
+        Outcome::SyncLocked => {
+            "end the other program, for example Finder, iTunes or a file manager".to_owned()
+        }
+        Outcome::StoreUnavailable | Outcome::StoreIo => {
+            "`ibakctl doctor` shows what is wrong with the store".to_owned()
+        }
+        Outcome::PreviousUnreadable => format!("run `ibakctl backup{me} --full`"),
+        Outcome::Version => "update ibak".to_owned(),
+        Outcome::Crashed => "`journalctl -u ibakd` has the details; please report them".to_owned(),
+        Outcome::NotReadyInTime => format!("`ibakctl why{me}` shows what is missing"),
+        Outcome::LostPower => {
+            "plug the phone into power; the next run goes on from there".to_owned()
+        }
+        Outcome::Succeeded
+        | Outcome::Cancelled
+        | Outcome::CancelledOnDevice
+        | Outcome::LostWifi
+        | Outcome::LostLocked
+        | Outcome::DaemonStopped
+        | Outcome::Protocol
+        | Outcome::ICloudRestore
+        | Outcome::PhoneReadWrite
+        | Outcome::SpaceUnknown
+        | Outcome::Encryption
+        | Outcome::NotWhole
+        | Outcome::Other(_) => return None,
+    })
+}
+
+/// Says that a backup ended well: `Ada's iPhone is backed up: 1.2 GiB in 212 files, 6 min.`
+pub fn finished(phone: &PhoneView, attempt: Option<&AttemptView>, style: &Style) -> String {
+    let name = text::capital(&shown_name(phone, style));
+    let Some(attempt) = attempt else {
+        return format!("{name} is backed up.\n");
+    };
+    let took = match (attempt.started, attempt.ended) {
+        (Some(started), Some(ended)) => format!(
+            " in {}",
+            text::span(ended.saturating_since(started).as_secs())
+        ),
+        (_, _) => String::new(),
+    };
+    format!(
+        "{name} is backed up: {}, {} received{took}.\n",
+        text::bytes(attempt.bytes),
+        text::count(attempt.files, "file", "files")
+    )
+}
+
+/// Writes one try as a line: `yesterday 02:14   by schedule   worked: 1.2 GiB in 6 min`.
+pub(super) fn attempt(attempt: &AttemptView, style: &Style) -> String {
+    let when = attempt.started.map_or_else(
+        || "an unknown time".to_owned(),
+        |started| moment::exact(started, style),
+    );
+    let by = match &attempt.trigger {
+        ibak_dbus::words::Trigger::Schedule => "by itself",
+        ibak_dbus::words::Trigger::User => "on request",
+        ibak_dbus::words::Trigger::Other(_) => "otherwise",
+    };
+    let what = match &attempt.result {
+        None => "is running".to_owned(),
+        Some(Outcome::Succeeded) => {
+            let took = match (attempt.started, attempt.ended) {
+                (Some(started), Some(ended)) => format!(
+                    " in {}",
+                    text::span(ended.saturating_since(started).as_secs())
+                ),
+                (_, _) => String::new(),
+            };
+            format!(
+                "worked: {}, {} received{took}",
+                text::bytes(attempt.bytes),
+                text::count(attempt.files, "file", "files")
+            )
+        }
+        Some(other) => phrase(other),
+    };
+    format!("{}  {}  {what}", text::pad(&when, 15), text::pad(by, 10))
+}

@@ -1,0 +1,184 @@
+//! `ibakctl status`: what every phone is doing, its last backup, what it waits for.
+
+use super::progress;
+use super::table::{self, Cell};
+use super::waits;
+use crate::moment;
+use crate::select::shown_name;
+use crate::style::{Glyphs, Style, Tone};
+use crate::text;
+use ibak_dbus::views::{JobView, ManagerView, PhoneView};
+use ibak_dbus::words::{ManagerMode, OnOff, Phase, PhoneState, StorageState};
+
+/// What `status` shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusView {
+    /// The whole daemon.
+    pub manager: ManagerView,
+    /// The phones, in order.
+    pub phones: Vec<PhoneView>,
+    /// Every job.
+    pub jobs: Vec<JobView>,
+}
+
+impl StatusView {
+    /// Returns the job a phone has.
+    pub fn job_of(&self, phone: &PhoneView) -> Option<&JobView> {
+        let id = phone.current_job?;
+        self.jobs.iter().find(|job| job.id == id)
+    }
+}
+
+/// Renders the table, and beneath it what concerns all phones.
+pub fn render(view: &StatusView, style: &Style) -> String {
+    let mut out = if view.phones.is_empty() {
+        "No phone is known yet.\nHint: plug one in, unlock it, and run `ibakctl pair`.\n".to_owned()
+    } else {
+        let rows: Vec<[Cell; 5]> = view
+            .phones
+            .iter()
+            .map(|phone| row(view, phone, style))
+            .collect();
+        table::render(
+            ["PHONE", "STATE", "LAST BACKUP", "ENCRYPTED", "NEXT"],
+            &rows,
+            style,
+        )
+    };
+    out.push_str(&house(&view.manager, style));
+    out
+}
+
+fn row(view: &StatusView, phone: &PhoneView, style: &Style) -> [Cell; 5] {
+    let job = view.job_of(phone).filter(|job| !job.ended());
+    [
+        Cell::new(shown_name(phone, style)),
+        Cell::toned(
+            text::escape(phone.state.as_str(), style),
+            tone(&phone.state),
+        ),
+        last_backup(phone, style),
+        Cell::new(encrypted(&phone.encryption, style)),
+        Cell::new(next(phone, job, style)),
+    ]
+}
+
+fn tone(state: &PhoneState) -> Tone {
+    match state {
+        PhoneState::BackingUp
+        | PhoneState::Committing
+        | PhoneState::Settling
+        | PhoneState::Idle => Tone::Good,
+        PhoneState::Waiting | PhoneState::Asking | PhoneState::Paused => Tone::Wary,
+        PhoneState::Untrusted | PhoneState::BackingOff => Tone::Bad,
+        PhoneState::Absent | PhoneState::Other(_) => Tone::Dim,
+    }
+}
+
+fn last_backup(phone: &PhoneView, style: &Style) -> Cell {
+    let when = phone
+        .last_backup
+        .map_or_else(|| "never".to_owned(), |last| moment::ago(last, style));
+    if phone.overdue {
+        Cell::toned(format!("{when}, overdue"), Tone::Bad)
+    } else {
+        Cell::new(when)
+    }
+}
+
+fn encrypted(encryption: &OnOff, style: &Style) -> &'static str {
+    match (encryption, style.glyphs) {
+        (OnOff::On, Glyphs::Unicode) => "🔒 yes",
+        (OnOff::On, Glyphs::Ascii) => "yes",
+        (OnOff::Off, _) => "no",
+        (OnOff::Unknown | OnOff::Other(_), _) => "?",
+    }
+}
+
+/// Says what comes next for a phone.
+fn next(phone: &PhoneView, job: Option<&JobView>, style: &Style) -> String {
+    let at = |prefix: &str| {
+        phone
+            .next_attempt
+            .map(|next| format!("{prefix}{}", moment::exact(next, style)))
+    };
+    if let Some(job) = job.filter(|job| job.phase != Phase::Queued) {
+        return progress::short(job, style);
+    }
+    match &phone.state {
+        PhoneState::BackingUp => "being backed up".to_owned(),
+        PhoneState::Committing => "being checked and kept".to_owned(),
+        PhoneState::Asking => "waiting for your answer on the phone".to_owned(),
+        PhoneState::Absent => match phone.last_seen {
+            Some(seen) => format!("when it is back; last seen {}", moment::exact(seen, style)),
+            None => "when it is here".to_owned(),
+        },
+        PhoneState::Untrusted => "when it trusts this computer".to_owned(),
+        PhoneState::Settling => "in a moment, if the conditions hold".to_owned(),
+        PhoneState::BackingOff => at("again at ").unwrap_or_else(|| "again later".to_owned()),
+        PhoneState::Paused => {
+            at("after the pause, ").unwrap_or_else(|| "when you resume".to_owned())
+        }
+        PhoneState::Idle if !phone.automatic => "only on request".to_owned(),
+        PhoneState::Idle => at("").unwrap_or_else(|| "when it is due".to_owned()),
+        PhoneState::Waiting | PhoneState::Other(_) => {
+            let waits_for = job.map_or(&phone.waits_for, |job| &job.waits_for);
+            let clauses: Vec<String> = waits_for
+                .iter()
+                .map(|word| waits::when(word, phone, style))
+                .collect();
+            if clauses.is_empty() {
+                "in a moment".to_owned()
+            } else {
+                format!("when {}", text::join(&clauses))
+            }
+        }
+    }
+}
+
+fn house(manager: &ManagerView, style: &Style) -> String {
+    let mut out = String::new();
+    match &manager.mode {
+        ManagerMode::Automatic => {}
+        ManagerMode::Paused => {
+            let until = manager.paused_until.map_or_else(
+                || "you run `ibakctl resume`".to_owned(),
+                |until| moment::exact(until, style),
+            );
+            out.push_str(&format!("\nAutomatic backups are paused until {until}.\n"));
+        }
+        ManagerMode::Other(word) => out.push_str(&format!(
+            "\nThe daemon is in mode \"{}\".\n",
+            text::escape(word, style)
+        )),
+    }
+    let trouble = match manager.storage_state {
+        StorageState::Full => Some("The store is full"),
+        StorageState::Low => Some("The store is nearly full"),
+        StorageState::Unavailable => Some("The store cannot be used; `ibakctl doctor` says why"),
+        StorageState::Ok | StorageState::Unknown | StorageState::Other(_) => None,
+    };
+    if let Some(trouble) = trouble {
+        let free = match manager.storage_state {
+            StorageState::Full | StorageState::Low => {
+                format!(": {} free", text::bytes(manager.storage_free))
+            }
+            StorageState::Ok
+            | StorageState::Unavailable
+            | StorageState::Unknown
+            | StorageState::Other(_) => String::new(),
+        };
+        let quota = match (free.is_empty(), manager.quota) {
+            (false, Some(quota)) => format!(
+                ", {} quota used",
+                text::of_bytes(manager.storage_used, quota)
+            ),
+            (_, _) => String::new(),
+        };
+        out.push_str(&format!(
+            "\n{}\n",
+            style.tone(Tone::Bad, &format!("{trouble}{free}{quota}."))
+        ));
+    }
+    out
+}
