@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// How often a passcode prompt may restart the wait for the phone.
+const PROMPTS_MAX: u32 = 16;
 
 /// Why a session stops before the phone's last word.
 #[derive(Debug)]
@@ -52,7 +56,8 @@ pub(crate) struct Control {
     notices: Option<mpsc::Receiver<Notice>>,
     progress: Arc<Progress>,
     timeouts: Timeouts,
-    pub(crate) passcode_asked: bool,
+    /// Prompts seen while the backup was waited for.
+    pub(crate) prompts: u32,
 }
 
 impl Control {
@@ -67,7 +72,7 @@ impl Control {
             notices,
             progress,
             timeouts,
-            passcode_asked: false,
+            prompts: 0,
         }
     }
 
@@ -78,16 +83,20 @@ impl Control {
         operation: impl Future<Output = io::Result<T>>,
     ) -> Result<T, Stop> {
         tokio::pin!(operation);
+        let mut idle = self.idle(wait);
+        let mut deadline = Instant::now() + idle;
         loop {
-            let idle = self.idle(wait);
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(Stop::Cancelled),
-                notice = next(&mut self.notices) => self.notice(notice)?,
+                notice = next(&mut self.notices) => if self.notice(notice)? {
+                    idle = self.idle(wait);
+                    deadline = Instant::now() + idle;
+                },
                 done = &mut operation => {
                     return done.map_err(|error| Stop::Disconnected(sanitise(&error.to_string(), 256)));
                 }
-                () = tokio::time::sleep(idle) => return Err(Stop::Timeout(idle)),
+                () = tokio::time::sleep_until(deadline) => return Err(Stop::Timeout(idle)),
             }
         }
     }
@@ -110,7 +119,7 @@ impl Control {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(Stop::Cancelled),
-                notice = next(&mut self.notices) => self.notice(notice)?,
+                notice = next(&mut self.notices) => { self.notice(notice)?; }
                 released = &mut hold => return Ok((released, ahead.unwrap_or(0))),
                 read = &mut watch, if ahead.is_none() => match read {
                     Ok(0) => return Err(Stop::Disconnected("the phone closed the connection".into())),
@@ -121,23 +130,23 @@ impl Control {
         }
     }
 
-    fn notice(&mut self, notice: Option<Notice>) -> Result<(), Stop> {
-        let waiting = matches!(
-            self.progress.phase(),
-            Phase::WaitingForPhone | Phase::WaitingForPasscode
-        );
+    /// Takes a notice; true when the wait begins anew, which happens a bounded number of times.
+    fn notice(&mut self, notice: Option<Notice>) -> Result<bool, Stop> {
+        let phase = self.progress.phase();
+        let waiting = self.prompts < PROMPTS_MAX
+            && matches!(phase, Phase::WaitingForPhone | Phase::WaitingForPasscode);
         match notice {
             None => self.notices = None,
             Some(Notice::CancelRequested) => return Err(Stop::CancelledOnDevice),
             // Prompts are not the backup's own: they mean it only while it is waited for.
             Some(Notice::PromptPresented) if waiting => {
-                self.passcode_asked = true;
+                self.prompts += 1;
                 self.progress.enter(Phase::WaitingForPasscode);
             }
             Some(Notice::PromptDismissed) if waiting => self.progress.enter(Phase::WaitingForPhone),
             Some(Notice::PromptPresented | Notice::PromptDismissed) => {}
         }
-        Ok(())
+        Ok(self.progress.phase() != phase)
     }
 
     fn idle(&self, wait: Wait) -> Duration {

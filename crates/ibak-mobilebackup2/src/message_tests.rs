@@ -2,6 +2,8 @@ use super::{Message, listing, nothing, process, status, status_ok};
 use crate::{Entry, EntryKind};
 use ibak_core::plist_guard::Limits;
 use plist::{Dictionary, Value};
+use proptest::prelude::*;
+use std::io::Cursor;
 use std::time::{Duration, SystemTime};
 
 fn encode(value: &Value) -> Vec<u8> {
@@ -229,4 +231,37 @@ fn a_listing_names_types_sizes_and_dates() {
         ("?", line("DLFileTypeUnknown", 1, 4_102_444_800)),
     ]);
     assert_eq!(value, want);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// What the guard lets through must not hurt the parser behind it.
+    #[test]
+    fn damaged_plists_hurt_nobody(changes in proptest::collection::vec((0..400_usize, any::<u8>()), 1..6), is_xml: bool) {
+        let value = dictionary([
+            ("list", list([1.into(), (-1).into(), 2.5.into(), "text".into(), "ünï".into(), true.into()])),
+            ("date", Value::Date(SystemTime::UNIX_EPOCH.into())),
+            ("data", Value::Data(vec![7; 40])),
+            ("inner", dictionary([("list", list([list([nothing()])]))])),
+        ]);
+        let mut bytes = Vec::new();
+        if is_xml {
+            value.to_writer_xml(&mut bytes).unwrap();
+        } else {
+            value.to_writer_binary(&mut bytes).unwrap();
+        }
+        prop_assert!(ibak_core::plist_guard::check(&bytes, &Limits::MESSAGE).is_ok());
+        for (at, byte) in changes {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let limits = Limits { nodes_max: 1_000, expanded_bytes_max: 10_000, ..Limits::MESSAGE };
+        if ibak_core::plist_guard::check(&bytes, &limits).is_ok()
+            && let Ok(value) = Value::from_reader(Cursor::new(&bytes))
+        {
+            let shown = format!("{value:?}");
+            prop_assert!(shown.len() < 100_000);
+        }
+    }
 }

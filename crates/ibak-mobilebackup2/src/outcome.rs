@@ -149,3 +149,61 @@ impl Stats {
     /// Most unknown messages kept.
     pub const UNKNOWN_MESSAGES_MAX: usize = 16;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_help() {
+        let host = |kind| Outcome::HostFailed {
+            error: VaultError::new(kind, ""),
+        };
+        let refused = |code| Outcome::Refused {
+            error: DeviceError::from_code(code).unwrap(),
+            description: String::new(),
+        };
+        let phase = Phase::Receiving;
+        let cases = [
+            (Outcome::Finished, Retry::Never),
+            (Outcome::Cancelled, Retry::Never),
+            (Outcome::CancelledOnDevice, Retry::Never),
+            (Outcome::NotConfirmed, Retry::UserMustAct),
+            (Outcome::NotLockedInTime, Retry::Later),
+            (
+                Outcome::Timeout {
+                    phase,
+                    after: Duration::ZERO,
+                },
+                Retry::Later,
+            ),
+            (
+                Outcome::Disconnected {
+                    phase,
+                    how: String::new(),
+                },
+                Retry::Later,
+            ),
+            (
+                Outcome::Protocol {
+                    phase,
+                    what: String::new(),
+                },
+                Retry::Later,
+            ),
+            (host(VaultErrorKind::NoSpace), Retry::UserMustAct),
+            (host(VaultErrorKind::Refused), Retry::Never),
+            (host(VaultErrorKind::Io), Retry::Later),
+            (refused(3), Retry::UserMustAct),
+            (refused(104), Retry::Later),
+            (refused(105), Retry::UserMustAct),
+            (refused(203), Retry::Never),
+            (refused(205), Retry::Later),
+            (refused(207), Retry::UserMustAct),
+            (refused(999), Retry::Later),
+        ];
+        for (outcome, want) in cases {
+            assert_eq!(outcome.retry(), want, "{outcome:?}");
+        }
+    }
+}

@@ -39,6 +39,7 @@ where
     /// Takes a batch and returns the answer.
     pub(crate) async fn receive_files(&mut self, announced_bytes: u64) -> Result<Value, Stop> {
         self.has_uploaded = true;
+        let was_poisoned = self.poison.is_some();
         self.progress.begin_batch(announced_bytes);
         let mut batch = self.writer.buffer().await?;
         loop {
@@ -48,12 +49,12 @@ where
             }
             let device_name = lossy(self.link.take(device_name_len, Wait::Transfer).await?);
             let name_len = self.name_length().await?;
-            let parsed =
-                match std::str::from_utf8(self.link.take(name_len, Wait::Transfer).await?) {
-                    Ok(name) => BackupPath::parse(name, &self.request.udid)
-                        .map_err(|error| error.to_string()),
-                    Err(_) => Err("the phone sent a name that is not UTF-8".to_owned()),
-                };
+            let parsed = match std::str::from_utf8(self.link.take(name_len, Wait::Transfer).await?)
+            {
+                Ok(name) => BackupPath::parse(name, &self.request.udid)
+                    .map_err(|error| format!("{error}: \"{}\"", sanitise(name, 128))),
+                Err(_) => Err("the phone sent a name that is not UTF-8".to_owned()),
+            };
             self.files_begun += 1;
             if self.files_begun > self.limits.files_max {
                 return Err(Stop::Protocol("the phone sent too many files".into()));
@@ -61,7 +62,15 @@ where
             batch = self.receive_file(batch, parsed, &device_name).await?;
         }
         self.writer.submit(batch).await?;
-        self.settle().await?;
+        if let Err(mut error) = self.writer.settle().await? {
+            // A file that was promised is not there. Files are refused only after those that
+            // were kept, so this came first.
+            error.poisons = true;
+            if !was_poisoned {
+                self.poison = None;
+            }
+            self.note(error);
+        }
         Ok(match &self.poison {
             None => message::status_ok(message::nothing()),
             Some(error) => message::status_error(error),

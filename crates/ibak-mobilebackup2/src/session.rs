@@ -61,7 +61,7 @@ where
     }
 
     pub(crate) fn into_parts(mut self) -> (Link<S>, Writer<V>, Stats) {
-        self.stats.passcode_asked = self.link.control.passcode_asked;
+        self.stats.passcode_asked = self.link.control.prompts > 0;
         (self.link, self.writer, self.stats)
     }
 
@@ -219,9 +219,8 @@ where
         let (phase, percent) = match operation {
             Message::Upload { bytes, percent } => {
                 // Between moving and removing the phone uploads its status: no second transfer.
-                let late = matches!(before, Phase::Moving | Phase::Removing | Phase::Verifying);
                 (
-                    if late && *bytes == 0 {
+                    if is_late(before) && *bytes == 0 {
                         before
                     } else {
                         Phase::Receiving
@@ -229,7 +228,12 @@ where
                     *percent,
                 )
             }
-            Message::Download { percent, .. } if self.has_uploaded => (Phase::Verifying, *percent),
+            // Reading back before the end belongs to the comparison.
+            Message::Download { percent, .. }
+                if self.has_uploaded && (is_late(before) || *percent >= 99.0) =>
+            {
+                (Phase::Verifying, *percent)
+            }
             Message::Move { percent, .. } if self.has_uploaded => (Phase::Moving, *percent),
             Message::Remove { percent, .. } if self.has_uploaded => (Phase::Removing, *percent),
             Message::Download { percent, .. }
@@ -403,8 +407,10 @@ where
 
     /// Parses a path that is only read.
     pub(crate) fn parse(&self, wire: &str) -> Result<BackupPath, VaultError> {
-        BackupPath::parse(wire, &self.request.udid)
-            .map_err(|error| VaultError::poisoning(VaultErrorKind::Refused, error.to_string()))
+        BackupPath::parse(wire, &self.request.udid).map_err(|error| {
+            let words = format!("{error}: \"{}\"", sanitise(wire, 128));
+            VaultError::poisoning(VaultErrorKind::Refused, words)
+        })
     }
 
     /// Parses a path that is changed; after a failure nothing is.
@@ -419,24 +425,20 @@ where
     pub(crate) fn sent_file(&mut self, path: &BackupPath) {
         self.stats.files_sent += 1;
         let manifest = matches!(path.as_str(), "Manifest.db" | "Manifest.mbdb");
-        if manifest && !self.has_uploaded && !self.request.full {
+        let verifies = self.progress.phase() == Phase::Verifying;
+        if manifest && !verifies && !self.request.full {
             self.stats.kind = BackupKind::Incremental;
         }
-    }
-
-    /// Waits for what the vault's thread has still to write.
-    pub(crate) async fn settle(&mut self) -> Result<(), Stop> {
-        if let Err(mut error) = self.writer.settle().await? {
-            // A file that was promised and is not there: no success can follow.
-            error.poisons = true;
-            self.note(error);
-        }
-        Ok(())
     }
 
     pub(crate) async fn length(&mut self) -> Result<usize, Stop> {
         self.link.length(Wait::Transfer).await
     }
+}
+
+/// Says whether all content has arrived.
+fn is_late(phase: Phase) -> bool {
+    matches!(phase, Phase::Moving | Phase::Removing | Phase::Verifying)
 }
 
 /// The versions of the backup protocol that are offered.

@@ -280,8 +280,7 @@ async fn the_first_failure_is_the_one_that_is_told() {
     let Outcome::HostFailed { error } = ended.outcome else {
         panic!("{:?}", ended.outcome)
     };
-    // Both happened in one batch; the refusal is seen before the disk's answer comes back.
-    assert!(error.poisons);
+    assert_eq!(error.kind, VaultErrorKind::NoSpace);
     assert_tidy_root(&ended.vault);
 }
 
