@@ -99,6 +99,8 @@ pub enum Slot {
 pub struct BackingOff {
     /// Its end.
     pub until: Monotonic,
+    /// The same on the wall clock, as it was when the wait began.
+    pub until_wall: Wall,
     /// What it comes from.
     pub after: JobResult,
     /// Failures and interruptions since the last success.
@@ -388,9 +390,8 @@ fn holds_of_the_wish(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now
             holds.push(Hold::Paused { until: pause.until });
         }
         if let Some(wait) = phone.backing_off.filter(|wait| wait.until > now.monotonic) {
-            let until = now.wall + wait.until.saturating_since(now.monotonic);
             holds.push(Hold::BackingOff {
-                until,
+                until: wait.until_wall,
                 after: wait.after,
                 failures: wait.failures,
             });
@@ -414,14 +415,16 @@ fn settling(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -> Opti
         .conditions
         .iter()
         .filter(|(condition, _)| counts(demand, *condition, policy));
-    let since = counted.map(|(_, state)| state.since.monotonic).max()?;
-    let until = since + policy.settle;
-    if demand == Demand::AtOnce || until <= now.monotonic {
+    let since = counted
+        .map(|(_, state)| state.since)
+        .max_by_key(|since| since.monotonic)?;
+    let until_monotonic = since.monotonic + policy.settle;
+    if demand == Demand::AtOnce || until_monotonic <= now.monotonic {
         return None;
     }
-    let wall = now.wall + until.saturating_since(now.monotonic);
+    // Counted from where it began, so that two clocks read a moment apart give one date.
     Some(Hold::Settling {
-        until: wall,
-        until_monotonic: until,
+        until: since.wall + policy.settle,
+        until_monotonic,
     })
 }

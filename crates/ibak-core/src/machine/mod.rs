@@ -43,6 +43,17 @@ pub use viewing::JOB_KEPT;
 pub const PHONES_MAX: usize = 256;
 
 /// Everything that is known, and the only place where it changes.
+///
+/// What the shell promises in return:
+/// - [`Event::RecalledHouse`] and [`Event::Recalled`] first, then an [`Event::Store`] and
+///   [`Event::StoreRecovered`], then observations;
+/// - exactly one [`Event::JobEnded`] for every [`Effect::StartJob`], also after a panic;
+/// - [`Effect::RefreshSignals`] and [`Effect::RefreshStore`] are answered by events, a failed
+///   reading by facts that are `None` or by nothing (it is asked for again, ever more seldom);
+/// - [`Event::Tick`] at [`Machine::next_deadline`], and after a sleep or a jump of the wall clock;
+///   `Now::monotonic` best counts sleep (`CLOCK_BOOTTIME`);
+/// - that a phone accepts the pairing after all is told as [`crate::Fact::Trusted`] unasked;
+/// - after a job that did not succeed, an [`Event::BackupsKnown`] if the store kept what arrived.
 #[derive(Clone, Debug)]
 pub struct Machine {
     policies: Policies,

@@ -211,7 +211,9 @@ impl Phone {
                     interval.min(FUTURE_WAIT)
                 };
                 let left = (backup.known_at + wait).saturating_since(now.monotonic);
-                until = until.max(now.wall + left);
+                if !left.is_zero() {
+                    until = until.max(whole_second_after(now.wall + left));
+                }
             }
         }
         if until > now.wall {
@@ -243,12 +245,14 @@ impl Phone {
 
     /// Starts nothing automatically for `wait`.
     pub(super) fn back_off(&mut self, wait: Duration, after: JobResult, now: Now) {
+        let until_wall = now.wall + wait;
         self.backing_off = Some(BackingOff {
             until: now.monotonic + wait,
+            until_wall,
             after,
             failures: self.failures,
         });
-        self.not_before = Some(now.wall + wait);
+        self.not_before = Some(until_wall);
     }
 
     /// Ends the wait after failures.
@@ -297,6 +301,7 @@ impl Phone {
                     .min(policy.backoff.max.max(policy.interval));
                 let wait = BackingOff {
                     until: now.monotonic + left,
+                    until_wall: now.wall + left,
                     after: last.result,
                     failures: memory.failures,
                 };
@@ -304,6 +309,11 @@ impl Phone {
             });
         self.remembered = Some(memory);
     }
+}
+
+/// Rounds up, so that two clocks read a moment apart give one date.
+const fn whole_second_after(at: Wall) -> Wall {
+    Wall::from_secs(at.as_secs().saturating_add(1))
 }
 
 pub(super) fn told_list(told: &ToldTable) -> Vec<Told> {

@@ -194,6 +194,7 @@ fn everything_else_that_holds_back() {
     let until = now().wall + MINUTE;
     let wait = BackingOff {
         until: now().monotonic + MINUTE,
+        until_wall: now().wall + MINUTE,
         after: JobResult::Failed(Failure::NoAnswer),
         failures: 1,
     };
@@ -341,6 +342,7 @@ fn the_next_attempt_is_the_last_clock_that_holds_back() {
     let late = now().wall + 2 * HOUR;
     let wait = BackingOff {
         until: now().monotonic + HOUR,
+        until_wall: now().wall + HOUR,
         after: JobResult::Cancelled,
         failures: 0,
     };
@@ -396,4 +398,55 @@ fn policies_have_bounds() {
         .check()
         .is_err()
     );
+}
+
+#[test]
+fn every_word_is_kebab_case_and_no_two_reasons_share_one() {
+    let troubles = [
+        StoreTrouble::Missing,
+        StoreTrouble::OnRoot,
+        StoreTrouble::ReadOnly,
+        StoreTrouble::NoRights,
+        StoreTrouble::Unsupported,
+        StoreTrouble::Locked,
+        StoreTrouble::Damaged,
+        StoreTrouble::Failing,
+    ];
+    let unknown = [
+        Unknown::NotReachable,
+        Unknown::NotRead,
+        Unknown::NotTold,
+        Unknown::Stale,
+        Unknown::NoPasscode,
+        Unknown::SizeNotKnown,
+        Unknown::StoreNotRead,
+    ];
+    let met = [
+        Met::ExternalPower,
+        Met::OnNetwork,
+        Met::ByCable,
+        Met::ScreenLocked,
+        Met::LockSeen,
+    ];
+    let mut reasons: Vec<&str> = vec![
+        Verdict::Met(Met::Room(room(9))).word(),
+        Verdict::Unmet(Unmet::OnBattery).word(),
+        Verdict::Unmet(Unmet::NotOnNetwork).word(),
+        Verdict::Unmet(Unmet::Unlocked {
+            lock_ever_seen: true,
+        })
+        .word(),
+        Verdict::Unmet(Unmet::NoRoom(room(9))).word(),
+    ];
+    reasons.extend(troubles.map(|it| Verdict::Unmet(Unmet::Store(it)).word()));
+    reasons.extend(unknown.map(|it| Verdict::Unknown(it).word()));
+    reasons.extend(met.map(|it| Verdict::Met(it).word()));
+    let phases = Phase::ALL.map(Phase::word).to_vec();
+    let states = PhoneState::ALL.map(PhoneState::word).to_vec();
+    for words in [reasons, phases, states] {
+        let unique: std::collections::BTreeSet<&str> = words.iter().copied().collect();
+        assert_eq!(unique.len(), words.len(), "{words:?}");
+        let part = |it: &str| !it.is_empty() && it.bytes().all(|b| b.is_ascii_lowercase());
+        assert!(words.iter().all(|it| it.split('-').all(part)), "{words:?}");
+    }
 }

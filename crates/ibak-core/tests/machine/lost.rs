@@ -421,3 +421,20 @@ fn running_backups_are_promised_their_room() {
         "what has arrived is in the store's own numbers"
     );
 }
+
+#[test]
+fn a_success_forgives_earlier_failures() {
+    let (mut house, ada, job) = backing_up(Policies::default());
+    house.end(job, Outcome::failed(Failure::NoAnswer, ""));
+    house.pass(12 * MINUTE);
+    house.succeed(&ada);
+    house.pass(23 * HOUR);
+    let job = house.job(&ada).unwrap();
+    house.end(job, Outcome::failed(Failure::NoAnswer, ""));
+    let next = house.phone(&ada).next_attempt;
+    assert_eq!(
+        next,
+        Some(house.now.wall + 10 * MINUTE),
+        "the first failure again"
+    );
+}

@@ -388,12 +388,18 @@ fn a_phone_that_does_not_answer_is_asked_ever_more_seldom() {
     house.bed(&ada);
     house.see_for(&ada, Fact::Trusted(Some(true)), None);
     let before = house.log.len();
-    house.pass(HOUR);
+    // Other things happen every second, and make nobody ask more often.
+    for _ in 0..1500 {
+        house.pass(SECOND);
+    }
     let asked = house.log[before..]
         .iter()
-        .filter(|(_, it)| matches!(it, Effect::RefreshSignals { .. }))
-        .count();
-    assert!((8..=20).contains(&asked), "{asked} in an hour");
+        .filter(|(_, it)| matches!(it, Effect::RefreshSignals { .. }));
+    let times: Vec<u64> = asked
+        .map(|(at, _)| at.monotonic.since_origin().as_secs())
+        .collect();
+    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps, [20, 40, 80, 160, 300, 300, 300]);
 }
 
 #[test]
@@ -412,4 +418,23 @@ fn usbmuxd_goes_away() {
     assert_eq!(house.phone(&ada).last_seen, Some(house.now.wall));
     house.pass(HOUR);
     assert_eq!(house.starts(), []);
+}
+
+#[test]
+fn a_view_does_not_tremble_with_the_clocks() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.bed(&ada);
+    house.pass(30 * SECOND);
+    let settling = house.phone(&ada);
+    house.now.monotonic = house.now.monotonic + Duration::from_micros(7);
+    house.send(Event::Tick);
+    assert_eq!(house.phone(&ada), settling);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    house.end(job, Outcome::failed(Failure::NoAnswer, ""));
+    let backing_off = house.phone(&ada);
+    assert_eq!(backing_off.state, PhoneState::BackingOff);
+    house.now.wall = house.now.wall + Duration::from_micros(7);
+    house.send(Event::Tick);
+    assert_eq!(house.phone(&ada), backing_off);
 }

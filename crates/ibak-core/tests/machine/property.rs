@@ -441,7 +441,7 @@ impl Run {
 proptest! {
     // 256 runs; the environment's PROPTEST_CASES asks for more.
     #[test]
-    fn the_laws_hold_whatever_happens(steps in prop::collection::vec(step(), 1..150)) {
+    fn the_laws_hold_whatever_happens(steps in prop::collection::vec(step(), 1..100)) {
         let mut run = Run::new();
         for step in &steps {
             run.apply(step);
