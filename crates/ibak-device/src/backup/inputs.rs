@@ -177,11 +177,12 @@ fn app(value: Value) -> Option<App> {
 
 /// Fetches icons of the apps that Info.plist describes, which are those with proof and description.
 async fn icons(session: &mut Session, apps: &mut [App]) -> Result<(), DeviceError> {
-    let described = apps
+    // Collected, since a closure held across an await keeps the future from changing threads.
+    let described: Vec<&mut App> = apps
         .iter_mut()
-        .filter(|app| app.sinf.is_some() && app.metadata.is_some());
-    let mut described = described.peekable();
-    if described.peek().is_none() {
+        .filter(|app| app.sinf.is_some() && app.metadata.is_some())
+        .collect();
+    if described.is_empty() {
         return Ok(());
     }
     let service = session.start_service(SPRINGBOARD, Escrow::No).await?;
