@@ -162,17 +162,14 @@ impl Machine {
 
     /// Returns the newest report on the store while it may be believed.
     fn store_report(&self, now: Now) -> Result<StoreReport, Unknown> {
-        match &self.store {
-            Some(_) | None if !self.recovered => Err(Unknown::StoreNotRead),
-            None => Err(Unknown::StoreNotRead),
-            Some(seen) => {
-                let end = seen.time_to_live.map(|time| seen.at.monotonic + time);
-                if end.is_some_and(|end| now.monotonic >= end) {
-                    Err(Unknown::Stale)
-                } else {
-                    Ok(seen.report)
-                }
-            }
+        let Some(seen) = self.store.filter(|_| self.recovered) else {
+            return Err(Unknown::StoreNotRead);
+        };
+        let end = seen.time_to_live.map(|time| seen.at.monotonic + time);
+        if end.is_none_or(|end| now.monotonic < end) {
+            Ok(seen.report)
+        } else {
+            Err(Unknown::Stale)
         }
     }
 
