@@ -18,12 +18,17 @@ enum Hands {
 impl Clock {
     /// Makes the computer's own clock.
     pub fn system() -> Self {
-        Self(Hands::System { origin: Instant::now() })
+        Self(Hands::System {
+            origin: Instant::now(),
+        })
     }
 
     /// Makes a clock that moves only by [`Clock::advance`], starting at `wall`.
     pub fn manual(wall: Wall) -> Self {
-        let start = Now { monotonic: Monotonic::new(Duration::from_secs(1)), wall };
+        let start = Now {
+            monotonic: Monotonic::new(Duration::from_secs(1)),
+            wall,
+        };
         Self(Hands::Manual(Arc::new(watch::Sender::new(start))))
     }
 
@@ -57,7 +62,11 @@ impl Clock {
             Hands::Manual(sender) => {
                 let mut receiver = sender.subscribe();
                 // The sender lives in `self`, so waiting ends only by reaching the deadline.
-                if receiver.wait_for(|now| now.monotonic >= deadline).await.is_err() {
+                if receiver
+                    .wait_for(|now| now.monotonic >= deadline)
+                    .await
+                    .is_err()
+                {
                     std::future::pending::<()>().await;
                 }
             }
@@ -69,7 +78,9 @@ impl Clock {
 pub fn wall_micros(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+        Err(before) => {
+            i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)
+        }
     }
 }
 

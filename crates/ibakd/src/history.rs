@@ -3,6 +3,7 @@
 use ibak_core::{Udid, Wall};
 use rusqlite::{Connection, params};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use tracing::warn;
 
 /// Newest rows that one question may return.
@@ -38,7 +39,7 @@ pub struct Attempt {
 /// The open log; without a usable file it keeps nothing and says so once.
 #[derive(Debug)]
 pub struct History {
-    connection: Option<Connection>,
+    connection: Mutex<Option<Connection>>,
 }
 
 const SCHEMA: &str = "
@@ -59,7 +60,10 @@ impl History {
             Err(error) => {
                 let aside = path.with_extension("damaged");
                 warn!(%error, path = %path.display(), aside = %aside.display(), "the history cannot be used and is set aside; no backup is touched");
-                match std::fs::rename(path, &aside).map_err(|e| e.to_string()).and_then(|()| try_open(path).map_err(|e| e.to_string())) {
+                match std::fs::rename(path, &aside)
+                    .map_err(|e| e.to_string())
+                    .and_then(|()| try_open(path).map_err(|e| e.to_string()))
+                {
                     Ok(connection) => Some(connection),
                     Err(error) => {
                         warn!(%error, "no history is kept");
@@ -68,12 +72,20 @@ impl History {
                 }
             }
         };
-        Self { connection }
+        Self {
+            connection: Mutex::new(connection),
+        }
     }
 
     /// Adds an attempt; a failure is logged and otherwise without effect.
     pub fn record(&self, attempt: &Attempt) {
-        let Some(connection) = &self.connection else { return };
+        let guard = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = guard.as_ref() else {
+            return;
+        };
         let done = connection.execute(
             "INSERT INTO attempts (phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -98,7 +110,13 @@ impl History {
 
     /// Returns the attempts of `phone` that began at or after `since`, oldest first, at most [`ROWS_MAX`] of the newest.
     pub fn attempts(&self, phone: &Udid, since: Wall) -> Vec<Attempt> {
-        let Some(connection) = &self.connection else { return Vec::new() };
+        let guard = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = guard.as_ref() else {
+            return Vec::new();
+        };
         match read(connection, phone, since) {
             Ok(mut rows) => {
                 rows.reverse();
@@ -120,7 +138,11 @@ fn try_open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch(SCHEMA)?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if sound == "ok" { Ok(connection) } else { Err(rusqlite::Error::InvalidPath(path.to_owned())) }
+    if sound == "ok" {
+        Ok(connection)
+    } else {
+        Err(rusqlite::Error::InvalidPath(path.to_owned()))
+    }
 }
 
 fn read(connection: &Connection, phone: &Udid, since: Wall) -> rusqlite::Result<Vec<Attempt>> {
@@ -128,21 +150,24 @@ fn read(connection: &Connection, phone: &Udid, since: Wall) -> rusqlite::Result<
         "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files FROM attempts
          WHERE phone = ?1 AND started >= ?2 ORDER BY started DESC, id DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![phone.as_str(), since.as_micros(), ROWS_MAX], |row| {
-        Ok(Attempt {
-            phone: phone.clone(),
-            job: row.get::<_, i64>(0)?.unsigned_abs(),
-            started: Wall::from_micros(row.get(1)?),
-            ended: Wall::from_micros(row.get(2)?),
-            trigger: row.get(3)?,
-            result: row.get(4)?,
-            device_code: row.get(5)?,
-            detail: row.get(6)?,
-            backup: row.get(7)?,
-            bytes: row.get::<_, i64>(8)?.unsigned_abs(),
-            files: row.get::<_, i64>(9)?.unsigned_abs(),
-        })
-    })?;
+    let rows = statement.query_map(
+        params![phone.as_str(), since.as_micros(), ROWS_MAX],
+        |row| {
+            Ok(Attempt {
+                phone: phone.clone(),
+                job: row.get::<_, i64>(0)?.unsigned_abs(),
+                started: Wall::from_micros(row.get(1)?),
+                ended: Wall::from_micros(row.get(2)?),
+                trigger: row.get(3)?,
+                result: row.get(4)?,
+                device_code: row.get(5)?,
+                detail: row.get(6)?,
+                backup: row.get(7)?,
+                bytes: row.get::<_, i64>(8)?.unsigned_abs(),
+                files: row.get::<_, i64>(9)?.unsigned_abs(),
+            })
+        },
+    )?;
     rows.collect()
 }
 
@@ -176,7 +201,10 @@ mod tests {
         }
         drop(history);
         let history = History::open(&path);
-        assert_eq!(history.attempts(&attempt(0).phone, Wall::from_secs(20)), [attempt(20), attempt(30)]);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::from_secs(20)),
+            [attempt(20), attempt(30)]
+        );
         let other = Udid::parse("00008030-001A2B3C4D5E6F71").unwrap();
         assert_eq!(history.attempts(&other, Wall::default()), []);
     }
@@ -188,8 +216,14 @@ mod tests {
         std::fs::write(&path, vec![0x5a; 8192]).unwrap();
         let history = History::open(&path);
         history.record(&attempt(10));
-        assert_eq!(history.attempts(&attempt(0).phone, Wall::default()), [attempt(10)]);
-        assert_eq!(std::fs::read(path.with_extension("damaged")).unwrap(), vec![0x5a; 8192]);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::default()),
+            [attempt(10)]
+        );
+        assert_eq!(
+            std::fs::read(path.with_extension("damaged")).unwrap(),
+            vec![0x5a; 8192]
+        );
     }
 
     #[test]

@@ -14,17 +14,30 @@ const ALWAYS: [&str; 3] = ["idevice=warn", "zbus=warn", "mdns_sd=warn"];
 /// # Errors
 /// When `level` is no level, or logging was started before.
 pub fn start(level: &str) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(level).with_context(|| format!("`{level}` is not a log level"))?;
+    let mut filter =
+        EnvFilter::try_new(level).with_context(|| format!("`{level}` is not a log level"))?;
     for directive in ALWAYS {
         filter = filter.add_directive(directive.parse().context("a built-in log filter")?);
     }
     let registry = tracing_subscriber::registry().with(filter);
     match to_journal().then(tracing_journald::layer) {
         Some(Ok(journal)) => {
-            registry.with(journal.with_syslog_identifier("ibakd".to_owned()).with_field_prefix(Some("IBAK".to_owned()))).try_init()?;
+            registry
+                .with(
+                    journal
+                        .with_syslog_identifier("ibakd".to_owned())
+                        .with_field_prefix(Some("IBAK".to_owned())),
+                )
+                .try_init()?;
         }
         None | Some(Err(_)) => {
-            registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false)).try_init()?;
+            registry
+                .with(
+                    tracing_subscriber::fmt::layer()
+                        .with_writer(std::io::stderr)
+                        .with_ansi(false),
+                )
+                .try_init()?;
         }
     }
     Ok(())
@@ -38,5 +51,6 @@ fn to_journal() -> bool {
     }) else {
         return false;
     };
-    std::fs::metadata("/proc/self/fd/2").is_ok_and(|meta| meta.dev() == device && meta.ino() == inode)
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|meta| meta.dev() == device && meta.ino() == inode)
 }

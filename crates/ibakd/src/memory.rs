@@ -2,64 +2,18 @@
 //!
 //! Losing it loses no backup: settings fall back to their defaults and are learnt again.
 
-use ibak_core::{JobId, Udid, Wall};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+mod disk;
+
+use disk::Contents;
+use ibak_core::{HouseMemory, JobId, PhoneMemory, Wall};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// How many job ids are set aside with one write to disk.
+/// How far behind the last start's first job id the next start begins at least.
 const JOB_ID_BLOCK: u64 = 1_000;
 /// Largest file taken for a memory, in bytes.
 const LEN_MAX: u64 = 4 << 20;
-
-/// One phone's settings and what was learnt about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PhoneMemory {
-    /// The name its owner gave it.
-    pub name: String,
-    /// For example `iPhone14,5`.
-    pub product_type: String,
-    /// For example `16.3.1`.
-    pub os_version: String,
-    /// The spelling of its UDID on the wire.
-    pub wire_udid: String,
-    /// Whether automatic backup is on.
-    pub automatic: bool,
-    /// `asks`, `never` or `unknown`.
-    pub passcode: String,
-    /// When a backup last ended well, in microseconds since 1970; 0 = never.
-    pub last_backup_micros: i64,
-    /// The word of the last attempt's result; empty = none.
-    pub last_result: String,
-}
-
-impl Default for PhoneMemory {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            product_type: String::new(),
-            os_version: String::new(),
-            wire_udid: String::new(),
-            automatic: true,
-            passcode: "unknown".to_owned(),
-            last_backup_micros: 0,
-            last_result: String::new(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-struct Contents {
-    next_job: u64,
-    paused: bool,
-    paused_until_micros: Option<i64>,
-    store_uuids: BTreeMap<PathBuf, String>,
-    phones: BTreeMap<String, PhoneMemory>,
-}
 
 /// The file and what is in it.
 #[derive(Debug)]
@@ -73,7 +27,7 @@ impl Memory {
     ///
     /// # Errors
     /// When the file exists and can neither be read nor be set aside.
-    pub fn load(path: PathBuf, now: Wall) -> io::Result<Self> {
+    pub fn load(path: PathBuf) -> io::Result<Self> {
         let contents = match read_bounded(&path) {
             Ok(text) => match serde_json::from_str(&text) {
                 Ok(contents) => contents,
@@ -81,65 +35,61 @@ impl Memory {
                     let aside = path.with_extension("damaged");
                     warn!(%error, path = %path.display(), aside = %aside.display(), "the daemon's memory is damaged: set aside, settings start afresh");
                     std::fs::rename(&path, &aside)?;
-                    Contents { next_job: fresh_job_id(now), ..Contents::default() }
+                    Contents::default()
                 }
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Contents { next_job: fresh_job_id(now), ..Contents::default() }
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
             Err(error) => return Err(error),
         };
         Ok(Self { path, contents })
     }
 
-    /// Sets a block of job ids aside and returns the first; a later start begins behind the block.
+    /// Returns this start's first job id: milliseconds since 1970, or behind the last start's block.
+    ///
+    /// A daemon makes far fewer jobs than a thousand a second, so no start repeats an id, not even
+    /// after the memory was lost, and not even after the clock went back while it was kept.
     ///
     /// # Errors
     /// When the new counter cannot be written: then no id may be given out.
-    pub fn reserve_job_ids(&mut self) -> io::Result<JobId> {
-        let first = self.contents.next_job.max(1);
+    pub fn reserve_job_ids(&mut self, now: Wall) -> io::Result<JobId> {
+        let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
+        let first = self.contents.next_job.max(millis).max(1);
         self.contents.next_job = first.saturating_add(JOB_ID_BLOCK);
         self.save()?;
         Ok(JobId::new(first))
     }
 
-    /// Returns what is known of `phone`.
-    pub fn phone(&self, phone: &Udid) -> Option<&PhoneMemory> {
-        self.contents.phones.get(phone.as_str())
+    /// Returns what was kept about every phone.
+    pub fn phones(&self) -> Vec<PhoneMemory> {
+        self.contents
+            .phones
+            .iter()
+            .filter_map(|(udid, phone)| phone.recall(udid))
+            .collect()
     }
 
-    /// Returns every phone that was ever trusted.
-    pub fn phones(&self) -> impl Iterator<Item = (Udid, &PhoneMemory)> {
-        self.contents.phones.iter().filter_map(|(text, memory)| Some((Udid::parse(text).ok()?, memory)))
+    /// Returns what was kept about the house.
+    pub fn house(&self) -> HouseMemory {
+        self.contents.house.recall()
     }
 
-    /// Changes what is known of `phone` and writes the file if anything differs.
+    /// Keeps this about a phone, in place of what was kept before.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn update(&mut self, phone: &Udid, change: impl FnOnce(&mut PhoneMemory)) -> io::Result<()> {
-        let before = self.contents.phones.get(phone.as_str()).cloned();
-        let mut after = before.clone().unwrap_or_default();
-        change(&mut after);
-        if before.as_ref() == Some(&after) {
-            return Ok(());
-        }
-        self.contents.phones.insert(phone.as_str().to_owned(), after);
+    /// When the file cannot be written; the memory in the process has changed all the same.
+    pub fn remember(&mut self, phone: &PhoneMemory) -> io::Result<()> {
+        self.contents
+            .phones
+            .insert(phone.phone.as_str().to_owned(), disk::Phone::keep(phone));
         self.save()
     }
 
-    /// Returns whether automatic backups are paused, and until when (`None` = until resumed).
-    pub fn pause(&self) -> Option<Option<Wall>> {
-        self.contents.paused.then(|| self.contents.paused_until_micros.map(Wall::from_micros))
-    }
-
-    /// Remembers a pause, or its end.
+    /// Keeps this about the house, in place of what was kept before.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn set_pause(&mut self, pause: Option<Option<Wall>>) -> io::Result<()> {
-        self.contents.paused = pause.is_some();
-        self.contents.paused_until_micros = pause.flatten().map(Wall::as_micros);
+    /// When the file cannot be written; the memory in the process has changed all the same.
+    pub fn remember_house(&mut self, house: &HouseMemory) -> io::Result<()> {
+        self.contents.house = disk::House::keep(house);
         self.save()
     }
 
@@ -156,7 +106,9 @@ impl Memory {
         if self.store_uuid(path) == Some(uuid) {
             return Ok(());
         }
-        self.contents.store_uuids.insert(path.to_owned(), uuid.to_owned());
+        self.contents
+            .store_uuids
+            .insert(path.to_owned(), uuid.to_owned());
         self.save()
     }
 
@@ -172,16 +124,14 @@ impl Memory {
     }
 }
 
-/// Starts a new counter behind anything an earlier, lost one can have given out: one id a second since 1970.
-fn fresh_job_id(now: Wall) -> u64 {
-    u64::try_from(now.as_secs()).unwrap_or(1).max(1)
-}
-
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
     if file.metadata()?.len() > LEN_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large for a memory"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file is too large for a memory",
+        ));
     }
     io::Read::read_to_string(&mut io::Read::take(file, LEN_MAX), &mut text)?;
     Ok(text)
@@ -190,39 +140,82 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ibak_core::{
+        Asking, AttentionKind, Automatic, Bytes, Failure, Identity, JobResult, LastResult, Pause,
+        Told, Udid,
+    };
 
-    fn udid() -> Udid {
-        Udid::parse("00008030-001A2B3C4D5E6F70").unwrap()
+    fn phone() -> PhoneMemory {
+        PhoneMemory {
+            phone: Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
+            identity: Some(Identity {
+                name: "Ada's iPhone".into(),
+                product_type: "iPhone14,5".into(),
+                os_version: "15.6".into(),
+            }),
+            automatic: Some(Automatic::Off),
+            passcode_learned: Some(Asking::Never),
+            lock_ever_seen: true,
+            last_result: Some(LastResult {
+                result: JobResult::Failed(Failure::NoSpace),
+                at: Wall::from_secs(7),
+            }),
+            failures: 3,
+            not_before: Some(Wall::from_secs(8)),
+            first_seen: Wall::from_secs(1),
+            last_seen: None,
+            data_used: Some(Bytes::new(9)),
+            told: vec![Told {
+                kind: AttentionKind::Overdue,
+                at: Wall::from_secs(5),
+            }],
+        }
     }
 
     #[test]
     fn what_was_said_is_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory.json");
-        let mut memory = Memory::load(path.clone(), Wall::from_secs(50)).unwrap();
-        assert_eq!(memory.pause(), None);
-        memory.update(&udid(), |phone| phone.automatic = false).unwrap();
-        memory.set_pause(Some(Some(Wall::from_secs(99)))).unwrap();
+        let house = HouseMemory {
+            pause: Some(Pause {
+                until: Some(Wall::from_secs(99)),
+            }),
+            told: vec![Told {
+                kind: AttentionKind::StoreTrouble,
+                at: Wall::from_secs(6),
+            }],
+        };
+        let mut memory = Memory::load(path.clone()).unwrap();
+        assert_eq!(
+            (memory.phones(), memory.house()),
+            (Vec::new(), HouseMemory::default())
+        );
+        memory.remember(&phone()).unwrap();
+        memory.remember_house(&house).unwrap();
         memory.set_store_uuid(Path::new("/srv"), "u1").unwrap();
-        let again = Memory::load(path, Wall::from_secs(60)).unwrap();
-        assert!(!again.phone(&udid()).unwrap().automatic);
-        assert_eq!(again.pause(), Some(Some(Wall::from_secs(99))));
+        let again = Memory::load(path).unwrap();
+        assert_eq!(again.phones(), [phone()]);
+        assert_eq!(again.house(), house);
         assert_eq!(again.store_uuid(Path::new("/srv")), Some("u1"));
-        assert_eq!(again.phones().count(), 1);
+        assert_eq!(again.store_uuid(Path::new("/mnt")), None);
     }
 
     #[test]
     fn job_ids_are_never_given_twice() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory.json");
-        let first = Memory::load(path.clone(), Wall::from_secs(50)).unwrap().reserve_job_ids().unwrap();
-        let second = Memory::load(path.clone(), Wall::from_secs(50)).unwrap().reserve_job_ids().unwrap();
-        assert_eq!(first, JobId::new(50));
-        assert_eq!(second, JobId::new(50 + JOB_ID_BLOCK));
+        let reserve = |at| {
+            Memory::load(path.clone())
+                .unwrap()
+                .reserve_job_ids(Wall::from_secs(at))
+                .unwrap()
+                .get()
+        };
+        assert_eq!(reserve(50), 50_000);
+        assert_eq!(reserve(50), 50_000 + JOB_ID_BLOCK);
+        assert_eq!(reserve(20), 50_000 + 2 * JOB_ID_BLOCK);
         std::fs::remove_file(&path).unwrap();
-        // A lost memory starts behind what a second's worth of jobs can have used.
-        let third = Memory::load(path, Wall::from_secs(9_000)).unwrap().reserve_job_ids().unwrap();
-        assert_eq!(third, JobId::new(9_000));
+        assert_eq!(reserve(60), 60_000);
     }
 
     #[test]
@@ -230,8 +223,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory.json");
         std::fs::write(&path, "{ not json").unwrap();
-        let memory = Memory::load(path.clone(), Wall::from_secs(50)).unwrap();
-        assert_eq!(memory.phones().count(), 0);
-        assert_eq!(std::fs::read_to_string(path.with_extension("damaged")).unwrap(), "{ not json");
+        let memory = Memory::load(path.clone()).unwrap();
+        assert_eq!(memory.phones(), []);
+        assert_eq!(
+            std::fs::read_to_string(path.with_extension("damaged")).unwrap(),
+            "{ not json"
+        );
     }
 }

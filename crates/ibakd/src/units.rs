@@ -6,16 +6,22 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a whole number and a unit of time.
-    #[error("`{0}` is not a duration: write a whole number and s, min, h or d, for example 10min or 24h")]
+    #[error(
+        "`{0}` is not a duration: write a whole number and s, min, h or d, for example 10min or 24h"
+    )]
     Duration(String),
     /// Not a number and a unit of size.
-    #[error("`{0}` is not a size: write a whole number and B, KiB, MiB, GiB or TiB (K, M, G and T mean the same), for example 500GiB")]
+    #[error(
+        "`{0}` is not a size: write a whole number and B, KiB, MiB, GiB or TiB (K, M, G and T mean the same), for example 500GiB"
+    )]
     Size(String),
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim()))
 }
@@ -34,7 +40,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         "d" | "day" | "days" => 86_400,
         _ => return Err(error()),
     };
-    number.checked_mul(secs_each).filter(|s| *s <= 36_525 * 86_400).map(Duration::from_secs).ok_or_else(error)
+    number
+        .checked_mul(secs_each)
+        .filter(|s| *s <= 36_525 * 86_400)
+        .map(Duration::from_secs)
+        .ok_or_else(error)
 }
 
 /// Parses a size in bytes with binary units.
@@ -76,7 +86,11 @@ mod tests {
             ("40000d", None),
         ];
         for (text, want) in cases {
-            assert_eq!(parse_duration(text).ok().map(|d| d.as_secs()), want, "{text}");
+            assert_eq!(
+                parse_duration(text).ok().map(|d| d.as_secs()),
+                want,
+                "{text}"
+            );
         }
     }
 

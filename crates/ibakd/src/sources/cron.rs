@@ -12,7 +12,11 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 /// # Errors
 /// When the expression cannot be read.
 pub async fn next_due(expression: &str) -> Result<Option<Wall>, JobSchedulerError> {
-    let with_seconds = if expression.split_whitespace().count() == 5 { format!("0 {expression}") } else { expression.to_owned() };
+    let with_seconds = if expression.split_whitespace().count() == 5 {
+        format!("0 {expression}")
+    } else {
+        expression.to_owned()
+    };
     let mut scheduler = JobScheduler::new().await?;
     // The offset of local time is fixed when a job is made, so it is made anew for each question.
     let job = Job::new_tz(with_seconds, chrono::Local, |_, _| {})?;

@@ -1,3 +1,5 @@
 //! Where facts come from.
 
 pub mod cron;
+pub mod phone;
+pub mod store;

@@ -1,0 +1,112 @@
+//! Who may do what: root and the daemon's own user always, everybody else as polkit says.
+//!
+//! No polkit means no: a machine without it is root-only.
+
+use ibak_dbus::Error;
+use std::collections::HashMap;
+use std::time::Duration;
+use zbus::fdo::DBusProxy;
+use zbus::message::{Flags, Header};
+use zbus::wire::Variant;
+use zbus::{Connection, proxy};
+
+/// How long polkit may take to answer, a person's typing of a password included.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(240);
+/// polkit's flag that lets it ask a person.
+const ALLOW_USER_INTERACTION: u32 = 1;
+
+/// A kind of deed, and a polkit action each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begin, queue or cancel a backup.
+    Backup,
+    /// Pair, pause, resume, switch automatic backup, reload.
+    Manage,
+}
+
+impl Action {
+    /// Returns the polkit action's id.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Backup => "org.ibak.Ibak1.backup",
+            Self::Manage => "org.ibak.Ibak1.manage",
+        }
+    }
+}
+
+#[proxy(
+    interface = "org.freedesktop.PolicyKit1.Authority",
+    default_service = "org.freedesktop.PolicyKit1",
+    default_path = "/org/freedesktop/PolicyKit1/Authority"
+)]
+trait Authority {
+    fn check_authorization(
+        &self,
+        subject: &(&str, HashMap<&str, Variant<'_>>),
+        action_id: &str,
+        details: HashMap<&str, &str>,
+        flags: u32,
+        cancellation_id: &str,
+    ) -> zbus::Result<(bool, bool, HashMap<String, String>)>;
+}
+
+/// Checks that the sender of `header` may do `action`.
+///
+/// # Errors
+/// [`Error::NotAuthorized`] when not, or when nobody can say; [`Error::InteractionRequired`] when a
+/// person would have to be asked and the caller forbade that.
+pub async fn authorize(
+    connection: &Connection,
+    header: &Header<'_>,
+    action: Action,
+    no_user_interaction: bool,
+) -> Result<(), Error> {
+    let sender = header
+        .sender()
+        .ok_or_else(|| Error::NotAuthorized("the caller has no name on the bus".into()))?;
+    let bus = DBusProxy::new(connection).await?;
+    let uid = bus
+        .get_connection_unix_user(sender.into())
+        .await
+        .map_err(|error| {
+            Error::NotAuthorized(format!("the bus does not say who is asking: {error}"))
+        })?;
+    if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let interactive = !no_user_interaction
+        && header
+            .primary()
+            .flags()
+            .contains(Flags::ALLOW_INTERACTIVE_AUTH);
+    let subject = (
+        "system-bus-name",
+        HashMap::from([("name", Variant::from(sender.as_str()))]),
+    );
+    let flags = if interactive {
+        ALLOW_USER_INTERACTION
+    } else {
+        0
+    };
+    let authority = AuthorityProxy::new(connection).await?;
+    let question = authority.check_authorization(&subject, action.id(), HashMap::new(), flags, "");
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, question)
+        .await
+        .map_err(|_| Error::NotAuthorized("polkit did not answer".into()))?
+        .map_err(|error| {
+            Error::NotAuthorized(format!(
+                "polkit cannot be asked, so only root may do this: {error}"
+            ))
+        })?;
+    match answer {
+        (true, _, _) => Ok(()),
+        (false, true, _) if !interactive => Err(Error::InteractionRequired(format!(
+            "{} needs a person's consent",
+            action.id()
+        ))),
+        (false, _, _) => Err(Error::NotAuthorized(format!(
+            "polkit does not allow {}",
+            action.id()
+        ))),
+    }
+}

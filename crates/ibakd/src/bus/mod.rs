@@ -1,0 +1,110 @@
+//! The bus side: objects that render, a door that leads to the loop, a publisher that tells what changed.
+
+pub mod auth;
+pub mod objects;
+mod publish;
+pub mod wire;
+
+pub use publish::{Publication, Publisher, Reply, Served, serve};
+
+use ibak_core::{Answer, ErrorName, Request, RequestError, Udid, Wall};
+use ibak_dbus::{Dict, Error};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{mpsc, oneshot};
+use wire::Wire;
+
+/// Most calls that wait for the loop at once; further ones wait to get in.
+pub const CALLS_MAX: usize = 64;
+
+/// What a bus client asks of the loop.
+#[derive(Debug)]
+pub enum Call {
+    /// Something the core decides.
+    Request(Request, oneshot::Sender<Result<Answer, RequestError>>),
+    /// Somebody looks at this phone.
+    LookedAt(Udid),
+    /// Read the configuration again.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Check everything.
+    Diagnose(oneshot::Sender<Vec<Dict>>),
+    /// List a phone's backups.
+    ListBackups {
+        /// Whose.
+        phone: Udid,
+        /// The rows, oldest first, or why not.
+        reply: oneshot::Sender<Result<Vec<Dict>, String>>,
+    },
+    /// List a phone's attempts.
+    ListAttempts {
+        /// Whose.
+        phone: Udid,
+        /// Since when.
+        since: Wall,
+        /// The rows, oldest first.
+        reply: oneshot::Sender<Vec<Dict>>,
+    },
+}
+
+/// Leads from the bus objects to the loop, and holds the newest picture for them to render.
+#[derive(Debug)]
+pub struct Door {
+    calls: mpsc::Sender<Call>,
+    wire: RwLock<Arc<Wire>>,
+}
+
+impl Door {
+    /// Makes a door; the calls come out of the receiver.
+    pub fn new(first: Wire) -> (Arc<Self>, mpsc::Receiver<Call>) {
+        let (calls, receiver) = mpsc::channel(CALLS_MAX);
+        (
+            Arc::new(Self {
+                calls,
+                wire: RwLock::new(Arc::new(first)),
+            }),
+            receiver,
+        )
+    }
+
+    /// Returns the newest picture.
+    pub fn wire(&self) -> Arc<Wire> {
+        Arc::clone(&self.wire.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, wire: Arc<Wire>) {
+        *self.wire.write().unwrap_or_else(PoisonError::into_inner) = wire;
+    }
+
+    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Error> {
+        let (sender, reply) = oneshot::channel();
+        let gone = || Error::Failed("the daemon is stopping".into());
+        self.calls.send(call(sender)).await.map_err(|_| gone())?;
+        reply.await.map_err(|_| gone())
+    }
+
+    /// Makes a call that needs no answer, or drops it when the loop is busy.
+    fn call_soon(&self, call: Call) {
+        if let Err(error) = self.calls.try_send(call) {
+            tracing::debug!(%error, "a hint for the loop was dropped");
+        }
+    }
+
+    async fn request(&self, request: Request) -> Result<Answer, Error> {
+        self.call(|reply| Call::Request(request, reply))
+            .await?
+            .map_err(refusal)
+    }
+}
+
+/// Names the bus error of a refused request.
+fn refusal(error: RequestError) -> Error {
+    let text = error.to_string();
+    match error.name() {
+        ErrorName::Failed => Error::Failed(text),
+        ErrorName::Busy => Error::Busy(text),
+        ErrorName::NotConnected => Error::NotConnected(text),
+        ErrorName::NotTrusted => Error::NotTrusted(text),
+        ErrorName::ConditionsNotMet => Error::ConditionsNotMet(text),
+        ErrorName::NoSpace => Error::NoSpace(text),
+        ErrorName::InvalidOption => Error::InvalidOption(text),
+    }
+}

@@ -1,0 +1,269 @@
+//! Doing what the core asks for.
+
+use super::{House, Input, Running};
+use crate::executor::{self, BackupJob, End, PairJob, Report, Reporter, Stop, blocking};
+use crate::history::Attempt;
+use ibak_core::{
+    Attention, Bytes, Effect, Event, Failure, JobId, JobKind, Outcome, Signal, StartJob,
+    StoreComplaint, Udid,
+};
+use ibak_dbus::Dict;
+use ibak_device::{DeviceError, PairOptions, PairRecord};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+use zbus::wire::OwnedVariant;
+
+/// Reports of one job that wait for the loop.
+const REPORTS_MAX: usize = 16;
+
+impl House {
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::StartJob(start) => self.start(start),
+            Effect::StopJob { job, phone, why } => {
+                info!(%phone, job = job.get(), why = why.outcome().result().word(), "stopping the job");
+                if let Some(running) = self.running.get(&job) {
+                    running.stop.ask(why);
+                }
+            }
+            Effect::RefreshSignals { phone, which, why } => {
+                debug!(%phone, ?which, ?why, "reading signals");
+                if which.contains(&Signal::Wifi) {
+                    self.look_on_network(&phone);
+                }
+                self.read_phone(&phone, which);
+            }
+            Effect::RefreshStore => self.look_at_store(),
+            Effect::Attention { phone, attention } => self.attract(phone, &attention),
+            Effect::Answer { id, answer } => {
+                if let Some(asker) = self.asked.remove(&id) {
+                    self.replies.push(Box::new(move || {
+                        if asker.send(answer).is_err() {
+                            debug!("the asker has left");
+                        }
+                    }));
+                }
+            }
+            Effect::Remember(memory) => {
+                if let Err(error) = self.memory.remember(&memory) {
+                    warn!(%error, phone = %memory.phone, "what was learnt about the phone cannot be kept");
+                }
+            }
+            Effect::RememberHouse(memory) => {
+                if let Err(error) = self.memory.remember_house(&memory) {
+                    warn!(%error, "the pause cannot be kept across a restart");
+                }
+            }
+        }
+    }
+
+    fn attract(&mut self, phone: Option<Udid>, attention: &Attention) {
+        let mut details = Dict::new();
+        let mut add = |key: &str, value: OwnedVariant| drop(details.insert(key.to_owned(), value));
+        let micros = |at: ibak_core::Wall| u64::try_from(at.as_micros()).unwrap_or(0);
+        match attention {
+            Attention::FailedNeedsYou { failure } => add("result", word(failure.word())),
+            Attention::Overdue { last, first_seen } => {
+                add("last-backup", OwnedVariant::from(last.map_or(0, micros)));
+                add("first-seen", OwnedVariant::from(micros(*first_seen)));
+            }
+            Attention::StoreTrouble(complaint) => {
+                let (reason, room) = match complaint {
+                    StoreComplaint::Unavailable(trouble) => (trouble.word(), None),
+                    StoreComplaint::Full => ("full", None),
+                    StoreComplaint::NoRoom(room) => ("no-room", Some(room)),
+                };
+                add("reason", word(reason));
+                if let Some(room) = room {
+                    add(
+                        "needed-bytes",
+                        OwnedVariant::from(room.estimate.needed.get()),
+                    );
+                    add("free-bytes", OwnedVariant::from(room.store.free.get()));
+                }
+            }
+            Attention::DoneAfterGap { gap } => add("gap-secs", OwnedVariant::from(gap.as_secs())),
+        }
+        let kind = attention.kind().word();
+        info!(
+            phone = phone.as_ref().map(Udid::as_str),
+            kind, "needs attention"
+        );
+        self.attention.push((phone, kind, details));
+    }
+
+    fn start(&mut self, start: StartJob) {
+        let (job, phone) = (start.job, start.phone.clone());
+        let span = tracing::info_span!("job", job = job.get(), phone = %phone);
+        info!(parent: &span, kind = start.kind.word(), trigger = start.trigger.word(), "started");
+        let stop = Stop::default();
+        let running = Running {
+            phone,
+            stop: stop.clone(),
+            started: self.clock.now().wall,
+            trigger: start.trigger.word(),
+            kind: start.kind,
+        };
+        self.running.insert(job, running);
+        let reports = self.reports();
+        let reporter = Reporter::new(job, reports.clone());
+        let work = match start.kind {
+            JobKind::Backup => self.backup(start, reporter, stop),
+            JobKind::Pair => self.pairing(&start, reporter, stop),
+        };
+        match work {
+            Ok(work) => executor::spawn(job, reports, span, work),
+            Err(outcome) => executor::spawn(job, reports, span, async { End::early(outcome) }),
+        }
+    }
+
+    /// Makes a channel for a job's reports that ends in the loop.
+    fn reports(&self) -> mpsc::Sender<Report> {
+        let (sender, mut receiver) = mpsc::channel(REPORTS_MAX);
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            while let Some(report) = receiver.recv().await {
+                if inputs.send(Input::Report(report)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        sender
+    }
+
+    fn backup(&self, start: StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
+        let gone = || {
+            Outcome::failed(
+                Failure::NotConnected,
+                "the phone left before its backup began",
+            )
+        };
+        let slot = self.phones.get(&start.phone).ok_or_else(gone)?;
+        let link = slot.link(&self.mux, start.transport).ok_or_else(gone)?;
+        let store = self
+            .store
+            .clone()
+            .ok_or_else(|| Outcome::failed(Failure::StoreUnavailable, "the store is not open"))?;
+        let record = Arc::new(
+            self.record(&start.phone)
+                .map_err(|error| Outcome::failed(Failure::NotTrusted, error.to_string()))?,
+        );
+        let wire_udid = slot.wire_udid(&start.phone);
+        let locked = self
+            .locked
+            .get(&start.phone)
+            .map(tokio::sync::watch::Sender::subscribe)
+            .ok_or_else(gone)?;
+        let job = BackupJob {
+            link,
+            wire_udid,
+            record,
+            store,
+            quota: self.config.quota_bytes.map(Bytes::new),
+            clock: self.clock.clone(),
+            locked,
+            reporter,
+            stop,
+            deadlines: self.deadlines,
+            limits: self.limits.clone(),
+            start,
+        };
+        Ok(Box::pin(job.run()))
+    }
+
+    fn record(&self, phone: &Udid) -> Result<PairRecord, DeviceError> {
+        self.records.load(phone)?.ok_or(DeviceError::NotPaired)
+    }
+
+    fn pairing(&self, start: &StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
+        let attached = self.phones.get(&start.phone).and_then(PhoneSlot::by_cable);
+        let phone = attached
+            .ok_or_else(|| Outcome::failed(Failure::NeedsCable, "the phone is not on a cable"))?;
+        let job = PairJob {
+            address: self.mux.clone(),
+            phone: phone.clone(),
+            records: Arc::clone(&self.records),
+            options: PairOptions {
+                host_name: host_name(),
+                deadlines: self.deadlines,
+                ..PairOptions::default()
+            },
+            reporter,
+            stop,
+        };
+        Ok(Box::pin(job.run()))
+    }
+
+    pub(super) fn report(&mut self, report: Report) {
+        match report {
+            Report::Phase(job, phase) => self.handle(Event::JobPhase(job, phase)),
+            Report::Progress(job, progress) => self.handle(Event::JobProgress(job, progress)),
+            Report::Ended(job, end) => self.ended(job, *end),
+        }
+    }
+
+    fn ended(&mut self, job: JobId, end: End) {
+        let Some(running) = self.running.remove(&job) else {
+            return;
+        };
+        let result = end.outcome.result().word();
+        let detail = match &end.outcome {
+            Outcome::Failed { detail, .. } => detail.clone(),
+            _ => String::new(),
+        };
+        info!(phone = %running.phone, job = job.get(), result, detail, bytes = end.bytes, files = end.files, "ended");
+        if running.kind == JobKind::Backup {
+            self.keep_history(job, &running, &end, result, detail);
+        }
+        let phone = running.phone.clone();
+        self.handle(Event::JobEnded(job, end.outcome));
+        self.look_at_store();
+        self.look_at_contents(phone.clone());
+        if running.kind == JobKind::Pair {
+            self.reread_after_pairing(&phone);
+        }
+    }
+
+    fn keep_history(&self, job: JobId, running: &Running, end: &End, result: &str, detail: String) {
+        let attempt = Attempt {
+            phone: running.phone.clone(),
+            job: job.get(),
+            started: running.started,
+            ended: self.clock.now().wall,
+            trigger: running.trigger.to_owned(),
+            result: result.to_owned(),
+            device_code: end.device_code,
+            detail,
+            backup: match &end.outcome {
+                Outcome::BackedUp(facts) => Some(facts.id.as_str().to_owned()),
+                _ => None,
+            },
+            bytes: end.bytes,
+            files: end.files,
+        };
+        let history = Arc::clone(&self.history);
+        tokio::spawn(blocking(move || history.record(&attempt)));
+    }
+}
+
+type Work = std::pin::Pin<Box<dyn Future<Output = End> + Send>>;
+
+use super::phones::PhoneSlot;
+
+fn word(word: &str) -> OwnedVariant {
+    OwnedVariant::from(zbus::wire::Str::from(word.to_owned()))
+}
+
+/// Returns this computer's name, as the phone's trust question shows it.
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    if name.is_empty() {
+        "ibak".to_owned()
+    } else {
+        name
+    }
+}

@@ -1,0 +1,271 @@
+//! The event loop: everything that is noticed comes in here, one thing at a time; the core
+//! decides; what it wants is done by somebody else. Nothing in here waits for a phone, a disk or
+//! the bus.
+
+mod calls;
+mod diagnose;
+mod effects;
+mod network;
+mod phones;
+mod policy;
+mod startup;
+mod storage;
+
+pub use startup::{Daemon, Options};
+
+use crate::bus::wire::Wire;
+use crate::bus::{Call, Publication, Publisher, Reply};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::executor::{Report, Stop};
+use crate::history::History;
+use crate::memory::Memory;
+use crate::notify::Notifier;
+use crate::sources::phone::PhoneNews;
+use crate::sources::store::StoreLook;
+use ibak_core::{
+    Answer, Event, JobId, Machine, Monotonic, Policies, RequestError, RequestId, Udid, Wall,
+};
+use ibak_dbus::Dict;
+use ibak_device::{
+    Deadlines, MdnsEvent, MuxAddress, MuxEvent, PairStore,
+    presence::{Place, PresenceEvent},
+};
+use ibak_mobilebackup2::Limits;
+use ibak_store::Store;
+use network::Network;
+use phones::PhoneSlot;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Most things noticed that wait for the loop.
+const INPUTS_MAX: usize = 256;
+/// For how long running jobs may take to end when the daemon is asked to.
+const STOP_MAX: Duration = Duration::from_secs(8);
+/// How soon a publication is tried again when the bus was slower than the loop.
+const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
+
+/// Everything the loop can be told.
+#[derive(Debug)]
+enum Input {
+    Mux(MuxEvent),
+    Presence(PresenceEvent),
+    Mdns(MdnsEvent),
+    MdnsUnavailable(String),
+    Phone(PhoneNews),
+    Store(StoreLook),
+    StoreContents(Udid, ibak_core::PhoneBackups),
+    Report(Report),
+    ScheduleDue(Wall),
+    Call(Call),
+}
+
+/// A job that runs.
+struct Running {
+    phone: Udid,
+    stop: Stop,
+    started: Wall,
+    trigger: &'static str,
+    kind: ibak_core::JobKind,
+}
+
+type AnswerTo = oneshot::Sender<Result<Answer, RequestError>>;
+
+/// The loop's belongings.
+struct House {
+    machine: Machine,
+    policies: Policies,
+    config: Config,
+    config_path: Option<PathBuf>,
+    clock: Clock,
+    memory: Memory,
+    history: Arc<History>,
+    notifier: Notifier,
+    publisher: Publisher,
+    inputs: mpsc::Sender<Input>,
+    mux: MuxAddress,
+    records: Arc<PairStore>,
+    deadlines: Deadlines,
+    limits: Limits,
+    phones: BTreeMap<Udid, PhoneSlot>,
+    network: Network,
+    store: Option<Store>,
+    store_trouble: Option<String>,
+    looking: bool,
+    schedule: Option<CancellationToken>,
+    running: BTreeMap<JobId, Running>,
+    asked: BTreeMap<RequestId, AnswerTo>,
+    next_request: u64,
+    attention: Vec<(Option<Udid>, &'static str, Dict)>,
+    replies: Vec<Reply>,
+    shown: Arc<Wire>,
+    locked: BTreeMap<Udid, watch::Sender<bool>>,
+    apple_devices: Vec<Place>,
+}
+
+/// What may end the loop.
+struct Ends {
+    /// Somebody asks the daemon to end.
+    stop: CancellationToken,
+    /// The bus is gone.
+    bus_lost: oneshot::Receiver<()>,
+}
+
+impl House {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, ends: Ends) -> anyhow::Result<()> {
+        let Ends { stop, mut bus_lost } = ends;
+        let pulse_every = Notifier::pulse_interval();
+        let mut pulse = tokio::time::interval(pulse_every.unwrap_or(Duration::from_secs(86_400)));
+        self.publish();
+        self.notifier.ready();
+        let mut stopping: Option<Monotonic> = None;
+        loop {
+            let deadline = stopping.or(self.machine.next_deadline());
+            tokio::select! {
+                input = inputs.recv() => if let Some(input) = input { self.take(input) },
+                () = sleep_until(&self.clock, deadline) => {
+                    if stopping.is_some() {
+                        warn!(jobs = self.running.len(), "jobs did not end in time; what arrived is resumed the next time");
+                        break;
+                    }
+                    self.handle(Event::Tick);
+                }
+                _ = pulse.tick(), if pulse_every.is_some() => self.notifier.pulse(),
+                () = stop.cancelled(), if stopping.is_none() => {
+                    info!("asked to stop");
+                    self.notifier.stopping();
+                    self.handle(Event::Stopping);
+                    stopping = Some(self.clock.now().monotonic + STOP_MAX);
+                }
+                lost = &mut bus_lost => {
+                    drop(lost);
+                    anyhow::bail!("the connection to the bus is lost");
+                }
+                () = tokio::time::sleep(PUBLISH_AGAIN), if self.publisher.behind() => {}
+            }
+            self.publish();
+            if stopping.is_some() && self.running.is_empty() {
+                break;
+            }
+        }
+        self.publish();
+        info!("stopped");
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Mux(event) => self.muxer(event),
+            Input::Presence(event) => self.presence(event),
+            Input::Mdns(event) => self.announced(event),
+            Input::MdnsUnavailable(reason) => self.network_unavailable(reason),
+            Input::Phone(news) => self.phone_news(news),
+            Input::Store(look) => self.store_seen(look),
+            Input::StoreContents(udid, backups) => self.handle(Event::BackupsKnown(udid, backups)),
+            Input::Report(report) => self.report(report),
+            Input::ScheduleDue(at) => self.schedule_due(at),
+            Input::Call(call) => self.call(call),
+        }
+    }
+
+    /// Gives the core an event and does what it asks for.
+    fn handle(&mut self, event: Event) {
+        let effects = self.machine.handle(event, self.clock.now());
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    /// Shows the bus and the service manager what has become of it all.
+    fn publish(&mut self) {
+        let view = self.machine.view();
+        self.tell_locks(&view);
+        let wire = Wire::of(&view, &self.policies);
+        let changed = wire != *self.shown;
+        if !changed
+            && self.attention.is_empty()
+            && self.replies.is_empty()
+            && !self.publisher.behind()
+        {
+            return;
+        }
+        if changed {
+            self.shown = Arc::new(wire);
+            self.notifier.status(&status_sentence(&view));
+        }
+        self.publisher.publish(Publication {
+            wire: Arc::clone(&self.shown),
+            attention: std::mem::take(&mut self.attention),
+            answers: std::mem::take(&mut self.replies),
+        });
+    }
+}
+
+async fn sleep_until(clock: &Clock, deadline: Option<Monotonic>) {
+    match deadline {
+        Some(deadline) => clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says in one sentence how things are, for `systemctl status`.
+fn status_sentence(view: &ibak_core::View) -> String {
+    use ibak_core::PhoneState;
+    if view.house.storage == ibak_core::StorageState::Unavailable {
+        return "The backup store cannot be used: see `ibakctl doctor`.".to_owned();
+    }
+    let count = |wanted: &[PhoneState]| {
+        view.phones
+            .values()
+            .filter(|phone| wanted.contains(&phone.state))
+            .count()
+    };
+    let busy = count(&[
+        PhoneState::BackingUp,
+        PhoneState::Committing,
+        PhoneState::Asking,
+    ]);
+    let waiting = count(&[
+        PhoneState::Waiting,
+        PhoneState::Settling,
+        PhoneState::BackingOff,
+    ]);
+    let overdue = view.phones.values().filter(|phone| phone.overdue).count();
+    let phones = |n: usize| {
+        if n == 1 {
+            "1 phone".to_owned()
+        } else {
+            format!("{n} phones")
+        }
+    };
+    let mut parts = Vec::new();
+    if busy > 0 {
+        parts.push(format!("backing up {}", phones(busy)));
+    }
+    if waiting > 0 {
+        parts.push(format!("{} waiting for the conditions", phones(waiting)));
+    }
+    if overdue > 0 {
+        parts.push(format!("{} overdue", phones(overdue)));
+    }
+    if view.house.pause.is_some() {
+        parts.push("automatic backups paused".to_owned());
+    }
+    match (parts.is_empty(), view.phones.len()) {
+        (true, 0) => "No phone yet: connect one and run `ibakctl pair`.".to_owned(),
+        (true, known) => format!("{} known, nothing to do.", phones(known)),
+        (false, _) => {
+            let mut sentence = parts.join(", ");
+            if let Some(first) = sentence.get_mut(0..1) {
+                first.make_ascii_uppercase();
+            }
+            sentence.push('.');
+            sentence
+        }
+    }
+}

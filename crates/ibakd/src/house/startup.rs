@@ -1,0 +1,267 @@
+//! Putting the daemon together, and taking it apart.
+
+use super::{Ends, House, INPUTS_MAX, Input, policy};
+use crate::bus::wire::Wire;
+use crate::bus::{Call, serve};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::history::History;
+use crate::memory::Memory;
+use crate::notify::Notifier;
+use crate::sources::cron;
+use anyhow::Context;
+use ibak_core::{Event, Machine, Wall};
+use ibak_dbus::BusChoice;
+use ibak_device::{
+    Deadlines, DeviceError, MdnsOptions, MuxAddress, PairStore, browse, presence, watch,
+};
+use ibak_mobilebackup2::Limits;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// How a daemon is started.
+#[derive(Debug)]
+pub struct Options {
+    /// What it shall do.
+    pub config: Config,
+    /// Where that was read; `None` for a daemon that cannot reload.
+    pub config_path: Option<PathBuf>,
+    /// Where it keeps what it remembers: pairings, history, settings.
+    pub state_dir: PathBuf,
+    /// Which bus it serves.
+    pub bus: BusChoice,
+    /// Where usbmuxd listens.
+    pub mux: MuxAddress,
+    /// Both clocks.
+    pub clock: Clock,
+    /// For each step with a phone.
+    pub deadlines: Deadlines,
+    /// Bounds of a backup's conversation.
+    pub limits: Limits,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    task: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Starts a daemon; it serves the bus when this returns.
+    ///
+    /// # Errors
+    /// When its state cannot be kept, or the bus cannot be served.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let (house, inputs, ends) = build(options, stop.clone()).await?;
+        let task = tokio::spawn(house.run(inputs, ends));
+        Ok(Self { task, stop })
+    }
+
+    /// Returns the token that asks it to end.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// Why it could not go on.
+    pub async fn wait(self) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        let outcome = self.task.await.context("the event loop broke");
+        stop.cancel();
+        outcome?
+    }
+
+    /// Asks it to end, and waits for that.
+    ///
+    /// # Errors
+    /// As [`Daemon::wait`].
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.wait().await
+    }
+}
+
+async fn build(
+    options: Options,
+    stop: CancellationToken,
+) -> anyhow::Result<(House, mpsc::Receiver<Input>, Ends)> {
+    let Options {
+        config,
+        config_path,
+        state_dir,
+        bus,
+        mux,
+        clock,
+        deadlines,
+        limits,
+    } = options;
+    let policies = policy::policies(&config);
+    policies.check()?;
+    private_dir(&state_dir)?;
+    let mut memory =
+        Memory::load(state_dir.join("memory.json")).context("what the daemon remembers")?;
+    let first_job = memory
+        .reserve_job_ids(clock.now().wall)
+        .context("the job counter")?;
+    let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
+    let records =
+        Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
+    let mut machine = Machine::new(policies.clone(), first_job, clock.now());
+    for phone in memory.phones() {
+        // What is remembered asks for nothing yet: no phone is there.
+        drop(machine.handle(Event::Recalled(phone), clock.now()));
+    }
+    drop(machine.handle(Event::RecalledHouse(memory.house()), clock.now()));
+    let first = Wire::of(&machine.view(), &policies);
+    let served = serve(&bus, first.clone())
+        .await
+        .with_context(|| format!("cannot serve {bus} bus"))?;
+    info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
+    let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let mut house = House {
+        machine,
+        policies,
+        config,
+        config_path,
+        clock,
+        memory,
+        history,
+        notifier: Notifier::default(),
+        publisher: served.publisher,
+        inputs,
+        mux,
+        records,
+        deadlines,
+        limits,
+        phones: std::collections::BTreeMap::new(),
+        network: super::Network::default(),
+        store: None,
+        store_trouble: None,
+        looking: false,
+        schedule: None,
+        running: std::collections::BTreeMap::new(),
+        asked: std::collections::BTreeMap::new(),
+        next_request: 0,
+        attention: Vec::new(),
+        replies: Vec::new(),
+        shown: Arc::new(first),
+        locked: std::collections::BTreeMap::new(),
+        apple_devices: Vec::new(),
+    };
+    house.start_sources(served.calls, &stop);
+    Ok((
+        house,
+        receiver,
+        Ends {
+            stop,
+            bus_lost: served.lost,
+        },
+    ))
+}
+
+impl House {
+    fn start_sources(&mut self, calls: mpsc::Receiver<Call>, stop: &CancellationToken) {
+        self.forward(calls, Input::Call);
+        let (tx, rx) = mpsc::channel(INPUTS_MAX);
+        tokio::spawn(watch(self.mux.clone(), tx, stop.clone()));
+        self.forward(rx, Input::Mux);
+        let (tx, rx) = mpsc::channel(INPUTS_MAX);
+        tokio::spawn(presence::watch(tx, stop.clone()));
+        self.forward(rx, Input::Presence);
+        if self.config.mdns {
+            self.network.listening = true;
+            let interfaces = self.config.interfaces.clone();
+            let wanted: Vec<Option<String>> = if interfaces.is_empty() {
+                vec![None]
+            } else {
+                interfaces.into_iter().map(Some).collect()
+            };
+            for interface in wanted {
+                self.browse_on(interface, stop);
+            }
+        }
+        self.look_at_store();
+        self.plan_schedule();
+    }
+
+    fn browse_on(&self, interface: Option<String>, stop: &CancellationToken) {
+        let (tx, rx) = mpsc::channel(INPUTS_MAX);
+        self.forward(rx, Input::Mdns);
+        let (inputs, stop) = (self.inputs.clone(), stop.clone());
+        tokio::spawn(async move {
+            if let Err(error) = browse(MdnsOptions { interface }, tx, stop).await {
+                let reason = match error {
+                    DeviceError::Unavailable { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                if inputs.send(Input::MdnsUnavailable(reason)).await.is_err() {
+                    debug!("the loop has ended before the network was lost");
+                }
+            }
+        });
+    }
+
+    /// Passes on what a source tells, until one of the two ends.
+    fn forward<T: Send + 'static>(&self, mut source: mpsc::Receiver<T>, wrap: fn(T) -> Input) {
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            while let Some(item) = source.recv().await {
+                if inputs.send(wrap(item)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Asks the calculator when the cron expression is next due, and sleeps until then.
+    pub(super) fn plan_schedule(&mut self) {
+        if let Some(earlier) = self.schedule.take() {
+            earlier.cancel();
+        }
+        let Some(expression) = self.config.cron.clone() else {
+            return;
+        };
+        let token = CancellationToken::new();
+        self.schedule = Some(token.clone());
+        let (inputs, clock) = (self.inputs.clone(), self.clock.clone());
+        let sleep = async move {
+            match cron::next_due(&expression).await {
+                Ok(Some(at)) => {
+                    let now = clock.now();
+                    clock
+                        .sleep_until(now.monotonic + at.saturating_since(now.wall))
+                        .await;
+                    if inputs.send(Input::ScheduleDue(at)).await.is_err() {
+                        debug!("the loop has ended before the schedule");
+                    }
+                }
+                Ok(None) => info!(expression, "the schedule has no further time"),
+                Err(error) => warn!(%error, expression, "the schedule cannot be read"),
+            }
+        };
+        tokio::spawn(async move { token.run_until_cancelled(sleep).await });
+    }
+
+    pub(super) fn schedule_due(&mut self, _at: Wall) {
+        self.handle(Event::Tick);
+        self.plan_schedule();
+    }
+}
+
+/// Makes the directory of what is remembered, for this user alone.
+fn private_dir(path: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
+}

@@ -1,0 +1,65 @@
+//! The store, looked at and opened beside the loop.
+
+use super::{House, Input};
+use crate::executor::blocking;
+use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
+use ibak_core::{Event, Udid};
+use tracing::{debug, warn};
+
+impl House {
+    /// Looks at the store, unless a look is under way.
+    pub(super) fn look_at_store(&mut self) {
+        if self.looking {
+            return;
+        }
+        self.looking = true;
+        let settings = StoreSettings::of(
+            &self.config,
+            self.memory.store_uuid(&self.config.store).is_some(),
+        );
+        let (store, clock, inputs) = (self.store.clone(), self.clock.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            let found = blocking(move || look(store, &settings, &clock)).await;
+            if inputs.send(Input::Store(found)).await.is_err() {
+                debug!("the loop has ended before the look");
+            }
+        });
+    }
+
+    pub(super) fn store_seen(&mut self, look: StoreLook) {
+        self.looking = false;
+        self.store_trouble = look.trouble;
+        self.handle(Event::Store(look.observation));
+        if let Some(opened) = look.opened {
+            let uuid = opened.store.facts().uuid.clone();
+            if let Err(error) = self.memory.set_store_uuid(&self.config.store, &uuid) {
+                warn!(%error, "the store's identity cannot be kept");
+            }
+            self.store = Some(opened.store);
+            self.handle(Event::StoreRecovered(opened.contents));
+        }
+    }
+
+    /// Reads anew what the store holds of one phone.
+    pub(super) fn look_at_contents(&mut self, udid: Udid) {
+        let Some(store) = self.store.clone() else {
+            return;
+        };
+        let (inputs, now) = (self.inputs.clone(), self.clock.now().wall);
+        tokio::spawn(async move {
+            let phone = udid.clone();
+            match blocking(move || backups_of(&store, &phone, now)).await {
+                Ok(backups) => {
+                    if inputs
+                        .send(Input::StoreContents(udid, backups))
+                        .await
+                        .is_err()
+                    {
+                        debug!("the loop has ended before the look");
+                    }
+                }
+                Err(error) => warn!(%error, phone = %udid, "the phone's backups cannot be listed"),
+            }
+        });
+    }
+}

@@ -1,0 +1,334 @@
+//! One present phone: reads its signals when the core asks, and hears its notifications meanwhile.
+//!
+//! Reads nothing by itself. A session lives as long as one reading; the notification connection
+//! lives as long as the phone is there, and is opened again with the next reading when it broke.
+
+use crate::clock::Clock;
+use crate::executor::is_untrusted;
+use ibak_core::{Fact, Observation, Signal, Source, Transport, Udid};
+use ibak_device::{
+    Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
+    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, read_moment, read_signals,
+    traits,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, debug, info, warn};
+
+/// For how long a reading of power is believed.
+const POWER_FOR: Duration = Duration::from_secs(300);
+/// For how long a reading of the lock is believed; its notifications correct it sooner.
+const LOCK_FOR: Duration = Duration::from_secs(120);
+/// For how long the use of the phone's disk is believed.
+const DATA_FOR: Duration = Duration::from_secs(86_400);
+/// Most readings that wait; the core asks for one at a time.
+const ASKS_MAX: usize = 8;
+
+/// What a phone's task tells the loop.
+#[derive(Debug)]
+pub enum PhoneNews {
+    /// Facts were seen.
+    Seen(Vec<Observation>),
+    /// How its announcements on the network are recognised.
+    Keys(Udid, PhoneKeys),
+}
+
+/// A running phone task; dropping it ends it.
+#[derive(Debug)]
+pub struct PhoneSource {
+    link: Link,
+    asks: mpsc::Sender<Vec<Signal>>,
+    _stop: DropGuard,
+}
+
+/// What a phone's task needs.
+#[derive(Clone, Debug)]
+pub struct PhoneTask {
+    /// Which phone.
+    pub udid: Udid,
+    /// The way to it.
+    pub link: Link,
+    /// How usbmuxd shows it; `None` over the network.
+    pub attachment: Option<Attachment>,
+    /// Where usbmuxd listens.
+    pub address: MuxAddress,
+    /// Where our pairing records are.
+    pub records: Arc<PairStore>,
+    /// For each step.
+    pub deadlines: Deadlines,
+    /// Both clocks.
+    pub clock: Clock,
+}
+
+impl PhoneSource {
+    /// Starts the task.
+    pub fn start(task: PhoneTask, news: mpsc::Sender<PhoneNews>) -> Self {
+        let (asks, receiver) = mpsc::channel(ASKS_MAX);
+        let stop = CancellationToken::new();
+        let link = task.link.clone();
+        let span = tracing::info_span!("phone", phone = %task.udid);
+        let reader = Reader {
+            task,
+            news,
+            record: None,
+            proxy: None,
+            edges: EdgeReader::default(),
+        };
+        let token = stop.clone();
+        let run = async move {
+            token.run_until_cancelled(reader.run(receiver)).await;
+        };
+        tokio::spawn(run.instrument(span));
+        Self {
+            link,
+            asks,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// Returns the way the task reads by.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Asks for a reading; one too many is dropped, since the core asks again.
+    pub fn ask(&self, which: Vec<Signal>) {
+        if let Err(error) = self.asks.try_send(which) {
+            debug!(%error, "a reading was dropped");
+        }
+    }
+}
+
+struct Reader {
+    task: PhoneTask,
+    news: mpsc::Sender<PhoneNews>,
+    record: Option<Arc<PairRecord>>,
+    proxy: Option<NotificationProxy>,
+    edges: EdgeReader,
+}
+
+impl Reader {
+    async fn run(mut self, mut asks: mpsc::Receiver<Vec<Signal>>) {
+        loop {
+            let deadline = self.edges.deadline();
+            tokio::select! {
+                asked = asks.recv() => match asked {
+                    Some(which) => self.read(&which).await,
+                    None => return,
+                },
+                name = next_notification(&mut self.proxy) => self.notified(name).await,
+                () = until(deadline) => {
+                    if let Some((fact, source)) = self.edges.expire(Instant::now()).and_then(|edge| edge.fact()) {
+                        self.tell(vec![(fact, source)]).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn notified(&mut self, name: Result<Option<String>, DeviceError>) {
+        let name = match name {
+            Ok(Some(name)) => name,
+            Ok(None) => return self.proxy = None,
+            Err(error) => {
+                debug!(%error, "the phone's notifications ended");
+                return self.proxy = None;
+            }
+        };
+        let edges = self.edges.notified(&name, Instant::now());
+        let facts: Vec<_> = edges.iter().filter_map(|edge| edge.fact()).collect();
+        if !facts.is_empty() {
+            self.tell(facts).await;
+        }
+        // An edge that proves nothing is worth asking about, and one that proves is worth confirming.
+        if !edges.is_empty() {
+            self.read(&[Signal::Power, Signal::Locked]).await;
+        }
+    }
+
+    async fn read(&mut self, which: &[Signal]) {
+        match self.try_read(which).await {
+            Ok(mut facts) => {
+                if let Link::Tcp { .. } = self.task.link {
+                    facts.push((
+                        Fact::Reachable {
+                            transport: Transport::Wifi,
+                            reachable: true,
+                        },
+                        Source::Heartbeat,
+                    ));
+                }
+                self.tell(facts).await;
+            }
+            Err(error) => {
+                debug!(%error, "the phone's signals cannot be read");
+                self.record = None;
+                self.tell(unread(which, &self.task.link, &error)).await;
+            }
+        }
+    }
+
+    async fn try_read(&mut self, which: &[Signal]) -> Result<Vec<(Fact, Source)>, DeviceError> {
+        let record = self.record().await?;
+        let mut session = Session::open(
+            &self.task.link,
+            record,
+            &self.task.udid,
+            &self.task.deadlines,
+        )
+        .await?;
+        let whole = which.iter().any(|signal| match signal {
+            Signal::Trust | Signal::Identity | Signal::DataUsed => true,
+            Signal::Power | Signal::Wifi | Signal::Locked => false,
+        });
+        let facts = if whole {
+            let told = traits(&mut session).await?;
+            self.tell_keys(told.bonjour_name).await;
+            read_signals(&mut session).await?
+        } else {
+            let mut facts = read_moment(&mut session).await?;
+            facts.push((
+                Fact::Trusted(Some(true)),
+                Source::Lockdown(self.task.link.transport()),
+            ));
+            facts
+        };
+        if self.proxy.is_none() {
+            self.proxy = self.listen(&mut session).await;
+        }
+        if let Err(error) = session.stop().await {
+            debug!(%error, "the session did not end well");
+        }
+        Ok(facts)
+    }
+
+    async fn listen(&self, session: &mut Session) -> Option<NotificationProxy> {
+        let opened = async {
+            let mut proxy = NotificationProxy::open(session).await?;
+            proxy.observe(&EDGE_NOTIFICATIONS).await?;
+            Ok::<_, DeviceError>(proxy)
+        };
+        opened
+            .await
+            .map_err(|error| debug!(%error, "the phone's notifications cannot be heard"))
+            .ok()
+    }
+
+    /// Returns our pairing record, imported once from usbmuxd when a cable vouches for it.
+    async fn record(&mut self) -> Result<Arc<PairRecord>, DeviceError> {
+        if let Some(record) = &self.record {
+            return Ok(Arc::clone(record));
+        }
+        let record = match &self.task.attachment {
+            Some(attachment) => {
+                match self
+                    .task
+                    .records
+                    .import(&self.task.address, attachment, &self.task.deadlines)
+                    .await?
+                {
+                    Imported::AlreadyOurs(record) => Some(record),
+                    Imported::FromUsbmuxd(record) => {
+                        info!("took over this computer's pairing from usbmuxd");
+                        Some(record)
+                    }
+                    Imported::None => None,
+                }
+            }
+            None => self.task.records.load(&self.task.udid)?,
+        };
+        let record = Arc::new(record.ok_or(DeviceError::NotPaired)?);
+        self.record = Some(Arc::clone(&record));
+        Ok(record)
+    }
+
+    async fn tell_keys(&self, bonjour_name: Option<String>) {
+        if let Some(record) = &self.record {
+            let keys = PhoneKeys::of(record, bonjour_name);
+            self.send(PhoneNews::Keys(self.task.udid.clone(), keys))
+                .await;
+        }
+    }
+
+    async fn tell(&self, facts: Vec<(Fact, Source)>) {
+        let at = self.task.clock.now();
+        let observe = |(fact, source): (Fact, Source)| {
+            let time_to_live = time_to_live(&fact);
+            Observation {
+                phone: self.task.udid.clone(),
+                fact,
+                source,
+                at,
+                time_to_live,
+            }
+        };
+        self.send(PhoneNews::Seen(facts.into_iter().map(observe).collect()))
+            .await;
+    }
+
+    async fn send(&self, news: PhoneNews) {
+        if self.news.send(news).await.is_err() {
+            debug!("the loop has ended before the phone's task");
+        }
+    }
+}
+
+/// Waits for a notification; for ever without a connection.
+async fn next_notification(
+    proxy: &mut Option<NotificationProxy>,
+) -> Result<Option<String>, DeviceError> {
+    match proxy {
+        Some(proxy) => proxy.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// For how long a fact is believed; `None` until it is contradicted.
+pub fn time_to_live(fact: &Fact) -> Option<Duration> {
+    match fact {
+        Fact::ExternalPower(_) | Fact::BatteryPercent(_) => Some(POWER_FOR),
+        Fact::ScreenLocked(_) => Some(LOCK_FOR),
+        Fact::DataUsed(_) => Some(DATA_FOR),
+        _ => None,
+    }
+}
+
+/// Says of each signal that was asked for that it is not known.
+fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Source)> {
+    let source = Source::Lockdown(link.transport());
+    let mut facts = Vec::new();
+    if is_untrusted(error) {
+        if !matches!(error, DeviceError::NotPaired) {
+            warn!(%error, "the phone does not accept this computer's pairing");
+        }
+        facts.push((Fact::Trusted(Some(false)), source));
+    }
+    if let Link::Tcp { .. } = link {
+        facts.push((
+            Fact::Reachable {
+                transport: Transport::Wifi,
+                reachable: false,
+            },
+            source,
+        ));
+    }
+    for signal in which {
+        match signal {
+            Signal::Power => facts.push((Fact::ExternalPower(None), source)),
+            Signal::Locked => facts.push((Fact::ScreenLocked(None), source)),
+            Signal::DataUsed => facts.push((Fact::DataUsed(None), source)),
+            Signal::Trust | Signal::Identity | Signal::Wifi => {}
+        }
+    }
+    facts
+}

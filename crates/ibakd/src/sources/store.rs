@@ -1,0 +1,182 @@
+//! The store: opened when it can be, looked at when the core asks.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::executor::facts;
+use ibak_core::{
+    Bytes, PhoneBackups, StoreNumbers, StoreObservation, StoreReport, StoreTrouble, Udid, Wall,
+};
+use ibak_store::{Create, OpenOptions, Reserve, Store, StoreError};
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// For how long a look at the store is believed.
+const LOOK_FOR: Duration = Duration::from_secs(300);
+
+/// What is needed to open and judge a store.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it may be on the root file system.
+    pub may_be_on_root: bool,
+    /// Whether a store was there before: then an empty folder is a disk that is not mounted.
+    pub was_there: bool,
+    /// Bytes left free; `None` = the store's own rule.
+    pub reserve: Option<Bytes>,
+    /// The most that all backups may use.
+    pub quota: Option<Bytes>,
+}
+
+impl StoreSettings {
+    /// Takes them from the configuration.
+    pub fn of(config: &Config, was_there: bool) -> Self {
+        Self {
+            path: config.store.clone(),
+            may_be_on_root: config.store_is_explicit,
+            was_there,
+            reserve: config.reserve_bytes.map(Bytes::new),
+            quota: config.quota_bytes.map(Bytes::new),
+        }
+    }
+}
+
+/// What a look found.
+#[derive(Debug)]
+pub struct StoreLook {
+    /// For the core.
+    pub observation: StoreObservation,
+    /// The store, when this look opened it, with all it holds.
+    pub opened: Option<OpenedStore>,
+    /// The trouble in its own words, for the log and for `doctor`.
+    pub trouble: Option<String>,
+}
+
+/// A store that was just opened.
+pub struct OpenedStore {
+    /// The store.
+    pub store: Store,
+    /// All it holds, phone by phone.
+    pub contents: Vec<(Udid, PhoneBackups)>,
+}
+
+impl std::fmt::Debug for OpenedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedStore")
+            .field("contents", &self.contents)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the store if it is not open, and looks at it. Blocks for the file system.
+pub fn look(store: Option<Store>, settings: &StoreSettings, clock: &Clock) -> StoreLook {
+    let mut opened = None;
+    let found = match store {
+        Some(store) => numbers(&store, settings),
+        None => open(settings, clock).and_then(|fresh| {
+            let numbers = numbers(&fresh.store, settings)?;
+            opened = Some(fresh);
+            Ok(numbers)
+        }),
+    };
+    let (report, trouble) = match found {
+        Ok(numbers) => (StoreReport::Open(numbers), None),
+        Err((trouble, words)) => (StoreReport::Unavailable(trouble), Some(words)),
+    };
+    let observation = StoreObservation {
+        report,
+        at: clock.now(),
+        time_to_live: Some(LOOK_FOR),
+    };
+    StoreLook {
+        observation,
+        opened,
+        trouble,
+    }
+}
+
+type Trouble = (StoreTrouble, String);
+
+fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble> {
+    let options = OpenOptions {
+        create: if settings.was_there {
+            Create::Never
+        } else {
+            Create::IfEmpty
+        },
+        reserve: settings.reserve.map_or(Reserve::Usual, Reserve::Fixed),
+        now: clock.now().wall,
+    };
+    let (store, recovery) =
+        Store::open(&settings.path, options).map_err(|error| trouble(&error))?;
+    if recovery != ibak_store::Recovery::default() {
+        info!(?recovery, "the store was put right after an interruption");
+    }
+    let contents = contents(&store, options.now).map_err(|error| trouble(&error))?;
+    info!(store = %settings.path.display(), phones = contents.len(), created = store.facts().created, "store opened");
+    Ok(OpenedStore { store, contents })
+}
+
+/// Lists what the store holds of every phone.
+///
+/// # Errors
+/// A system call's.
+pub fn contents(store: &Store, now: Wall) -> Result<Vec<(Udid, PhoneBackups)>, StoreError> {
+    store
+        .phones()?
+        .into_iter()
+        .map(|udid| Ok((udid.clone(), backups_of(store, &udid, now)?)))
+        .collect()
+}
+
+/// Lists what the store holds of one phone.
+///
+/// # Errors
+/// A system call's.
+pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<PhoneBackups, StoreError> {
+    let committed = store.list(udid)?.iter().map(facts).collect();
+    Ok(PhoneBackups {
+        committed,
+        staged: Bytes::new(store.staged_bytes(udid, now)?),
+    })
+}
+
+fn numbers(store: &Store, settings: &StoreSettings) -> Result<StoreNumbers, Trouble> {
+    if store.facts().on_root_filesystem && !settings.may_be_on_root {
+        return Err((
+            StoreTrouble::OnRoot,
+            format!("{} is on the root file system", settings.path.display()),
+        ));
+    }
+    let totals = store.totals().map_err(|error| trouble(&error))?;
+    Ok(StoreNumbers {
+        free: Bytes::new(totals.available),
+        reserve: Bytes::new(totals.reserve),
+        used: Bytes::new(totals.used),
+        quota: settings.quota,
+    })
+}
+
+fn trouble(error: &StoreError) -> Trouble {
+    let kind = match error {
+        StoreError::Unavailable { .. } => StoreTrouble::Missing,
+        StoreError::UnsafePath { .. } => StoreTrouble::NoRights,
+        StoreError::Locked { .. } => StoreTrouble::Locked,
+        StoreError::Unfit { .. } | StoreError::NewerFormat { .. } => StoreTrouble::Unsupported,
+        StoreError::Damaged { .. } => StoreTrouble::Damaged,
+        StoreError::System { errno, .. } => match errno.raw_os_error() {
+            1 | 13 => StoreTrouble::NoRights,
+            30 => StoreTrouble::ReadOnly,
+            _ => StoreTrouble::Failing,
+        },
+        StoreError::Busy(_)
+        | StoreError::Poisoned
+        | StoreError::Refused { .. }
+        | StoreError::Incomplete(_)
+        | StoreError::NoSuchBackup(_)
+        | StoreError::Cancelled => StoreTrouble::Failing,
+    };
+    warn!(%error, "the store cannot be used");
+    (kind, error.to_string())
+}
