@@ -1,6 +1,6 @@
 //! One phone's directory: its committed backups and what is known about them.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::{Reading, absent_ok, ensure_dir, read_small, remove_all, replace};
 use crate::fs::{Errno, Fs, Kind, Name, Open, Replace};
 use crate::record::{
@@ -23,10 +23,11 @@ impl<F: Fs> Store<F> {
     /// Lists a phone's committed backups, oldest first; a phone never seen has none.
     ///
     /// # Errors
-    /// A system call's, or `Damaged` for a commit record that does not parse.
+    /// A system call's; a backup whose record cannot be read is left out and logged, so that it
+    /// does not hide the others.
     pub fn list(&self, udid: &Udid) -> Result<Vec<Generation>, StoreError> {
         match PhoneDir::open(&self.inner, udid)? {
-            Some(phone) => phone.list(),
+            Some(phone) => phone.list(Unreadable::Skip),
             None => Ok(Vec::new()),
         }
     }
@@ -103,6 +104,15 @@ pub(crate) fn phones<F: Fs>(inner: &Inner<F>) -> Result<Vec<Udid>, StoreError> {
         .collect();
     phones.sort();
     Ok(phones)
+}
+
+/// What to do about a backup whose record cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Say so: whoever builds on the list must not take a bad moment for an absence.
+    Fail,
+    /// Leave it out.
+    Skip,
 }
 
 pub(crate) struct PhoneDir<'a, F: Fs> {
@@ -210,13 +220,22 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         Ok(record)
     }
 
-    pub(crate) fn list(&self) -> Result<Vec<Generation>, StoreError> {
+    pub(crate) fn list(&self, unreadable: Unreadable) -> Result<Vec<Generation>, StoreError> {
         let checks: ChecksRecord = self.small("checks.json")?;
         let pins: PinsRecord = self.small("pins.json")?;
         let mut list = Vec::new();
         for id in self.ids("gens")? {
-            let (_, record) = self.generation(&id)?;
-            let mut found = generation(record)?;
+            let mut found = match self
+                .generation(&id)
+                .and_then(|(_, record)| generation(record))
+            {
+                Ok(found) => found,
+                Err(error) if unreadable == Unreadable::Skip && error.kind() == ErrorKind::Io => {
+                    tracing::error!(phone = %self.udid, backup = %id, %error, "a backup cannot be listed");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if let Some(check) = checks.checks.get(id.as_str()) {
                 found.verified &= check.damaged.is_empty();
                 found.checked = Some(Wall::from_micros(check.checked_unix_us));
@@ -250,7 +269,11 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
 
     /// Points `latest` at the newest verified backup, for other programs' eyes.
     pub(crate) fn point_latest(&self) -> Result<(), StoreError> {
-        let Some(newest) = self.list()?.into_iter().rfind(|found| found.verified) else {
+        let Some(newest) = self
+            .list(Unreadable::Skip)?
+            .into_iter()
+            .rfind(|found| found.verified)
+        else {
             return Ok(());
         };
         let target = format!("gens/{}", newest.id);

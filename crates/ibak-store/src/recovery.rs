@@ -3,7 +3,7 @@
 //! Never deletes a backup: what lies under `gens/` and cannot be one is set aside in
 //! `quarantine/`. Asking twice is safe: every step leaves a state the next opening understands.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::read_small;
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::{PhoneDir, phones};
@@ -23,6 +23,8 @@ pub struct Recovery {
     pub removed: Vec<(Udid, BackupId)>,
     /// Directories under `gens/` that are no backup, set aside.
     pub quarantined: Vec<(Udid, BackupId)>,
+    /// Backups left where they are, for the disk would not let them be looked at.
+    pub unreadable: Vec<(Udid, BackupId)>,
     /// Things found in the trash and removed.
     pub emptied: u64,
 }
@@ -90,9 +92,17 @@ fn generations<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<
             .fs
             .open(&phone.dir, &format!("gens/{id}"), Open::Directory)
             .at("open", &at)?;
-        if valid(phone, &dir, &id, &at)?.is_none() {
-            phone.set_aside("gens", &id, "quarantine")?;
-            report.quarantined.push((phone.udid.clone(), id));
+        match valid(phone, &dir, &id, &at) {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                phone.set_aside("gens", &id, "quarantine")?;
+                report.quarantined.push((phone.udid.clone(), id));
+            }
+            Err(error) if error.kind() == ErrorKind::Io => {
+                tracing::error!(phone = %phone.udid, backup = %id, %error, "a backup cannot be looked at");
+                report.unreadable.push((phone.udid.clone(), id));
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::error::{Context, StoreError};
 use crate::fs::Fs;
-use crate::phone::PhoneDir;
+use crate::phone::{PhoneDir, Unreadable};
 use crate::store::{Inner, Reserve, Store};
 use ibak_core::{Bytes, Udid};
 
@@ -80,7 +80,7 @@ pub(crate) fn space<F: Fs>(
     let (available, reserve) = volume(inner)?;
     let used = match PhoneDir::open(inner, udid)? {
         Some(phone) => phone
-            .list()?
+            .list(Unreadable::Skip)?
             .iter()
             .fold(0u64, |sum, found| sum.saturating_add(found.unique_bytes)),
         None => 0,

@@ -6,7 +6,7 @@ use super::{Claim, Staging, write_state};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{ensure_dir, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
-use crate::phone::PhoneDir;
+use crate::phone::{PhoneDir, Unreadable};
 use crate::record::{FORMAT, Generation, Phase, StateRecord};
 use crate::recovery::{is_resumable, read_state};
 use crate::store::Store;
@@ -52,7 +52,7 @@ impl<F: Fs> Store<F> {
         }
         let mut claim = Some(Claim::take(&self.inner, begin.udid)?);
         let phone = PhoneDir::ensure(&self.inner, begin.udid)?;
-        let list = phone.list()?;
+        let list = phone.list(Unreadable::Fail)?;
         for id in phone.ids("staging")?.into_iter().rev() {
             if let Some(state) = self.resumable(&phone, &id, begin, &list)?
                 && let Some(free) = claim.take()

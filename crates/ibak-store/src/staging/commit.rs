@@ -51,6 +51,13 @@ impl<F: Fs> Staging<F> {
         outcome
     }
 
+    fn phone(&self) -> Result<PhoneDir<'_, F>, StoreError> {
+        match PhoneDir::open(&self.inner, &self.udid)? {
+            Some(phone) => Ok(phone),
+            None => Err(Errno::NOENT).at("open", &self.udid),
+        }
+    }
+
     /// Marks the working copy dead unless its rename has happened.
     fn bury_if_there(&mut self, now: Now) -> Result<(), StoreError> {
         self.inner.sessions().poisoned.insert(self.id.clone());
@@ -95,7 +102,7 @@ impl<F: Fs> Staging<F> {
         self.make_durable()?;
         fs.unlink(&self.dir, "state.json")
             .at("remove", "state.json")?;
-        let phone = PhoneDir::ensure(&self.inner, &self.udid)?;
+        let phone = self.phone()?;
         install(&phone, &self.id, &self.dir, &self.wire)?;
         if let Err(error) = phone.point_latest() {
             // For other programs' eyes only; the next opening points it.
@@ -131,7 +138,7 @@ impl<F: Fs> Staging<F> {
             .collect();
         if let Some(parent) = &self.parent {
             // What the phone could not send then, it does not send again unless it changed.
-            let phone = PhoneDir::ensure(&self.inner, &self.udid)?;
+            let phone = self.phone()?;
             excused.extend(phone.generation(parent)?.1.missing);
         }
         structure::check(
@@ -150,7 +157,7 @@ impl<F: Fs> Staging<F> {
         let parent_tree = self.parent_tree()?;
         let parent_index = match &self.parent {
             Some(parent) => {
-                let phone = PhoneDir::ensure(&self.inner, &self.udid)?;
+                let phone = self.phone()?;
                 Some(IndexReader::open(fs, &phone.generation(parent)?.0)?)
             }
             None => None,

@@ -4,7 +4,7 @@ use super::Staging;
 use super::ledger::Received;
 use crate::error::{Context, StoreError};
 use crate::fs::util::{Reading, absent_ok, copy_rest, ensure_dir, hash_rest, remove_all};
-use crate::fs::{Errno, Fs, Kind, Open, Replace, Stat};
+use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::space::{Space, space};
 use ibak_core::BackupPath;
 use std::io::Read;
@@ -186,7 +186,7 @@ impl<F: Fs> Staging<F> {
             ));
         }
         let is_dir = source.kind == Kind::Directory;
-        self.know(from, &source, &from_dir, &from_name)?;
+        self.know(from, source.kind, &from_dir, &from_name)?;
         let (to_dir, to_name) = self.parent_of(to, true)?;
         let fs = &self.inner.fs;
         let mut dirs = is_dir;
@@ -215,24 +215,37 @@ impl<F: Fs> Staging<F> {
         Ok(())
     }
 
-    /// Hashes a file that came from the parent before it takes another name, for its index knows
-    /// it by the old one.
+    /// Hashes what came from the parent before it takes another name, for the parent's index
+    /// knows it by the old one.
     fn know(
         &mut self,
         path: &BackupPath,
-        stat: &Stat,
+        kind: Kind,
         dir: &F::Handle,
         name: &str,
     ) -> Result<(), StoreError> {
-        if stat.kind != Kind::Regular || self.ledger.get(path).is_some() {
-            return Ok(());
+        match kind {
+            Kind::Regular if self.ledger.get(path).is_none() => {
+                let file = self.inner.fs.open(dir, name, Open::Read).at("open", path)?;
+                let (size, hash) = hash_rest(&self.inner.fs, &file).at("read", path)?;
+                let received = Received { size, hash };
+                self.ledger.set(path, received);
+                self.log.received(path, &received);
+                Ok(())
+            }
+            Kind::Directory => {
+                let inner = self
+                    .inner
+                    .fs
+                    .open(dir, name, Open::Directory)
+                    .at("open", path)?;
+                for entry in self.inner.fs.read_dir(&inner).at("list", path)? {
+                    self.know(&child(path, &entry.name), entry.kind, &inner, &entry.name)?;
+                }
+                Ok(())
+            }
+            Kind::Regular | Kind::Symlink | Kind::Other => Ok(()),
         }
-        let file = self.inner.fs.open(dir, name, Open::Read).at("open", path)?;
-        let (size, hash) = hash_rest(&self.inner.fs, &file).at("read", path)?;
-        let received = Received { size, hash };
-        self.ledger.set(path, received);
-        self.log.received(path, &received);
-        Ok(())
     }
 
     /// Copies a file or tree; what had the new name is replaced.

@@ -238,9 +238,9 @@ pub fn upload<F: Fs>(
             continue;
         }
         let waiting = format!("Snapshot/{path}");
-        if read(staging, &path).as_ref() != Some(&content)
-            && read(staging, &waiting).as_ref() != Some(&content)
-        {
+        // What waits in Snapshot replaces what is there.
+        let has = read(staging, &waiting).or_else(|| read(staging, &path));
+        if has.as_ref() != Some(&content) {
             send(staging, &waiting, &content, now)?;
         }
     }
@@ -267,6 +267,7 @@ pub fn settle<F: Fs>(
         }
     }
     send(staging, "Status.plist", &status("removing"), now)?;
+    staging.remove(&tree("Snapshot"))?;
     for dir in staging.list(&tree(""))? {
         if dir.name.len() == 2 {
             for file in staging.list(&tree(&dir.name))? {

@@ -25,6 +25,18 @@ pub struct FaultFs {
     fault: Fault,
     at: u64,
     count: Arc<AtomicU64>,
+    syncs: Arc<Syncs>,
+    /// Whether `sync_fs` is said to suffice.
+    pub trusts_sync_fs: bool,
+    /// Whether syncing does anything.
+    pub syncs_for_real: bool,
+}
+
+/// How often what was synced.
+#[derive(Debug, Default)]
+pub struct Syncs {
+    pub whole: AtomicU64,
+    pub single: AtomicU64,
 }
 
 impl FaultFs {
@@ -39,6 +51,14 @@ impl FaultFs {
 
     pub fn operations(&self) -> u64 {
         self.count.load(Ordering::SeqCst)
+    }
+
+    /// How often the whole file system and single files or directories were synced.
+    pub fn syncs(&self) -> (u64, u64) {
+        (
+            self.syncs.whole.load(Ordering::SeqCst),
+            self.syncs.single.load(Ordering::SeqCst),
+        )
     }
 
     fn step<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
@@ -129,16 +149,34 @@ impl Fs for FaultFs {
         self.step(|| self.real.set_mode(file, mode))
     }
     fn sync(&self, handle: &Handle) -> Result<(), Errno> {
-        self.step(|| self.real.sync(handle))
+        self.syncs.single.fetch_add(1, Ordering::SeqCst);
+        self.step(|| {
+            if self.syncs_for_real {
+                self.real.sync(handle)
+            } else {
+                Ok(())
+            }
+        })
     }
     fn sync_fs(&self, dir: &Handle) -> Result<(), Errno> {
-        self.step(|| self.real.sync_fs(dir))
+        self.syncs.whole.fetch_add(1, Ordering::SeqCst);
+        self.step(|| {
+            if self.syncs_for_real {
+                self.real.sync_fs(dir)
+            } else {
+                Ok(())
+            }
+        })
     }
     fn close(&self, file: Handle) -> Result<(), Errno> {
         self.step(|| self.real.close(file))
     }
     fn volume(&self, dir: &Handle) -> Result<Volume, Errno> {
-        self.step(|| self.real.volume(dir))
+        let known = self.step(|| self.real.volume(dir))?;
+        Ok(Volume {
+            trusts_sync_fs: self.trusts_sync_fs,
+            ..known
+        })
     }
     fn try_lock(&self, file: &Handle) -> Result<bool, Errno> {
         self.step(|| self.real.try_lock(file))

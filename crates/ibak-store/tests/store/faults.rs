@@ -25,7 +25,7 @@ fn stride() -> usize {
     if std::env::var_os("RUN_SLOW_TESTS").is_some() {
         1
     } else {
-        7
+        23
     }
 }
 

@@ -19,6 +19,7 @@ mod fault;
 mod faults;
 mod model;
 mod opening;
+mod power;
 mod resume;
 mod scale;
 mod verbs;

@@ -199,10 +199,10 @@ fn recovery_of_everything_a_crash_can_leave() {
     fs::write(phone.join("notes.txt"), "mine").unwrap();
     let (store, recovery) = open(dir.path());
     let named = (udid(), ibak_core::BackupId::parse(fake).unwrap());
-    assert_eq!(recovery.quarantined, [named.clone()]);
+    assert_eq!(recovery.quarantined, std::slice::from_ref(&named));
     assert_eq!(recovery.removed, [named]);
     assert_eq!(recovery.emptied, 1);
-    assert_eq!(store.list(&udid()).unwrap(), [good.clone()]);
+    assert_eq!(store.list(&udid()).unwrap(), std::slice::from_ref(&good));
     assert!(
         phone
             .join("quarantine")
