@@ -5,8 +5,9 @@ use crate::phone::{
     texts, upload,
 };
 use crate::vault::DirVault;
-use ibak_mobilebackup2::{Limits, Outcome, Phase};
+use ibak_mobilebackup2::{Ended, Limits, Outcome, Phase};
 use plist::Value;
+use tokio::task::JoinSet;
 
 fn greeted_bytes() -> Vec<u8> {
     greeting().iter().flat_map(frame).collect()
@@ -225,37 +226,66 @@ async fn a_giant_block_is_taken_in_slices() {
     assert!(largest <= Limits::BUFFER_BYTES, "{largest}");
 }
 
+/// Replays many streams, some at a time, so that waiting for threads overlaps.
+async fn replay_all(
+    streams: impl Iterator<Item = (usize, Vec<u8>)>,
+    mut check: impl FnMut(usize, Outcome),
+) {
+    let mut running = JoinSet::new();
+    let mut done = |joined: Result<(usize, Ended<DirVault>), _>| {
+        let (at, ended) = joined.unwrap();
+        assert_tidy(&ended);
+        check(at, ended.outcome);
+    };
+    for (at, bytes) in streams {
+        if running.len() == 16 {
+            done(running.join_next().await.unwrap());
+        }
+        running.spawn(async move {
+            let limits = Limits {
+                buffers: 3,
+                ..Limits::default()
+            };
+            (at, replay(bytes, DirVault::new(), &limits).await)
+        });
+    }
+    while let Some(joined) = running.join_next().await {
+        done(joined);
+    }
+}
+
 #[tokio::test]
 async fn a_stream_cut_anywhere_is_a_disconnect() {
     let (bytes, result_end) = recorded();
-    for cut in 0..=bytes.len() {
-        let ended = replay(bytes[..cut].to_vec(), DirVault::new(), &Limits::default()).await;
-        assert_tidy(&ended);
+    let cuts = (0..=bytes.len()).map(|cut| (cut, bytes[..cut].to_vec()));
+    replay_all(cuts, |cut, outcome| {
         if cut >= result_end {
-            assert_eq!(ended.outcome, Outcome::Finished, "cut at {cut}");
+            assert_eq!(outcome, Outcome::Finished, "cut at {cut}");
         } else {
-            crate::phone::assert_disconnected(&ended.outcome);
+            crate::phone::assert_disconnected(&outcome);
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_damaged_byte_anywhere_gives_an_outcome() {
     let (bytes, result_end) = recorded();
-    let (mut sessions, mut finished) = (0, 0);
     let is_slow = std::env::var_os("RUN_SLOW_TESTS").is_some();
-    for (at, change) in (0..result_end).flat_map(|at| [0x01, 0x80, 0xff].map(|change| (at, change)))
-    {
-        if !is_slow && at % 3 != usize::from(change) % 3 {
-            continue;
-        }
-        let mut damaged = bytes.clone();
-        damaged[at] ^= change;
-        let ended = replay(damaged, DirVault::new(), &Limits::default()).await;
-        assert_tidy(&ended);
+    let damaged = (0..result_end)
+        .flat_map(|at| [0x01, 0x80, 0xff].map(|change: u8| (at, change)))
+        .filter(|(at, change)| is_slow || at % 3 == usize::from(*change) % 3)
+        .map(|(at, change)| {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= change;
+            (at, damaged)
+        });
+    let (mut sessions, mut finished) = (0, 0);
+    replay_all(damaged, |_, outcome| {
         sessions += 1;
-        finished += usize::from(ended.outcome == Outcome::Finished);
-    }
+        finished += usize::from(outcome == Outcome::Finished);
+    })
+    .await;
     // Damage to content, percentages and words goes unnoticed here; the store verifies.
     assert!(finished > 0 && finished < sessions);
 }
