@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
 use crate::backup::Quirks;
 use crate::control::{self, Answer, Request};
@@ -88,6 +89,14 @@ struct Serve {
     phone: Vec<PathBuf>,
 }
 
+/// What `serve` prints for each phone.
+#[derive(Serialize)]
+struct Line<'a> {
+    udid: &'a str,
+    name: &'a str,
+    ios: String,
+}
+
 /// Runs the command line; writes its output to `out`.
 ///
 /// # Errors
@@ -103,7 +112,10 @@ where
             write!(out, "{error}")?;
             return Ok(());
         }
-        Err(error) => bail!("{}", error.to_string().trim_end()),
+        Err(error) => bail!(
+            "{}",
+            error.to_string().trim_end().trim_start_matches("error: ")
+        ),
     };
     let request = match cli.command {
         Command::Serve(serve) => return serve_phones(serve, cli.control, out).await,
@@ -188,11 +200,12 @@ async fn serve_phones<W: Write>(
     let simulator = Simulator::start(options).await?;
     for phone in simulator.phones() {
         let identity = phone.identity();
-        let line = serde_json::json!({
-            "udid": identity.udid,
-            "name": identity.name,
-            "ios": identity.ios.to_string(),
-        });
+        let line = Line {
+            udid: &identity.udid,
+            name: &identity.name,
+            ios: identity.ios.to_string(),
+        };
+        let line = serde_json::to_string(&line)?;
         writeln!(out, "{line}")?;
     }
     writeln!(out, "ready")?;

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let said = writeln!(std::io::stderr(), "ibak-sim: {error:#}");
+            let said = writeln!(std::io::stderr(), "ibak-sim: {error}");
             drop(said);
             ExitCode::from(2)
         }

@@ -1,6 +1,5 @@
 //! How everything stands, for people and as JSON.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use serde::Serialize;
@@ -168,10 +167,7 @@ impl Status {
         for phone in &self.phones {
             let locked = if phone.locked { "locked" } else { "unlocked" };
             let error = phone.last_error.as_deref().unwrap_or("none");
-            // Writing into a String cannot fail.
-            drop(write!(
-                text,
-                "{} {} ({}, iOS {})\n  power {}, Wi-Fi {}, {locked}, attached {}, trust {}, battery {} %\n  backups finished {}, bytes sent {}, passcode prompts {}, last error: {error}\n",
+            text.push_str(&format!("{} {} ({}, iOS {})\n  power {}, Wi-Fi {}, {locked}, attached {}, trust {}, battery {} %\n  backups finished {}, bytes sent {}, passcode prompts {}, last error: {error}\n",
                 phone.udid,
                 phone.name,
                 phone.product,

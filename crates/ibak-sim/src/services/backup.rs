@@ -12,6 +12,8 @@ use crate::backup::{self, BackupEnd, BackupError};
 use crate::phone::{Phone, Transport};
 use crate::wire::BoxIo;
 
+/// Serves on a thread of its own: a phone that scans files and builds databases would hold up
+/// every other connection.
 pub(super) async fn serve(
     stream: BoxIo,
     phone: Arc<Phone>,
@@ -22,34 +24,19 @@ pub(super) async fn serve(
         Transport::Usb => phone.usb.token(),
         Transport::Network(_) => phone.wifi.token(),
     };
-    let mut unended = Unended(Some(Arc::clone(&phone)));
-    let counted = Counted {
-        stream,
-        phone: Arc::clone(&phone),
-    };
-    let end = backup::serve(counted, phone.as_ref(), cancel).await;
-    unended.0 = None;
-    match end {
-        Ok(end) => book(&phone, &end),
-        Err(error) => {
-            book_error(&phone, &error.to_string());
-            if let BackupError::Io(error) = error {
-                return Err(error);
-            }
+    let runtime = tokio::runtime::Handle::current();
+    let serving = tokio::task::spawn_blocking(move || {
+        let counted = Counted {
+            stream,
+            phone: Arc::clone(&phone),
+        };
+        match runtime.block_on(backup::serve(counted, phone.as_ref(), cancel)) {
+            Ok(end) => book(&phone, &end),
+            Err(BackupError::Cancelled) => book_error(&phone, "the link broke"),
+            Err(error) => book_error(&phone, &error.to_string()),
         }
-    }
-    Ok(())
-}
-
-/// Books a connection whose task was dropped because its link broke.
-struct Unended(Option<Arc<Phone>>);
-
-impl Drop for Unended {
-    fn drop(&mut self) {
-        if let Some(phone) = &self.0 {
-            book_error(phone, "the link broke");
-        }
-    }
+    });
+    serving.await.map_err(io::Error::other)
 }
 
 fn book_error(phone: &Phone, error: &str) {

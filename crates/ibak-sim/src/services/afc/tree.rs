@@ -84,8 +84,9 @@ impl Tree {
         };
         tree.nodes.insert(String::new(), Node::new(Body::Directory));
         for path in DIRECTORIES {
-            // Making a directory below the root of an empty tree cannot fail.
-            drop(tree.make_dir(path));
+            if let Err(status) = tree.make_dir(path) {
+                tracing::error!(path, ?status, "an empty tree refuses a directory");
+            }
         }
         for (name, len) in [
             ("iTunesPrefs", 328),
