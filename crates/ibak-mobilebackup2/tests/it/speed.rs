@@ -1,6 +1,9 @@
 //! Rates over an in-memory pipe, and memory that does not follow the phone's claims.
 
-use crate::phone::{block, frame, greeting, name, own, request, response, upload};
+use crate::phone::{
+    ID, Phone, block, dictionary, frame, greeting, list, name, nothing, own, request, response,
+    upload,
+};
 use ibak_core::BackupPath;
 use ibak_mobilebackup2::{Entry, Hooks, Limits, Outcome, Vault, VaultError, backup};
 use std::io::Read;
@@ -120,6 +123,51 @@ async fn blocks_use_the_pool_and_nothing_else() {
     assert_eq!(vault.buffers.len(), 3);
 }
 
+/// One message for each file, each answered before the next (corpus messages/13).
+async fn moves(count: usize) -> f64 {
+    let (host, device) = tokio::io::duplex(1 << 16);
+    let limits = Limits::default();
+    let run = tokio::spawn(async move {
+        let cancel = CancellationToken::new();
+        backup(
+            host,
+            Sink::default(),
+            request(false),
+            Hooks::default(),
+            &limits,
+            cancel,
+        )
+        .await
+    });
+    let mut phone = Phone {
+        stream: device,
+        frames: Vec::new(),
+    };
+    phone.greet().await;
+    let (from, to) = (own(&format!("Snapshot/3d/{ID}")), own(&format!("3d/{ID}")));
+    let pair = dictionary([(from.as_str(), to.into())]);
+    let message = frame(&list([
+        "DLMessageMoveItems".into(),
+        pair,
+        nothing(),
+        97.0.into(),
+    ]));
+    let began = Instant::now();
+    for _ in 0..count {
+        phone.raw(&message).await;
+        assert_eq!(phone.status().await.code, 0);
+    }
+    let secs = began.elapsed().as_secs_f64();
+    phone.finish(0).await;
+    drop(phone);
+    let ended = run.await.unwrap();
+    assert_eq!(
+        (ended.outcome, ended.stats.moved),
+        (Outcome::Finished, count as u64)
+    );
+    count as f64 / secs
+}
+
 /// Rates are only asked of a release build: `RUN_SLOW_TESTS=1 cargo test --release`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rates() {
@@ -138,8 +186,11 @@ async fn rates() {
     let (vault, secs) = run(small, files, &Limits::default()).await;
     assert_eq!(vault.files, files as u64);
     let small_rate = files as f64 / secs;
-    println!("{large_rate:.0} MB/s in large files, {small_rate:.0} small files/s");
+    let move_rate = moves(if is_measured { 76_000 } else { 500 }).await;
+    println!(
+        "{large_rate:.0} MB/s in large files, {small_rate:.0} small files/s, {move_rate:.0} moves/s"
+    );
     if is_measured {
-        assert!(large_rate > 400.0 && small_rate > 20_000.0);
+        assert!(large_rate > 400.0 && small_rate > 20_000.0 && move_rate > 2_000.0);
     }
 }
