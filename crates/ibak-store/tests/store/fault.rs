@@ -46,6 +46,9 @@ impl FaultFs {
             fault,
             at,
             count: Arc::default(),
+            syncs: Arc::default(),
+            trusts_sync_fs: true,
+            syncs_for_real: true,
         }
     }
 

@@ -254,6 +254,25 @@ fn removals_and_copies() {
     assert_eq!(names(&staging, ""), Vec::<String>::new());
 }
 
+const WAYS_OUT: [&str; 16] = [
+    "../../../../outside/file",
+    "..",
+    ".",
+    "/",
+    "//",
+    "a/../../x",
+    "link/file",
+    "link/sub/new",
+    "link/sub",
+    "flink/x",
+    "../../gens/x",
+    "../scratch/x",
+    "./x",
+    "a//b",
+    "a\0b",
+    "a\nb",
+];
+
 /// Every verb that takes a path, with this one in every place.
 fn attempts(staging: &mut Staging, path: &BackupPath) -> Vec<Result<(), ErrorKind>> {
     let real = tree("Info.plist");
@@ -288,26 +307,7 @@ fn nothing_outside_can_be_named_or_reached() {
     symlink(&outside, inside.join("link")).unwrap();
     symlink(outside.join("file"), inside.join("flink")).unwrap();
     let absolute = outside.join("file").display().to_string();
-    let paths = [
-        "../../../../outside/file",
-        "..",
-        ".",
-        "/",
-        "//",
-        "a/../../x",
-        "link/file",
-        "link/sub/new",
-        "link/sub",
-        "flink/x",
-        "../../gens/x",
-        "../scratch/x",
-        "./x",
-        "a//b",
-        "a\0b",
-        "a\nb",
-        absolute.as_str(),
-    ];
-    for text in paths {
+    for text in WAYS_OUT.into_iter().chain([absolute.as_str()]) {
         for path in [tree(text), BackupPath::Scratch(text.to_owned())] {
             let outcomes = attempts(&mut staging, &path);
             if let (BackupPath::Scratch(_), true) = (&path, text.contains("link/")) {
