@@ -43,10 +43,11 @@ pub(crate) async fn open_service(
     let (link, served) = (phone.wifi.token(), Arc::clone(phone));
     let host = Arc::clone(phone);
     phone.tasks.spawn(async move {
-        let work = async {
+        let work = async move {
             let Ok(accepted) = timeout(SERVICE_WAIT_MAX, listener.accept()).await else {
                 return Ok(());
             };
+            drop(listener);
             let stream = prepared(accepted?.0)?;
             services::run(waiting, stream, served, Transport::Network(address)).await
         };
