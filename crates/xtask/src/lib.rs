@@ -2,6 +2,7 @@
 //! exactly as it does.
 
 pub mod check;
+pub mod demo;
 pub mod install;
 pub mod manifest;
 pub mod say;

@@ -15,6 +15,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// One evening and the next with a simulated phone and the real daemon; needs no root
+    Demo {
+        /// Ends with one line of JSON on the standard output; the story goes to the standard error
+        #[arg(long)]
+        json: bool,
+        /// Leaves everything running and says how to reach it and how to end it
+        #[arg(long)]
+        keep: bool,
+    },
     /// Everything CI runs; as root also installs what it needs. RUN_SLOW_TESTS=1 adds the long ones
     Test,
     /// Builds and installs ibak on this machine (root, systemd)
@@ -25,6 +34,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Demo { json, keep } => xtask::demo::demo(xtask::demo::Options { json, keep }),
         Chore::Test => xtask::check::test(),
         Chore::Install => xtask::install::install(),
         Chore::Uninstall => xtask::install::uninstall(),

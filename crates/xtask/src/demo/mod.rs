@@ -1,0 +1,216 @@
+//! `cargo xtask demo`: one evening and the next, on a bus of its own, with a simulated phone and
+//! the real daemon.
+//!
+//! Nothing here knows how ibak works inside: it plugs the phone in, carries it into the Wi-Fi,
+//! locks it, and shows what `ibakctl` says each time. It needs no root and leaves nothing behind,
+//! unless asked to (`--keep`).
+
+mod house;
+mod player;
+mod stage;
+mod wifi;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use self::house::House;
+use self::stage::Stage;
+use crate::say::Teller;
+use crate::tools::{self, For};
+use crate::workspace::{self, Profile};
+
+/// The phone: it has a passcode, and its iOS does not ask for it before a backup.
+const PHONE: &str = r#"ios = "15.6"
+product = "iPhone14,5"
+name = "Ada's iPhone"
+seed = 1
+files = 2000
+bytes = "40 MiB"
+apps = 12
+passcode = true
+paired = true
+attached = "none"
+power = "off"
+wifi = "off"
+locked = "no"
+"#;
+/// A day of the demo.
+const DAY: Duration = Duration::from_secs(30);
+/// How long the conditions must hold.
+const SETTLE: Duration = Duration::from_secs(4);
+/// How much of the phone changes overnight.
+const OVERNIGHT: [&str; 6] = ["--touch", "20", "--add", "9", "--delete", "1"];
+
+/// How the demo is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The last line of the output is JSON, and the story goes to the standard error.
+    pub json: bool,
+    /// Everything goes on after the end, for playing with `ibakctl`.
+    pub keep: bool,
+}
+
+/// Builds the programs and plays the evening and the next.
+///
+/// # Errors
+/// Something is missing on the machine, does not build, or does not happen in time.
+pub fn demo(options: Options) -> Result<()> {
+    tools::ensure_system(For::Demo)?;
+    let teller = Teller::new(options.json);
+    let programs = workspace::build(&["ibakd", "ibakctl", "ibak-sim"], Profile::Dev)?;
+    let mut stage = Stage::set_up(&programs, PHONE, DAY, SETTLE, options.keep)?;
+    let outcome = play(&stage, teller);
+    if outcome.is_err() {
+        for line in stage.last_words() {
+            teller.tell(&line);
+        }
+    }
+    let mut result = outcome?;
+    if options.keep {
+        result["env"] = json!(
+            stage
+                .environment()
+                .iter()
+                .cloned()
+                .collect::<std::collections::BTreeMap<_, _>>()
+        );
+        result["stop"] = json!(stage.leave_running()?);
+        invite(&stage, teller);
+    } else {
+        result["env"] = json!({});
+        teller.part("The curtain falls");
+        teller.tell("Everything that was started has been stopped, and its directory is removed with the backups in it.");
+        teller.tell("To keep it running and play with `ibakctl`: cargo xtask demo --keep");
+    }
+    if options.json {
+        crate::say::answer(&result.to_string());
+    }
+    Ok(())
+}
+
+fn play(stage: &Stage, teller: Teller) -> Result<Value> {
+    let mut house = House::watch(stage)?;
+    first_night(stage, &mut house, teller)?;
+    next_day(stage, &mut house, teller)?;
+    what_there_is(stage, teller)
+}
+
+fn first_night(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
+    teller.part("An evening");
+    teller.tell(&format!(
+        "The daemon runs on a bus of its own. A day lasts {} s here, and the conditions settle in {} s.",
+        DAY.as_secs(),
+        SETTLE.as_secs()
+    ));
+    teller.tell(stage.wifi().explanation());
+    stage.show(teller, &["status"])?;
+
+    teller.part("19:02  Ada comes home and plugs her phone in");
+    stage.phone(&["attached=usb", "power=on"])?;
+    house.wait_for("power to be seen", |house| {
+        house.condition("power") == Some("met")
+    })?;
+    stage.show(teller, &["why", "ada"])?;
+
+    teller.part("19:04  It joins the Wi-Fi");
+    stage.phone(&["wifi=on"])?;
+    house.wait_for("the Wi-Fi to be seen", |house| {
+        house.condition("wifi") == Some("met")
+    })?;
+    stage.show(teller, &["why", "ada"])?;
+
+    teller.part("23:10  Ada locks it and goes to bed");
+    stage.phone(&["locked=yes"])?;
+    house.wait_for("the lock to be seen", |house| {
+        house.condition("locked") == Some("met")
+    })?;
+    stage.show(teller, &["why", "ada"])?;
+
+    teller.part("Nobody touches anything");
+    let watching = stage.show_running(teller, &["watch", "ada"])?;
+    house.wait_for("the first backup", |house| house.completed.len() == 1)?;
+    watching.until_line_with("backup worked")?;
+    expect_success(house, 0)?;
+    stage.show(teller, &["status"])?;
+    stage.show(teller, &["why", "ada"])?;
+    stage.show(teller, &["backups"])
+}
+
+fn next_day(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
+    teller.part("The next day  The phone is out, and fuller when it comes home");
+    stage.phone(&["locked=no", "power=off", "wifi=off", "attached=none"])?;
+    stage.simulator(&[&["change", stage.udid()], OVERNIGHT.as_slice()].concat())?;
+    house.wait_for("the phone to be gone", |house| {
+        house.phone["transports"] == json!([])
+    })?;
+    stage.show(teller, &["why", "ada"])?;
+    stage.phone(&["attached=usb", "power=on", "wifi=on"])?;
+    house.wait_for("power and Wi-Fi", |house| {
+        (house.condition("power"), house.condition("wifi")) == (Some("met"), Some("met"))
+    })?;
+
+    teller.part("The next evening  Ada wants to see it: she asks, and then locks her phone");
+    let asked = stage.begin(teller, &["backup", "ada", "--when-ready", "--wait"])?;
+    house.wait_for("the backup to be asked for", House::running)?;
+    stage.show(teller, &["why", "ada"])?;
+    stage.phone(&["locked=yes"])?;
+    asked.end().context("the second backup")?;
+    house.wait_for("the second backup", |house| house.completed.len() == 2)?;
+    expect_success(house, 1)?;
+    stage.show(teller, &["status"])?;
+    stage.show(teller, &["backups"])
+}
+
+fn what_there_is(stage: &Stage, teller: Teller) -> Result<Value> {
+    let backups = stage.ask(&["backups", "--json"])?;
+    let list = backups["backups"]
+        .as_array()
+        .context("`ibakctl backups --json` has no list")?;
+    let verified = list
+        .iter()
+        .filter(|backup| !backup["verified"].is_null())
+        .count();
+    let (store, udid) = (stage.store(), stage.udid());
+    let newest = store.join(udid).join("latest").join(udid);
+    teller.part("What there is");
+    teller.tell(&format!(
+        "{} backups, {verified} verified, in {}",
+        list.len(),
+        store.display()
+    ));
+    teller.tell(&format!(
+        "The newest, as a plain backup that other tools open: {}",
+        newest.display()
+    ));
+    ensure!(
+        newest.join("Manifest.db").is_file(),
+        "the newest backup has no Manifest.db"
+    );
+    Ok(json!({ "committed": list.len(), "verified": verified, "store": store, "udid": udid }))
+}
+
+fn expect_success(house: &House, which: usize) -> Result<()> {
+    let end = house.completed.get(which).context("no such end")?;
+    ensure!(end["result"] == "succeeded", "the backup ended with {end}");
+    Ok(())
+}
+
+fn invite(stage: &Stage, teller: Teller) {
+    teller.part("It goes on without us");
+    teller.tell("To play with it:");
+    for (name, value) in stage.environment() {
+        teller.tell(&format!("  export {name}='{value}'"));
+    }
+    teller.tell("  ibakctl why ada");
+    teller.tell(&format!(
+        "  ibak-sim --control {} set {} locked=no",
+        stage.control().display(),
+        stage.udid()
+    ));
+    teller.tell(&format!(
+        "To end it and remove its directory: {}",
+        stage.stop_script().display()
+    ));
+}

@@ -1,0 +1,424 @@
+//! What the demo plays on: a directory, a bus, a simulated phone, the daemon.
+//!
+//! Whatever is started here ends with this program, however that ends: each process is killed and
+//! reaped when its [`Player`] is dropped, and asks the kernel to be killed should this program die
+//! without a word (`setpriv --pdeathsig`). With `keep` they are left alone once all went well.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::player::{Player, Showing};
+use super::wifi::Wifi;
+use crate::say::Teller;
+use crate::tools;
+
+/// How long a process may take until it is ready.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How many lines of each log are shown when something went wrong.
+const LAST_LINES: usize = 15;
+
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <listen>unix:path=DIRECTORY/bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"#;
+
+/// The stage; taken down when dropped, unless it was left running.
+pub(super) struct Stage {
+    // In the order in which they are to end.
+    players: Vec<Player>,
+    programs: PathBuf,
+    udid: String,
+    wifi: Wifi,
+    keep: bool,
+    // Last: it is removed when nobody is in it any more.
+    directory: Option<tempfile::TempDir>,
+    path: PathBuf,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for player in &mut self.players {
+            player.stop();
+        }
+    }
+}
+
+impl Stage {
+    /// Starts everything and waits until it is ready.
+    pub(super) fn set_up(
+        programs: &Path,
+        phone: &str,
+        day: Duration,
+        settle: Duration,
+        keep: bool,
+    ) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("ibak-demo-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()?;
+        let path = directory.path().to_owned();
+        let wifi = Wifi::find();
+        let mut stage = Self {
+            players: Vec::new(),
+            programs: programs.to_owned(),
+            udid: String::new(),
+            wifi,
+            keep,
+            directory: Some(directory),
+            path,
+        };
+        if !keep {
+            stage.janitor()?;
+        }
+        stage.bus()?;
+        stage.simulated_phone(phone)?;
+        stage.daemon(day, settle)?;
+        Ok(stage)
+    }
+
+    pub(super) fn udid(&self) -> &str {
+        &self.udid
+    }
+
+    pub(super) const fn wifi(&self) -> Wifi {
+        self.wifi
+    }
+
+    pub(super) fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    pub(super) fn control(&self) -> PathBuf {
+        self.path.join("control")
+    }
+
+    pub(super) fn stop_script(&self) -> PathBuf {
+        self.path.join("stop")
+    }
+
+    /// Returns what a shell needs to reach this house.
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        vec![
+            (
+                "IBAK_BUS".to_owned(),
+                format!("unix:path={}/bus", self.path.display()),
+            ),
+            (
+                "USBMUXD_SOCKET_ADDRESS".to_owned(),
+                format!("UNIX:{}/usbmuxd", self.path.display()),
+            ),
+            (
+                "PATH".to_owned(),
+                format!("{}:{path}", self.programs.display()),
+            ),
+        ]
+    }
+
+    /// Changes how the phone stands.
+    pub(super) fn phone(&self, settings: &[&str]) -> Result<()> {
+        self.simulator(&[&["set", &self.udid], settings].concat())
+    }
+
+    /// Tells the simulator something.
+    pub(super) fn simulator(&self, words: &[&str]) -> Result<()> {
+        let output = self
+            .command("ibak-sim")
+            .arg("--control")
+            .arg(self.control())
+            .args(words)
+            .stdin(Stdio::null())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "ibak-sim {words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Asks `ibakctl` and returns its JSON.
+    pub(super) fn ask(&self, words: &[&str]) -> Result<Value> {
+        let output = self
+            .command("ibakctl")
+            .args(words)
+            .stdin(Stdio::null())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "ibakctl {words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("ibakctl {words:?} did not answer in JSON"))
+    }
+
+    /// Shows what `ibakctl` says to these words.
+    pub(super) fn show(&self, teller: Teller, words: &[&str]) -> Result<()> {
+        self.begin(teller, words)?.end()
+    }
+
+    /// Starts an `ibakctl` that speaks for itself.
+    pub(super) fn begin(&self, teller: Teller, words: &[&str]) -> Result<Player> {
+        teller.tell(&format!("\n$ ibakctl {}", words.join(" ")));
+        let mut command = self.command("ibakctl");
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(teller.stream());
+        Player::start(&format!("ibakctl {}", words.join(" ")), command)
+    }
+
+    /// Starts an `ibakctl` whose lines are shown as they come, until told otherwise.
+    pub(super) fn show_running(&self, teller: Teller, words: &[&str]) -> Result<Showing> {
+        teller.tell(&format!("\n$ ibakctl {}", words.join(" ")));
+        let (player, output) = self.listen(words)?;
+        Ok(Showing::new(player, output, teller))
+    }
+
+    /// Starts an `ibakctl` and hands out what it says.
+    pub(super) fn listen(&self, words: &[&str]) -> Result<(Player, ChildStdout)> {
+        let mut command = self.command("ibakctl");
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut player = Player::start(&format!("ibakctl {}", words.join(" ")), command)?;
+        let output = player.output().context("no output")?;
+        Ok((player, output))
+    }
+
+    /// Leaves everything running; returns the program that ends it.
+    pub(super) fn leave_running(&mut self) -> Result<PathBuf> {
+        let pids: Vec<String> = self
+            .players
+            .iter()
+            .filter_map(Player::pid)
+            .map(|pid| pid.to_string())
+            .collect();
+        let script = format!(
+            "#!/bin/sh\n# Ends the demo that was left running and removes its directory, the backups included.\nkill {} 2>/dev/null\nrm -rf -- '{}'\n",
+            pids.join(" "),
+            self.path.display()
+        );
+        let path = self.stop_script();
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        self.players.drain(..).for_each(Player::release);
+        if let Some(directory) = self.directory.take() {
+            self.path = directory.keep();
+        }
+        Ok(path)
+    }
+
+    /// Returns the last lines of each log.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        for name in ["bus", "ibak-sim", "ibakd"] {
+            let text = fs::read_to_string(self.log(name)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines
+                .get(lines.len().saturating_sub(LAST_LINES)..)
+                .unwrap_or_default();
+            words.extend(last.iter().map(|line| format!("{name}: {line}")));
+        }
+        words
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.log"))
+    }
+
+    /// Prepares one of our programs to run in this house.
+    fn command(&self, program: &str) -> Command {
+        let mut command = self.prepare(&self.programs.join(program));
+        command
+            .envs(self.environment())
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("STATE_DIRECTORY");
+        command
+    }
+
+    /// Prepares a program that the kernel ends when this one is gone, however it went; or, to be
+    /// left running, one that does not hear this terminal's Ctrl-C.
+    fn prepare(&self, program: &Path) -> Command {
+        let mut command = match tools::find("setpriv") {
+            Some(setpriv) if !self.keep => {
+                let mut tied = Command::new(setpriv);
+                tied.args(["--pdeathsig", "TERM", "--"]).arg(program);
+                tied
+            }
+            Some(_) | None => Command::new(program),
+        };
+        if self.keep {
+            command.process_group(0);
+        }
+        command.current_dir("/");
+        command
+    }
+
+    /// Starts a service of the house with its log; hands out its standard output when wanted.
+    fn service(
+        &mut self,
+        name: &str,
+        mut command: Command,
+        stdout: Output,
+    ) -> Result<Option<ChildStdout>> {
+        let log = File::create(self.log(name))?;
+        command.stdin(Stdio::null()).stderr(log.try_clone()?);
+        command.stdout(match stdout {
+            Output::Log => Stdio::from(log),
+            Output::Read => Stdio::piped(),
+        });
+        let mut player = Player::start(name, command)?;
+        let output = player.output();
+        self.players.insert(0, player);
+        Ok(output)
+    }
+
+    /// Sees to the directory should this program be killed: a shell that waits for the end of its
+    /// input. It hears no Ctrl-C, so that it outlives the one that ends us.
+    fn janitor(&mut self) -> Result<()> {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "cat >/dev/null; rm -rf -- \"$0\""])
+            .arg(&self.path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .process_group(0);
+        self.players.insert(0, Player::start("sh", command)?);
+        Ok(())
+    }
+
+    fn bus(&mut self) -> Result<()> {
+        let configuration = self.path.join("bus.conf");
+        fs::write(
+            &configuration,
+            BUS.replace("DIRECTORY", &self.path.to_string_lossy()),
+        )?;
+        let daemon = tools::find("dbus-daemon").context("dbus-daemon is not installed")?;
+        let mut command = self.prepare(&daemon);
+        command
+            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .arg(format!("--config-file={}", configuration.display()));
+        let output = self
+            .service("bus", command, Output::Read)?
+            .context("no output")?;
+        // It prints its address when it listens.
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(
+            !line.is_empty(),
+            "the bus did not start: {:?}",
+            self.last_words()
+        );
+        Ok(())
+    }
+
+    fn simulated_phone(&mut self, phone: &str) -> Result<()> {
+        let file = self.path.join("ada.toml");
+        fs::write(&file, phone)?;
+        let mut command = self.command("ibak-sim");
+        command
+            .arg("serve")
+            .arg("--usbmuxd")
+            .arg(self.path.join("usbmuxd"))
+            .arg("--control")
+            .arg(self.control())
+            .arg("--phone")
+            .arg(&file);
+        match self.wifi {
+            Wifi::Announced => drop(command.args(["--mdns", "lo"])),
+            Wifi::Cable => {}
+        }
+        let output = self
+            .service("ibak-sim", command, Output::Read)?
+            .context("no output")?;
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            if line == "ready" {
+                ensure!(!self.udid.is_empty(), "ibak-sim named no phone");
+                return Ok(());
+            }
+            let phone: Value =
+                serde_json::from_str(&line).with_context(|| format!("ibak-sim said {line}"))?;
+            self.udid = phone["udid"]
+                .as_str()
+                .context("a phone without a UDID")?
+                .to_owned();
+        }
+        bail!("ibak-sim ended before it was ready")
+    }
+
+    fn daemon(&mut self, day: Duration, settle: Duration) -> Result<()> {
+        let (wifi, network) = match self.wifi {
+            Wifi::Announced => ("required", "interfaces = [\"lo\"]"),
+            Wifi::Cable => ("or-usb", "mdns = false"),
+        };
+        let configuration = self.path.join("ibakd.toml");
+        fs::write(
+            &configuration,
+            format!(
+                "store = \"{}\"\nreserve = \"64MiB\"\ninterval = \"{}s\"\nsettle = \"{}s\"\n\n[conditions]\nwifi = \"{wifi}\"\n\n[network]\n{network}\n",
+                self.store().display(),
+                day.as_secs(),
+                settle.as_secs(),
+            ),
+        )?;
+        // The daemon tells its service manager when it is ready; that is us.
+        let socket = self.path.join("notify");
+        let notify = UnixDatagram::bind(&socket)?;
+        notify.set_read_timeout(Some(READY_MAX))?;
+        let mut command = self.command("ibakd");
+        command
+            .arg("--config")
+            .arg(&configuration)
+            .arg("--state-dir")
+            .arg(self.path.join("state"))
+            .env("NOTIFY_SOCKET", &socket);
+        self.service("ibakd", command, Output::Log)?;
+        let mut buffer = [0; 4096];
+        loop {
+            let length = notify.recv(&mut buffer).with_context(|| {
+                format!("the daemon was not ready in time: {:?}", self.last_words())
+            })?;
+            let message =
+                String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+            if message.lines().any(|line| line == "READY=1") {
+                break;
+            }
+        }
+        // From here on nobody needs to listen, but the daemon goes on talking.
+        std::thread::spawn(move || {
+            notify.set_read_timeout(None).ok();
+            while notify.recv(&mut [0; 4096]).is_ok() {}
+        });
+        Ok(())
+    }
+}
+
+/// Where a service's standard output goes.
+enum Output {
+    /// Into its log.
+    Log,
+    /// To us, until it is ready.
+    Read,
+}
