@@ -43,6 +43,10 @@ pub enum Event {
     JobProgress(JobId, Progress),
     /// A job ended, however that came about. Exactly one for every [`crate::Effect::StartJob`].
     JobEnded(JobId, Outcome),
+    /// The calendar's next time is known; `None` when it has no further one.
+    SchedulePlanned(Option<Wall>),
+    /// A time of the calendar came: with [`crate::policy::Cadence::Calendar`] a backup is due.
+    ScheduleFired,
     /// The daemon is about to end: nothing starts any more, and what runs is stopped.
     Stopping,
 }
@@ -281,6 +285,17 @@ pub struct HouseMemory {
     pub pause: Option<Pause>,
     /// What was last told about the store.
     pub told: Vec<Told>,
+    /// The times of the calendar.
+    pub calendar: Calendar,
+}
+
+/// The times of the calendar that matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calendar {
+    /// The last one that came.
+    pub fired: Option<Wall>,
+    /// The next one.
+    pub next: Option<Wall>,
 }
 
 /// A pause.

@@ -33,8 +33,8 @@ pub use effect::{
     StartJob, StopWhy, StoreComplaint, Trigger,
 };
 pub use event::{
-    Asking, Automatic, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase, PhoneMemory,
-    Progress, Request, RequestId, Told, When,
+    Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase,
+    PhoneMemory, Progress, Request, RequestId, Told, When,
 };
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
 pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX};
@@ -42,7 +42,9 @@ pub use observation::{Fact, Observation, Source, Transport};
 pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcome, Retry};
 pub use passcode::Passcode;
 pub use path::{BackupPath, PathError};
-pub use policy::{Backoff, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed};
+pub use policy::{
+    Backoff, Cadence, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed,
+};
 pub use store::{
     BackupFacts, Basis, Estimate, PhoneBackups, Room, StorageState, StoreNumbers, StoreObservation,
     StoreReport, StoreTrouble, estimate,

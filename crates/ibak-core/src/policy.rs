@@ -99,9 +99,21 @@ impl Default for Backoff {
     }
 }
 
+/// What makes a backup due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cadence {
+    /// That the last one is an interval old.
+    #[default]
+    Interval,
+    /// That a time of the calendar came since the last one ([`crate::Event::ScheduleFired`]).
+    Calendar,
+}
+
 /// What is wanted for one phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// What makes a backup due. Default: the interval.
+    pub cadence: Cadence,
     /// Whether power counts. Default: required.
     pub power: Need,
     /// Whether the network counts. Default: required.
@@ -131,6 +143,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            cadence: Cadence::Interval,
             power: Need::Required,
             wifi: WifiNeed::Required,
             locked: Need::Required,

@@ -7,7 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Filters that always hold: `idevice` prints whole property lists, passwords included, at debug.
-const ALWAYS: [&str; 3] = ["idevice=warn", "zbus=warn", "mdns_sd=warn"];
+const ALWAYS: [&str; 3] = ["idevice=error", "zbus=warn", "mdns_sd=warn"];
 
 /// Starts logging at `level` (error, warn, info, debug or trace).
 ///

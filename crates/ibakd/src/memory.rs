@@ -141,8 +141,8 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
     use ibak_core::{
-        Asking, AttentionKind, Automatic, Bytes, Failure, Identity, JobResult, LastResult, Pause,
-        Told, Udid,
+        Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult,
+        LastResult, Pause, Told, Udid,
     };
 
     fn phone() -> PhoneMemory {
@@ -184,6 +184,10 @@ mod tests {
                 kind: AttentionKind::StoreTrouble,
                 at: Wall::from_secs(6),
             }],
+            calendar: Calendar {
+                fired: Some(Wall::from_secs(11)),
+                next: None,
+            },
         };
         let mut memory = Memory::load(path.clone()).unwrap();
         assert_eq!(

@@ -4,8 +4,9 @@ use super::job::{Job, Stage};
 use super::phone::{KnownBackup, Phone, recall_told};
 use super::{Machine, viewing::JOB_KEPT};
 use crate::{
-    Bytes, Effect, Event, Fact, Identity, Interruption, JobId, MuxerState, Now, Observation, Phase,
-    PhoneBackups, PhoneMemory, Progress, Reach, StopWhy, Transport, Trust, Udid,
+    Bytes, Calendar, Effect, Event, Fact, Identity, Interruption, JobId, MuxerState, Now,
+    Observation, Phase, PhoneBackups, PhoneMemory, Progress, Reach, StopWhy, Transport, Trust,
+    Udid,
 };
 use std::time::Duration;
 
@@ -33,6 +34,14 @@ impl Machine {
             Event::Recalled(memory) => self.recall(memory, now),
             Event::RecalledHouse(memory) => {
                 self.pause = memory.pause;
+                self.calendar = memory.calendar;
+                // A time that came while nothing ran counts all the same.
+                if let Some(missed) = self.calendar.next.filter(|next| *next <= now.wall) {
+                    self.calendar = Calendar {
+                        fired: Some(missed),
+                        next: None,
+                    };
+                }
                 self.told = recall_told(&memory.told, now);
                 self.remembered = memory;
             }
@@ -46,6 +55,13 @@ impl Machine {
             Event::JobPhase(job, phase) => self.set_phase(job, phase),
             Event::JobProgress(job, progress) => self.set_progress(job, progress),
             Event::JobEnded(job, outcome) => self.end_job(job, outcome, now, effects),
+            Event::SchedulePlanned(next) => self.calendar.next = next,
+            Event::ScheduleFired => {
+                self.calendar = Calendar {
+                    fired: Some(now.wall),
+                    next: None,
+                };
+            }
             Event::Stopping => self.stop_everything(now, effects),
         }
     }

@@ -29,8 +29,8 @@ mod starting;
 mod viewing;
 
 use crate::{
-    Effect, Event, HouseMemory, JobId, Monotonic, MuxerState, Now, Pause, Policies, Policy,
-    StoreObservation, StoreReport, Udid, Unknown,
+    Calendar, Effect, Event, HouseMemory, JobId, Monotonic, MuxerState, Now, Pause, Policies,
+    Policy, StoreObservation, StoreReport, Udid, Unknown,
 };
 use job::Job;
 use phone::{Phone, ToldTable};
@@ -64,6 +64,7 @@ pub struct Machine {
     store_asked: phone::Asked,
     recovered: bool,
     pause: Option<Pause>,
+    calendar: Calendar,
     muxer: MuxerState,
     apple_on_usb: Option<u32>,
     told: ToldTable,
@@ -89,6 +90,7 @@ impl Machine {
             store_asked: phone::Asked::default(),
             recovered: false,
             pause: None,
+            calendar: Calendar::default(),
             muxer: MuxerState::Unknown,
             apple_on_usb: None,
             told: BTreeMap::new(),
@@ -185,6 +187,7 @@ impl Machine {
         let house = HouseMemory {
             pause: self.pause,
             told: phone::told_list(&self.told),
+            calendar: self.calendar,
         };
         if self.remembered != house {
             self.remembered = house.clone();

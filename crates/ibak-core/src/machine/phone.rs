@@ -2,9 +2,10 @@
 
 use crate::facts::Facts;
 use crate::{
-    Asking, AttentionKind, Automatic, BackingOff, BackupFacts, Bytes, ConditionState, Conditions,
-    Decision, Due, Identity, JobResult, LastResult, Met, Monotonic, Now, Passcode, PhoneMemory,
-    Policy, Reach, Retry, Room, Source, Told, Trust, Udid, Unknown, Unmet, Verdict, Wall,
+    Asking, AttentionKind, Automatic, BackingOff, BackupFacts, Bytes, Cadence, Calendar,
+    ConditionState, Conditions, Decision, Due, Identity, JobResult, LastResult, Met, Monotonic,
+    Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Source, Told, Trust, Udid, Unknown,
+    Unmet, Verdict, Wall,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -195,7 +196,26 @@ impl Phone {
 
     /// Tells whether a backup is due, by the wall clock. A date too far in the future cannot be
     /// believed: then the monotonic clock decides, from when this process learned of it.
-    pub(super) fn due(&self, policy: &Policy, now: Now) -> Due {
+    pub(super) fn due(&self, policy: &Policy, calendar: Calendar, now: Now) -> Due {
+        match policy.cadence {
+            Cadence::Interval => self.due_by_interval(policy, now),
+            Cadence::Calendar => self.due_by_calendar(policy, calendar, now),
+        }
+    }
+
+    /// A backup is due when a time of the calendar came that no backup followed.
+    fn due_by_calendar(&self, policy: &Policy, calendar: Calendar, now: Now) -> Due {
+        let served = |fired: Wall| self.backups.iter().any(|it| it.facts.finished >= fired);
+        match calendar.fired {
+            Some(fired) if fired <= now.wall && !served(fired) => Due::Since(Some(fired)),
+            Some(_) | None => {
+                let next = calendar.next.filter(|next| *next > now.wall);
+                Due::NotUntil(next.unwrap_or(now.wall + policy.interval))
+            }
+        }
+    }
+
+    fn due_by_interval(&self, policy: &Policy, now: Now) -> Due {
         let interval = policy.interval.saturating_sub(policy.slack());
         let mut since: Option<Wall> = None;
         let mut until = now.wall;

@@ -98,7 +98,7 @@ impl Machine {
             trust: phone.trust,
             conditions: phone.conditions,
             battery_percent: phone.facts.battery_percent(now),
-            due: phone.due(self.policy(&phone.udid), now),
+            due: phone.due(self.policy(&phone.udid), self.calendar, now),
             passcode: phone.passcode(),
             pause: self.pause,
             backing_off: phone.backing_off,
@@ -145,7 +145,7 @@ impl Machine {
                 }
                 Some(_) => {}
                 None if self.decision(phone, Slot::Free, now) == Decision::Start => {
-                    let since = match phone.due(self.policy(udid), now) {
+                    let since = match phone.due(self.policy(udid), self.calendar, now) {
                         Due::Since(since) => since,
                         Due::NotUntil(_) => None,
                     };

@@ -9,6 +9,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod calendar;
 mod decide;
 mod house;
 mod lost;

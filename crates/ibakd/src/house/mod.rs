@@ -61,7 +61,8 @@ enum Input {
     Store(StoreLook),
     StoreContents(Udid, ibak_core::PhoneBackups),
     Report(Report),
-    ScheduleDue(Wall),
+    SchedulePlanned(Option<Wall>),
+    ScheduleDue,
     Call(Call),
 }
 
@@ -168,7 +169,8 @@ impl House {
             Input::Store(look) => self.store_seen(look),
             Input::StoreContents(udid, backups) => self.handle(Event::BackupsKnown(udid, backups)),
             Input::Report(report) => self.report(report),
-            Input::ScheduleDue(at) => self.schedule_due(at),
+            Input::SchedulePlanned(next) => self.handle(Event::SchedulePlanned(next)),
+            Input::ScheduleDue => self.schedule_due(),
             Input::Call(call) => self.call(call),
         }
     }

@@ -15,6 +15,11 @@ pub(super) fn policies(config: &Config) -> core::Policies {
         OnLoss::Stop => core::OnLoss::Stop,
     };
     let default = core::Policy {
+        cadence: if config.cron.is_some() {
+            core::Cadence::Calendar
+        } else {
+            core::Cadence::Interval
+        },
         power: need(config.power),
         wifi: match config.wifi {
             Requirement::Required => core::WifiNeed::Required,

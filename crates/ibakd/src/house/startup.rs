@@ -10,7 +10,7 @@ use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::cron;
 use anyhow::Context;
-use ibak_core::{Event, Machine, Wall};
+use ibak_core::{Event, Machine};
 use ibak_dbus::BusChoice;
 use ibak_device::{
     Deadlines, DeviceError, MdnsOptions, MuxAddress, PairStore, browse, presence, watch,
@@ -236,24 +236,32 @@ impl House {
         let sleep = async move {
             match cron::next_due(&expression).await {
                 Ok(Some(at)) => {
+                    send(Input::SchedulePlanned(Some(at)), &inputs).await;
                     let now = clock.now();
                     clock
                         .sleep_until(now.monotonic + at.saturating_since(now.wall))
                         .await;
-                    if inputs.send(Input::ScheduleDue(at)).await.is_err() {
-                        debug!("the loop has ended before the schedule");
-                    }
+                    send(Input::ScheduleDue, &inputs).await;
                 }
-                Ok(None) => info!(expression, "the schedule has no further time"),
+                Ok(None) => {
+                    info!(expression, "the schedule has no further time");
+                    send(Input::SchedulePlanned(None), &inputs).await;
+                }
                 Err(error) => warn!(%error, expression, "the schedule cannot be read"),
             }
         };
         tokio::spawn(async move { token.run_until_cancelled(sleep).await });
     }
 
-    pub(super) fn schedule_due(&mut self, _at: Wall) {
-        self.handle(Event::Tick);
+    pub(super) fn schedule_due(&mut self) {
+        self.handle(Event::ScheduleFired);
         self.plan_schedule();
+    }
+}
+
+async fn send(input: Input, inputs: &mpsc::Sender<Input>) {
+    if inputs.send(input).await.is_err() {
+        debug!("the loop has ended before the schedule");
     }
 }
 

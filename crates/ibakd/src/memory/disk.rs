@@ -1,8 +1,8 @@
 //! The memory's own types on disk: separate from the core's, converted by hand, read leniently.
 
 use ibak_core::{
-    Asking, AttentionKind, Automatic, Bytes, HouseMemory, Identity, JobResult, LastResult, Pause,
-    PhoneMemory, Told, Udid, Wall,
+    Asking, AttentionKind, Automatic, Bytes, Calendar, HouseMemory, Identity, JobResult,
+    LastResult, Pause, PhoneMemory, Told, Udid, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(super) struct House {
     paused: bool,
     paused_until_micros: Option<i64>,
     told: BTreeMap<String, i64>,
+    schedule_fired_micros: Option<i64>,
+    schedule_next_micros: Option<i64>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -52,6 +54,8 @@ impl House {
                 .and_then(|pause| pause.until)
                 .map(Wall::as_micros),
             told: keep_told(&house.told),
+            schedule_fired_micros: house.calendar.fired.map(Wall::as_micros),
+            schedule_next_micros: house.calendar.next.map(Wall::as_micros),
         }
     }
 
@@ -61,6 +65,10 @@ impl House {
                 until: self.paused_until_micros.map(Wall::from_micros),
             }),
             told: recall_told(&self.told),
+            calendar: Calendar {
+                fired: self.schedule_fired_micros.map(Wall::from_micros),
+                next: self.schedule_next_micros.map(Wall::from_micros),
+            },
         }
     }
 }
