@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 /// Backs up iPhones and iPads that are on power, on Wi-Fi and locked.
 #[derive(Debug, Parser)]
-#[command(name = "ibakctl", version, about, max_term_width = 100)]
+#[command(name = "ibakctl", version, max_term_width = 100)]
 #[command(after_help = "\
 A PHONE is named by its name, its UDID, or a unique beginning of either; when only one is known \
 it needs no name.

@@ -40,6 +40,17 @@ pub fn exact(moment: Wall, style: &Style) -> String {
     }
 }
 
+/// Writes a moment as an adverb: `at 21:04`, `tomorrow 02:00`, `on Tue 22:10`.
+pub fn at(moment: Wall, style: &Style) -> String {
+    let exact = exact(moment, style);
+    match local(moment, style).map(|zoned| days_from_today(zoned.date(), style)) {
+        None => exact,
+        Some(0) => format!("at {exact}"),
+        Some(-1 | 1) => exact,
+        Some(_) => format!("on {exact}"),
+    }
+}
+
 /// Writes a moment in a table: as [`exact`] for today and yesterday, then `3 days ago`, then the date.
 pub fn ago(moment: Wall, style: &Style) -> String {
     let Some(zoned) = local(moment, style) else {

@@ -81,6 +81,23 @@ pub fn fit(text: &str, width: usize, style: &Style) -> String {
     out
 }
 
+/// Breaks escaped text between words into lines of at most `width` columns; a longer word stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if columns(line) + 1 + columns(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// Writes a size: `7.6 GiB`, `212 GiB`, `9 GiB`, `512 bytes`.
@@ -243,6 +260,16 @@ mod tests {
         assert_eq!(fit("abcdef", 5, &ascii()), "ab...");
         assert_eq!(fit("abcde", 5, &ascii()), "abcde");
         assert_eq!(pad("🔒", 4), "🔒  ");
+    }
+
+    #[test]
+    fn wrapping_keeps_every_word() {
+        assert_eq!(
+            wrap("when its screen is locked", 10),
+            ["when its", "screen is", "locked"]
+        );
+        assert_eq!(wrap("unbreakable 🔒 x", 4), ["unbreakable", "🔒 x"]);
+        assert_eq!(wrap("", 4), [""]);
     }
 
     proptest! {

@@ -92,13 +92,20 @@ async fn report(
     }
     if !as_json {
         let style = console.out_style();
+        // The history knows more; the backup is kept whether or not it can be read.
         let attempt = finished_attempt(session, phone, job, ended).await;
-        console.answer(&render::finished(phone, attempt.as_ref(), &style))?;
+        let (bytes, files) = attempt
+            .as_ref()
+            .map_or((ended.details.bytes, ended.details.files), |row| {
+                (row.bytes, row.files)
+            });
+        let took = attempt.as_ref().and_then(render::attempt_took);
+        console.answer(&render::finished(phone, bytes, files, took, &style))?;
     }
     Ok(Exit::Done)
 }
 
-/// Finds the row of this job. The backup is kept whether or not its history can be read.
+/// Finds the row of this job, if there is one.
 async fn finished_attempt(
     session: &Session,
     phone: &PhoneView,

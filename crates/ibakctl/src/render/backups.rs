@@ -24,45 +24,57 @@ pub struct BackupsView {
     pub phones: Vec<PhoneBackups>,
 }
 
-/// Renders one table, and the sum beneath it.
+/// Is how many characters of an id are shown at least.
+const ID_CHARS_MIN: usize = 10;
+
+/// Renders a table for each phone, and the sum beneath it. Ids are cut to what tells them apart.
 pub fn render(view: &BackupsView, style: &Style) -> String {
-    let mut rows = Vec::new();
-    let (mut number, mut unique) = (0_u64, Bytes::ZERO);
-    for phone in &view.phones {
+    let ids: Vec<&str> = view
+        .phones
+        .iter()
+        .flat_map(|phone| &phone.backups)
+        .map(|backup| backup.id.as_str())
+        .collect();
+    let mut parts = Vec::new();
+    for phone in view.phones.iter().filter(|phone| !phone.backups.is_empty()) {
         let mut backups: Vec<&BackupView> = phone.backups.iter().collect();
         backups.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
-        for backup in backups {
-            number += 1;
-            unique = unique.saturating_add(backup.unique);
-            rows.push(row(&phone.phone, backup, style));
-        }
+        let unique = backups
+            .iter()
+            .fold(Bytes::ZERO, |sum, backup| sum.saturating_add(backup.unique));
+        let rows: Vec<[Cell; 7]> = backups
+            .iter()
+            .map(|backup| row(backup, &ids, style))
+            .collect();
+        let number = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        parts.push(format!(
+            "{}: {}\n{}Together they hold at least {} of their own.\n",
+            style.tone(Tone::Head, &text::capital(&shown_name(&phone.phone, style))),
+            text::count(number, "backup", "backups"),
+            table::render(
+                [
+                    "FINISHED",
+                    "SIZE",
+                    "OWN",
+                    "IOS",
+                    "ENCRYPTED",
+                    "VERIFIED",
+                    "ID"
+                ],
+                &rows,
+                style
+            ),
+            text::bytes(unique),
+        ));
     }
-    if rows.is_empty() {
-        return "There is no backup yet.\n".to_owned();
+    if parts.is_empty() {
+        "There is no backup yet.\n".to_owned()
+    } else {
+        parts.join("\n")
     }
-    let mut out = table::render(
-        [
-            "PHONE",
-            "FINISHED",
-            "SIZE",
-            "OWN",
-            "IOS",
-            "ENCRYPTED",
-            "VERIFIED",
-            "ID",
-        ],
-        &rows,
-        style,
-    );
-    out.push_str(&format!(
-        "\n{}; removing them all would free at least {}.\n",
-        text::count(number, "backup", "backups"),
-        text::bytes(unique)
-    ));
-    out
 }
 
-fn row(phone: &PhoneView, backup: &BackupView, style: &Style) -> [Cell; 8] {
+fn row(backup: &BackupView, ids: &[&str], style: &Style) -> [Cell; 7] {
     let pinned = match (backup.pinned, style.glyphs) {
         (true, Glyphs::Unicode) => " 📌",
         (true, Glyphs::Ascii) => " pinned",
@@ -74,7 +86,6 @@ fn row(phone: &PhoneView, backup: &BackupView, style: &Style) -> [Cell; 8] {
         (false, _) => "no",
     };
     [
-        Cell::new(shown_name(phone, style)),
         Cell::new(
             backup
                 .finished
@@ -92,6 +103,14 @@ fn row(phone: &PhoneView, backup: &BackupView, style: &Style) -> [Cell; 8] {
             Some(verified) => Cell::new(moment::ago(verified, style)),
             None => Cell::toned("never", Tone::Wary),
         },
-        Cell::new(format!("{}{pinned}", backup.id)),
+        Cell::new(format!("{}{pinned}", short_id(backup.id.as_str(), ids))),
     ]
+}
+
+/// Cuts an id to the shortest beginning that no other id has.
+fn short_id<'a>(id: &'a str, ids: &[&str]) -> &'a str {
+    (ID_CHARS_MIN..id.len())
+        .filter_map(|length| id.get(..length))
+        .find(|prefix| ids.iter().filter(|other| other.starts_with(prefix)).count() == 1)
+        .unwrap_or(id)
 }

@@ -143,6 +143,11 @@ fn room(condition: &ConditionView) -> String {
 fn evidence(name: &ConditionName, condition: &ConditionView, style: &Style) -> Option<String> {
     let source = condition.source.as_ref()?;
     let observed = condition.observed?;
+    match condition.status {
+        ConditionStatus::Met | ConditionStatus::Unmet => {}
+        // What is not known has no evidence.
+        ConditionStatus::Unknown | ConditionStatus::Other(_) => return None,
+    }
     if *name == ConditionName::Space {
         return None;
     }

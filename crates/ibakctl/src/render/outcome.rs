@@ -4,6 +4,7 @@ use crate::moment;
 use crate::select::shown_name;
 use crate::style::Style;
 use crate::text;
+use ibak_dbus::Bytes;
 use ibak_dbus::views::{AttemptView, PhoneView};
 use ibak_dbus::words::Outcome;
 
@@ -114,24 +115,31 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
     })
 }
 
-/// Says that a backup ended well: `Ada's iPhone is backed up: 1.2 GiB in 212 files, 6 min.`
-pub fn finished(phone: &PhoneView, attempt: Option<&AttemptView>, style: &Style) -> String {
+/// Says that a backup ended well: `Ada's iPhone is backed up: 1.2 GiB, 212 files received in 6 min.`
+/// `took` is in seconds.
+pub fn finished(
+    phone: &PhoneView,
+    bytes: Bytes,
+    files: u64,
+    took: Option<u64>,
+    style: &Style,
+) -> String {
     let name = text::capital(&shown_name(phone, style));
-    let Some(attempt) = attempt else {
-        return format!("{name} is backed up.\n");
-    };
-    let took = match (attempt.started, attempt.ended) {
-        (Some(started), Some(ended)) => format!(
-            " in {}",
-            text::span(ended.saturating_since(started).as_secs())
-        ),
-        (_, _) => String::new(),
-    };
+    format!("{name} is backed up: {}.\n", received(bytes, files, took))
+}
+
+fn received(bytes: Bytes, files: u64, took: Option<u64>) -> String {
+    let took = took.map_or_else(String::new, |took| format!(" in {}", text::span(took)));
     format!(
-        "{name} is backed up: {}, {} received{took}.\n",
-        text::bytes(attempt.bytes),
-        text::count(attempt.files, "file", "files")
+        "{}, {} received{took}",
+        text::bytes(bytes),
+        text::count(files, "file", "files")
     )
+}
+
+/// Returns how long a try took, in seconds.
+pub fn took(attempt: &AttemptView) -> Option<u64> {
+    Some(attempt.ended?.saturating_since(attempt.started?).as_secs())
 }
 
 /// Writes one try as a line: `yesterday 02:14   by schedule   worked: 1.2 GiB in 6 min`.
@@ -147,20 +155,10 @@ pub(super) fn attempt(attempt: &AttemptView, style: &Style) -> String {
     };
     let what = match &attempt.result {
         None => "is running".to_owned(),
-        Some(Outcome::Succeeded) => {
-            let took = match (attempt.started, attempt.ended) {
-                (Some(started), Some(ended)) => format!(
-                    " in {}",
-                    text::span(ended.saturating_since(started).as_secs())
-                ),
-                (_, _) => String::new(),
-            };
-            format!(
-                "worked: {}, {} received{took}",
-                text::bytes(attempt.bytes),
-                text::count(attempt.files, "file", "files")
-            )
-        }
+        Some(Outcome::Succeeded) => format!(
+            "worked: {}",
+            received(attempt.bytes, attempt.files, took(attempt))
+        ),
         Some(other) => phrase(other),
     };
     format!("{}  {}  {what}", text::pad(&when, 15), text::pad(by, 10))

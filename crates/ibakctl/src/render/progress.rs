@@ -1,6 +1,5 @@
 //! How far a job is: a bar on a terminal, a line elsewhere.
 
-use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
 use crate::text;
@@ -151,14 +150,10 @@ pub fn prompt(job: &JobView, phone: &PhoneView, style: &Style) -> Option<String>
             "Unlock {name}, choose \"Trust\" and type its passcode there.\n"
         )),
         (Phase::Asking, _) => Some(format!("Type the passcode on {name}.\n")),
-        (Phase::AwaitingLock, _) => {
-            let until = job.expected_end.map_or_else(String::new, |end| {
-                format!(" (until {})", moment::exact(end, style))
-            });
-            Some(format!(
-                "Thank you. Lock {name} now, and the backup begins{until}.\n"
-            ))
-        }
+        (Phase::AwaitingLock, _) => Some(format!(
+            "Thank you. Lock {name} now, and the backup begins.
+"
+        )),
         (
             Phase::Queued
             | Phase::Connecting

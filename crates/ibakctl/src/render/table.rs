@@ -25,67 +25,87 @@ impl Cell {
     }
 }
 
-/// Is how many columns lie between two columns; one more after the first.
-const GAP: usize = 3;
+/// Is how many columns lie after the first column and after the others: as much as there is room for.
+const GAPS: [(usize, usize); 3] = [(4, 3), (3, 2), (2, 1)];
+/// Is the narrowest the last column is wrapped to.
+const LAST_COLUMNS_MIN: usize = 16;
 
-/// Renders rows under a heading. The last column is cut at the terminal's edge.
+/// Renders rows under a heading. In a narrow terminal the columns move together, and the last one
+/// goes on in the next line.
 pub(super) fn render<const N: usize>(
     heading: [&str; N],
     rows: &[[Cell; N]],
     style: &Style,
 ) -> String {
-    let mut widths = [0; N];
-    for (at, width) in widths.iter_mut().enumerate() {
-        let cells = rows
+    let mut cells = [0; N];
+    for (at, width) in cells.iter_mut().enumerate() {
+        let widest = rows
             .iter()
             .filter_map(|row| row.get(at))
             .map(|cell| text::columns(&cell.text))
-            .max()
-            .unwrap_or(0);
-        let gap = if at == 0 { GAP + 1 } else { GAP };
-        *width = cells.max(heading.get(at).map_or(0, |h| text::columns(h))) + gap;
+            .max();
+        *width = widest
+            .unwrap_or(0)
+            .max(heading.get(at).map_or(0, |h| text::columns(h)));
     }
+    let total = |(first, other): (usize, usize)| {
+        cells.iter().sum::<usize>() + first + other * N.saturating_sub(2)
+    };
+    let columns = style.width.unwrap_or(usize::MAX);
+    let gaps = GAPS
+        .into_iter()
+        .find(|gaps| total(*gaps) <= columns)
+        .unwrap_or((3, 2));
+    let starts: Vec<usize> = cells
+        .iter()
+        .enumerate()
+        .scan(0, |start, (at, width)| {
+            let this = *start;
+            *start += width + if at == 0 { gaps.0 } else { gaps.1 };
+            Some(this)
+        })
+        .collect();
     let mut out = line(
         heading.iter().map(|h| Cell::toned(*h, Tone::Head)),
-        &widths,
+        &starts,
+        columns,
         style,
     );
     for row in rows {
-        out.push_str(&line(
-            row.iter().map(|cell| Cell {
-                text: cell.text.clone(),
-                tone: cell.tone,
-            }),
-            &widths,
-            style,
-        ));
+        let cells = row.iter().map(|cell| Cell {
+            text: cell.text.clone(),
+            tone: cell.tone,
+        });
+        out.push_str(&line(cells, &starts, columns, style));
     }
     out
 }
 
-fn line(cells: impl Iterator<Item = Cell>, widths: &[usize], style: &Style) -> String {
+fn line(
+    cells: impl Iterator<Item = Cell>,
+    starts: &[usize],
+    columns: usize,
+    style: &Style,
+) -> String {
     let mut out = String::new();
     let mut used = 0;
-    for (at, (cell, width)) in cells.zip(widths).enumerate() {
-        let last = at + 1 == widths.len();
-        let shown = match style.width {
-            Some(columns) if last => {
-                text::fit(&cell.text, columns.saturating_sub(used).max(10), style)
-            }
-            Some(_) | None => cell.text,
+    for (at, (cell, start)) in cells.zip(starts).enumerate() {
+        out.push_str(&" ".repeat(start.saturating_sub(used)));
+        let paint = |text: &str| {
+            cell.tone
+                .map_or_else(|| text.to_owned(), |tone| style.tone(tone, text))
         };
-        let padding = if last {
-            0
+        if at + 1 == starts.len() {
+            let room = columns.saturating_sub(*start).max(LAST_COLUMNS_MIN);
+            let lines: Vec<String> = text::wrap(&cell.text, room)
+                .iter()
+                .map(|line| paint(line))
+                .collect();
+            out.push_str(&lines.join(&format!("\n{}", " ".repeat(*start))));
         } else {
-            width.saturating_sub(text::columns(&shown))
-        };
-        out.push_str(
-            &cell
-                .tone
-                .map_or_else(|| shown.clone(), |tone| style.tone(tone, &shown)),
-        );
-        out.push_str(&" ".repeat(padding));
-        used += width;
+            out.push_str(&paint(&cell.text));
+        }
+        used = start + text::columns(&cell.text);
     }
     let mut out = out.trim_end().to_owned();
     out.push('\n');

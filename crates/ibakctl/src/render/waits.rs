@@ -53,7 +53,7 @@ pub(super) fn waits(word: &WaitsFor, phone: &PhoneView, style: &Style) -> String
 fn for_condition(name: &ConditionName, condition: &ConditionView) -> String {
     match name {
         ConditionName::Power => "for power".to_owned(),
-        ConditionName::Wifi => "for the phone to be on the network".to_owned(),
+        ConditionName::Wifi => "to be on the network".to_owned(),
         ConditionName::Locked => "for its screen to be locked".to_owned(),
         ConditionName::Space => match (&condition.reason, condition.needed, condition.free) {
             (ConditionReason::NoRoom, Some(needed), Some(_)) => format!(
@@ -81,33 +81,45 @@ fn to_know(name: &ConditionName) -> String {
 }
 
 fn for_hold(word: &WaitsFor, next: Option<Wall>, style: &Style) -> String {
-    let at = |fallback: &str, prefix: &str| {
-        next.map_or_else(
-            || fallback.to_owned(),
-            |next| format!("{prefix}{}", moment::exact(next, style)),
-        )
-    };
     match word {
-        WaitsFor::Phone => "for the phone to be here".to_owned(),
+        WaitsFor::Phone => "for the phone to come back".to_owned(),
         WaitsFor::Trust => "to know whether it trusts this computer".to_owned(),
         WaitsFor::NotTrusted => "for the phone to trust this computer".to_owned(),
         WaitsFor::Job => "for its running job to end".to_owned(),
-        WaitsFor::Pause => at(
-            "for you to resume automatic backups",
-            "for the pause to end at ",
-        ),
-        WaitsFor::Backoff => at(
-            "for the wait after a failure to end",
-            "for the wait after a failure to end at ",
-        ),
+        WaitsFor::Pause => match next {
+            Some(next) => format!("for the pause to end ({})", moment::exact(next, style)),
+            None => "for you to resume automatic backups".to_owned(),
+        },
+        WaitsFor::Backoff => match next {
+            Some(next) => format!(
+                "for the pause after a failure to end ({})",
+                moment::exact(next, style)
+            ),
+            None => "for the pause after a failure to end".to_owned(),
+        },
         WaitsFor::Passcode => "for somebody to start it and type the passcode".to_owned(),
         WaitsFor::Battery => "for its battery to be charged enough".to_owned(),
         WaitsFor::Settling => "for the conditions to hold a little longer".to_owned(),
         WaitsFor::Slot => "for another phone's backup to end".to_owned(),
-        WaitsFor::Due => at("to be due", "to be due at "),
+        WaitsFor::Due => match next {
+            Some(next) => format!(
+                "for the next backup to be due ({})",
+                moment::exact(next, style)
+            ),
+            None => "for the next backup to be due".to_owned(),
+        },
         WaitsFor::AutomaticOff => "for automatic backup to be switched on".to_owned(),
         WaitsFor::Power | WaitsFor::Wifi | WaitsFor::Locked | WaitsFor::Space => String::new(),
         WaitsFor::Other(word) => format!("for {}", text::escape(word, style)),
+    }
+}
+
+/// Completes "also waits for: …": `another phone's backup to end`.
+pub(super) fn awaited(word: &WaitsFor, phone: &PhoneView, style: &Style) -> String {
+    let waits = waits(word, phone, style);
+    match waits.strip_prefix("for ") {
+        Some(noun) => noun.to_owned(),
+        None => waits.replacen("to know", "knowing", 1),
     }
 }
 

@@ -33,8 +33,9 @@ pub fn render(view: &WhyView, style: &Style) -> String {
     out.push_str(&conditions::render(&view.phone, style));
     let also = also(view, style);
     if !also.is_empty() {
-        out.push_str(&format!("also waits {}\n", also.join("; ")));
+        out.push_str(&format!("also waits for: {}\n", also.join(", ")));
     }
+    out.push_str(&overdue(&view.phone, style));
     out.push_str(&attempts(view, style));
     if let Some(hint) = hint(view) {
         out.push_str(&format!("{} {hint}\n", style.tone(Tone::Wary, "Hint:")));
@@ -108,8 +109,13 @@ fn of_state(name: &str, view: &WhyView, style: &Style) -> String {
                 Some(result) => format!("the last backup {}", outcome::phrase(result)),
                 None => "the last backup failed".to_owned(),
             };
-            let next = next.map_or_else(|| "later".to_owned(), |next| format!("at {next}"));
-            format!("{name} is due; {after}. The next try is {next}.")
+            match phone.next_attempt {
+                Some(next) => format!(
+                    "{name} is due and tries again {}: {after}.",
+                    moment::at(next, style)
+                ),
+                None => format!("{name} is due and tries again later: {after}."),
+            }
         }
         PhoneState::Idle if !phone.automatic => {
             format!("Automatic backup is off for {name}, so it runs only when you ask.")
@@ -177,6 +183,10 @@ fn of_waiting(name: &str, view: &WhyView, style: &Style) -> String {
         Some(WaitsFor::AutomaticOff) => {
             format!("Automatic backup is off for {name}, so it runs only when you ask.")
         }
+        Some(WaitsFor::Due) => match view.phone.next_attempt {
+            Some(next) => format!("{name} is not due until {}.", moment::exact(next, style)),
+            None => format!("{name} is not due yet."),
+        },
         Some(WaitsFor::NotTrusted) => {
             format!("{name} does not trust this computer, so it cannot be backed up.")
         }
@@ -232,7 +242,7 @@ fn also(view: &WhyView, style: &Style) -> Vec<String> {
         .iter()
         .enumerate()
         .filter(|(at, word)| !said(*at, word))
-        .map(|(_, word)| waits::waits(word, &view.phone, style))
+        .map(|(_, word)| waits::awaited(word, &view.phone, style))
         .collect()
 }
 
@@ -248,6 +258,17 @@ fn says_first_wait(view: &WhyView) -> bool {
         | PhoneState::Idle
         | PhoneState::BackingOff
         | PhoneState::Paused => queued(view).is_some(),
+    }
+}
+
+fn overdue(phone: &PhoneView, style: &Style) -> String {
+    match (phone.overdue, phone.last_backup) {
+        (false, _) => String::new(),
+        (true, Some(last)) => format!(
+            "It is overdue: its last backup is from {}.\n",
+            moment::exact(last, style)
+        ),
+        (true, None) => "It is overdue: it has no backup yet.\n".to_owned(),
     }
 }
 
@@ -300,6 +321,9 @@ fn hint(view: &WhyView) -> Option<String> {
             | JobKind::Prune
             | JobKind::Other(_) => None,
         };
+    }
+    if queued(view).is_some() {
+        return Some(format!("`ibakctl cancel{me}` calls it off."));
     }
     if phone.trust == Trust::Untrusted {
         return Some(format!(
@@ -354,6 +378,17 @@ fn hint_of_state(view: &WhyView) -> Option<String> {
                 None => format!("`ibakctl backup{me}` tries again now."),
             },
         ),
+        (PhoneState::Waiting, _)
+            if phone
+                .waits_for
+                .iter()
+                .any(|word| matches!(word, WaitsFor::Slot | WaitsFor::Job)) =>
+        {
+            Some("`ibakctl watch` shows what is running.".to_owned())
+        }
+        (PhoneState::Waiting, _) if phone.waits_for.contains(&WaitsFor::Trust) => {
+            Some("unlock the phone once, so that it can be asked.".to_owned())
+        }
         (PhoneState::Waiting, Passcode::Asks) => Some(format!(
             "`ibakctl backup{me}` starts one now; have the phone at hand, it will ask for its passcode."
         )),

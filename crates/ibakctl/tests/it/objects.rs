@@ -1,0 +1,446 @@
+//! The mock daemon's objects: the contract's interfaces over scripted state.
+
+use super::fixtures;
+use super::mock::{Script, Step};
+use ibak_dbus::views::{
+    AttemptView, BackupView, CheckView, JobView, ManagerView, PhoneView, conditions_to_dicts,
+};
+use ibak_dbus::words::{JobKind, JobState, Outcome};
+use ibak_dbus::{Dict, Dicts, Error, JobId, Udid, Wall, check_options, names};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::Notify;
+use zbus::wire::{OwnedObjectPath, OwnedVariant, Variant};
+use zbus::{Connection, interface};
+
+/// What all objects of the mock daemon look into.
+pub(crate) struct Shared {
+    pub(crate) manager: Mutex<ManagerView>,
+    pub(crate) script: Mutex<Script>,
+    pub(crate) gate: Notify,
+}
+
+impl Shared {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    /// Writes a call down, and refuses it if the script says so.
+    fn called(&self, call: String) -> Result<(), Error> {
+        let mut script = self.script();
+        script.calls.push(call);
+        script.refuse.map_or(Ok(()), |refuse| Err(refuse()))
+    }
+}
+
+fn micros(time: Option<Wall>) -> u64 {
+    time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap())
+}
+
+pub(crate) struct Manager(pub(crate) Arc<Shared>);
+
+impl Manager {
+    fn view(&self) -> ManagerView {
+        self.0.manager.lock().unwrap().clone()
+    }
+}
+
+#[interface(name = "org.ibak.Ibak1.Manager")]
+impl Manager {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        self.view().version
+    }
+    #[zbus(property)]
+    fn mode(&self) -> String {
+        self.view().mode.to_string()
+    }
+    #[zbus(property)]
+    fn paused_until(&self) -> u64 {
+        micros(self.view().paused_until)
+    }
+    #[zbus(property)]
+    fn storage_state(&self) -> String {
+        self.view().storage_state.to_string()
+    }
+    #[zbus(property)]
+    fn storage_free_bytes(&self) -> u64 {
+        self.view().storage_free.get()
+    }
+    #[zbus(property)]
+    fn storage_used_bytes(&self) -> u64 {
+        self.view().storage_used.get()
+    }
+    #[zbus(property)]
+    fn quota_bytes(&self) -> u64 {
+        self.view().quota.map_or(0, ibak_dbus::Bytes::get)
+    }
+    fn pause(&self, until: u64, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("pause {until}"))
+    }
+    fn resume(&self, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called("resume".into())
+    }
+    fn reload(&self, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called("reload".into())
+    }
+    async fn pair(
+        &self,
+        udid: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("pair {udid}"))?;
+        let phone = Udid::parse(udid).map_err(|error| Error::Failed(error.to_string()))?;
+        Ok(start(&self.0, connection, JobKind::Pair, &phone).await)
+    }
+    fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        self.0.called("diagnose".into())?;
+        Ok(self
+            .0
+            .script()
+            .checks
+            .iter()
+            .map(CheckView::to_dict)
+            .collect())
+    }
+}
+
+pub(crate) struct Phone(pub(crate) Arc<Shared>, pub(crate) Udid);
+
+impl Phone {
+    fn view(&self) -> PhoneView {
+        self.0
+            .script()
+            .phones
+            .iter()
+            .find(|phone| phone.udid == self.1)
+            .unwrap()
+            .clone()
+    }
+}
+
+#[interface(name = "org.ibak.Ibak1.Phone")]
+impl Phone {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn udid(&self) -> String {
+        self.1.to_string()
+    }
+    #[zbus(property)]
+    fn name(&self) -> String {
+        self.view().name
+    }
+    #[zbus(property)]
+    fn product_type(&self) -> String {
+        self.view().product_type
+    }
+    #[zbus(property)]
+    fn os_version(&self) -> String {
+        self.view().os_version
+    }
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.view().state.to_string()
+    }
+    #[zbus(property)]
+    fn transports(&self) -> Vec<String> {
+        self.view()
+            .transports
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+    #[zbus(property)]
+    fn trust(&self) -> String {
+        self.view().trust.to_string()
+    }
+    #[zbus(property)]
+    fn automatic(&self) -> bool {
+        self.view().automatic
+    }
+    #[zbus(property)]
+    fn conditions(&self) -> Dicts {
+        conditions_to_dicts(&self.view().conditions)
+    }
+    #[zbus(property)]
+    fn encryption(&self) -> String {
+        self.view().encryption.to_string()
+    }
+    #[zbus(property)]
+    fn passcode(&self) -> String {
+        self.view().passcode.to_string()
+    }
+    #[zbus(property, name = "ICloudBackup")]
+    fn icloud_backup(&self) -> String {
+        self.view().icloud_backup.to_string()
+    }
+    #[zbus(property)]
+    fn next_attempt(&self) -> u64 {
+        micros(self.view().next_attempt)
+    }
+    #[zbus(property)]
+    fn waits_for(&self) -> Vec<String> {
+        self.view()
+            .waits_for
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+    #[zbus(property)]
+    fn last_seen(&self) -> u64 {
+        micros(self.view().last_seen)
+    }
+    #[zbus(property)]
+    fn last_backup(&self) -> u64 {
+        micros(self.view().last_backup)
+    }
+    #[zbus(property)]
+    fn last_result(&self) -> String {
+        self.view()
+            .last_result
+            .map_or_else(String::new, |result| result.to_string())
+    }
+    #[zbus(property)]
+    fn overdue(&self) -> bool {
+        self.view().overdue
+    }
+    #[zbus(property)]
+    fn current_job(&self) -> OwnedObjectPath {
+        self.view()
+            .current_job
+            .map_or_else(names::no_object, names::job_path)
+    }
+    async fn backup(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        let checked = check_options(&options, &["when-ready", "full"])?;
+        self.0.called(format!(
+            "backup when-ready={} full={}",
+            checked.flag("when-ready")?,
+            checked.flag("full")?
+        ))?;
+        Ok(start(&self.0, connection, JobKind::Backup, &self.1).await)
+    }
+    fn set_automatic(&self, on: bool, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("set-automatic {on}"))
+    }
+    fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        Ok(self
+            .0
+            .script()
+            .backups
+            .iter()
+            .map(BackupView::to_dict)
+            .collect())
+    }
+    fn list_attempts(&self, _since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        Ok(self
+            .0
+            .script()
+            .attempts
+            .iter()
+            .map(AttemptView::to_dict)
+            .collect())
+    }
+}
+
+struct Job(Arc<Shared>, Arc<Mutex<JobView>>);
+
+impl Job {
+    fn view(&self) -> JobView {
+        self.1.lock().unwrap().clone()
+    }
+}
+
+#[interface(name = "org.ibak.Ibak1.Job")]
+impl Job {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn kind(&self) -> String {
+        self.view().kind.to_string()
+    }
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn phone(&self) -> OwnedObjectPath {
+        names::phone_path(&self.view().phone.unwrap())
+    }
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn start_time(&self) -> u64 {
+        micros(self.view().started)
+    }
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.view().state.to_string()
+    }
+    #[zbus(property)]
+    fn phase(&self) -> String {
+        self.view().phase.to_string()
+    }
+    fn cancel(&self, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("cancel {}", self.view().id))
+    }
+}
+
+/// The properties of a job that change, as one signal carries them.
+fn changing(job: &JobView) -> HashMap<String, OwnedVariant> {
+    let text = |text: &str| Variant::from(text.to_owned()).try_into_owned().unwrap();
+    HashMap::from([
+        ("State".to_owned(), text(job.state.as_str())),
+        ("Phase".to_owned(), text(job.phase.as_str())),
+        ("Progress".to_owned(), job.progress.unwrap_or(0.0).into()),
+        ("ProgressValid".to_owned(), job.progress.is_some().into()),
+        ("BytesDone".to_owned(), job.bytes_done.get().into()),
+        (
+            "BytesTotal".to_owned(),
+            job.bytes_total.map_or(0, ibak_dbus::Bytes::get).into(),
+        ),
+        (
+            "Rate".to_owned(),
+            job.rate.map_or(0, ibak_dbus::Bytes::get).into(),
+        ),
+        (
+            "ExpectedEndTime".to_owned(),
+            micros(job.expected_end).into(),
+        ),
+        (
+            "Result".to_owned(),
+            text(job.result.as_ref().map_or("", Outcome::as_str)),
+        ),
+    ])
+}
+
+/// Sends `PropertiesChanged`.
+pub(crate) async fn tell(
+    connection: &Connection,
+    path: &OwnedObjectPath,
+    interface: &str,
+    changed: HashMap<String, OwnedVariant>,
+) {
+    connection
+        .emit_signal(
+            None::<&str>,
+            path,
+            "org.freedesktop.DBus.Properties",
+            "PropertiesChanged",
+            &(interface, changed, Vec::<String>::new()),
+        )
+        .await
+        .unwrap();
+}
+
+/// Adds a job object and lets it play its script in a task.
+async fn start(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    kind: JobKind,
+    phone: &Udid,
+) -> OwnedObjectPath {
+    let (id, steps) = {
+        let mut script = shared.script();
+        script.jobs += 1;
+        (JobId::new(100 + script.jobs), script.steps.clone())
+    };
+    let view = JobView {
+        id,
+        kind,
+        phone: Some(phone.clone()),
+        ..fixtures::job()
+    };
+    let state = Arc::new(Mutex::new(view));
+    let path = names::job_path(id);
+    connection
+        .object_server()
+        .at(&path, Job(shared.clone(), state.clone()))
+        .await
+        .unwrap();
+    tokio::spawn(play(
+        shared.clone(),
+        connection.clone(),
+        path.clone(),
+        state,
+        steps,
+    ));
+    path
+}
+
+async fn play(
+    shared: Arc<Shared>,
+    connection: Connection,
+    path: OwnedObjectPath,
+    state: Arc<Mutex<JobView>>,
+    steps: Vec<Step>,
+) {
+    for step in steps {
+        match step {
+            Step::Gate => shared.gate.notified().await,
+            Step::Show(view) => {
+                let view = {
+                    let mut state = state.lock().unwrap();
+                    *state = JobView {
+                        id: state.id,
+                        kind: state.kind.clone(),
+                        phone: state.phone.clone(),
+                        ..view
+                    };
+                    state.clone()
+                };
+                tell(&connection, &path, names::JOB_INTERFACE, changing(&view)).await;
+            }
+            Step::End(result, details) => {
+                let view = {
+                    let mut state = state.lock().unwrap();
+                    state.state = if result == Outcome::Succeeded {
+                        JobState::Succeeded
+                    } else {
+                        JobState::Failed
+                    };
+                    state.result = Some(result.clone());
+                    state.clone()
+                };
+                tell(&connection, &path, names::JOB_INTERFACE, changing(&view)).await;
+                connection
+                    .emit_signal(
+                        None::<&str>,
+                        &path,
+                        names::JOB_INTERFACE,
+                        "Completed",
+                        &(result.as_str(), details.to_dict()),
+                    )
+                    .await
+                    .unwrap();
+            }
+            Step::Vanish(result) => {
+                let phone = state.lock().unwrap().phone.clone().unwrap();
+                shared
+                    .script()
+                    .phones
+                    .iter_mut()
+                    .find(|view| view.udid == phone)
+                    .unwrap()
+                    .last_result = Some(result.clone());
+                let word = Variant::from(result.to_string()).try_into_owned().unwrap();
+                tell(
+                    &connection,
+                    &names::phone_path(&phone),
+                    names::PHONE_INTERFACE,
+                    HashMap::from([("LastResult".to_owned(), word)]),
+                )
+                .await;
+                connection
+                    .object_server()
+                    .remove::<Job, _>(&path)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+}
