@@ -364,9 +364,11 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 /// Says whether an error means that the pairing is not accepted.
 pub(crate) fn is_untrusted(error: &DeviceError) -> bool {
-    match error {
-        DeviceError::NotPaired | DeviceError::WrongKey { .. } | DeviceError::BadRecord(_) => true,
-        DeviceError::Lockdown { code, .. } => code.is_not_paired(),
-        _ => false,
+    if let DeviceError::Lockdown { code, .. } = error {
+        return code.is_not_paired();
     }
+    matches!(
+        error,
+        DeviceError::NotPaired | DeviceError::WrongKey { .. } | DeviceError::BadRecord(_)
+    )
 }

@@ -208,9 +208,10 @@ impl House {
             return;
         };
         let result = end.outcome.result().word();
-        let detail = match &end.outcome {
-            Outcome::Failed { detail, .. } => detail.clone(),
-            _ => String::new(),
+        let detail = if let Outcome::Failed { detail, .. } = &end.outcome {
+            detail.clone()
+        } else {
+            String::new()
         };
         info!(phone = %running.phone, job = job.get(), result, detail, bytes = end.bytes, files = end.files, "ended");
         if running.kind == JobKind::Backup {
@@ -235,9 +236,10 @@ impl House {
             result: result.to_owned(),
             device_code: end.device_code,
             detail,
-            backup: match &end.outcome {
-                Outcome::BackedUp(facts) => Some(facts.id.as_str().to_owned()),
-                _ => None,
+            backup: if let Outcome::BackedUp(facts) = &end.outcome {
+                Some(facts.id.as_str().to_owned())
+            } else {
+                None
             },
             bytes: end.bytes,
             files: end.files,

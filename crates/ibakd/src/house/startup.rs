@@ -12,10 +12,9 @@ use crate::sources::cron;
 use anyhow::Context;
 use ibak_core::{Event, Machine};
 use ibak_dbus::BusChoice;
-use ibak_device::{
-    Deadlines, DeviceError, MdnsOptions, MuxAddress, PairStore, browse, presence, watch,
-};
+use ibak_device::{Deadlines, MdnsOptions, MuxAddress, PairStore, browse, presence, watch};
 use ibak_mobilebackup2::Limits;
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,12 +114,11 @@ async fn build(
     let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
     let records =
         Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
-    let mut machine = Machine::new(policies.clone(), first_job, clock.now());
-    for phone in memory.phones() {
-        // What is remembered asks for nothing yet: no phone is there.
-        drop(machine.handle(Event::Recalled(phone), clock.now()));
-    }
-    drop(machine.handle(Event::RecalledHouse(memory.house()), clock.now()));
+    let machine = recall(
+        &memory,
+        Machine::new(policies.clone(), first_job, clock.now()),
+        &clock,
+    );
     let first = Wire::of(&machine.view(), &policies);
     let served = serve(&bus, first.clone())
         .await
@@ -142,19 +140,19 @@ async fn build(
         records,
         deadlines,
         limits,
-        phones: std::collections::BTreeMap::new(),
+        phones: BTreeMap::new(),
         network: super::Network::default(),
         store: None,
         store_trouble: None,
         looking: false,
         schedule: None,
-        running: std::collections::BTreeMap::new(),
-        asked: std::collections::BTreeMap::new(),
+        running: BTreeMap::new(),
+        asked: BTreeMap::new(),
         next_request: 0,
         attention: Vec::new(),
         replies: Vec::new(),
         shown: Arc::new(first),
-        locked: std::collections::BTreeMap::new(),
+        locked: BTreeMap::new(),
         apple_devices: Vec::new(),
     };
     house.start_sources(served.calls, &stop);
@@ -166,6 +164,15 @@ async fn build(
             bus_lost: served.lost,
         },
     ))
+}
+
+/// Gives the machine what was kept; nothing is asked for yet, as no phone is there.
+fn recall(memory: &Memory, mut machine: Machine, clock: &Clock) -> Machine {
+    for phone in memory.phones() {
+        drop(machine.handle(Event::Recalled(phone), clock.now()));
+    }
+    drop(machine.handle(Event::RecalledHouse(memory.house()), clock.now()));
+    machine
 }
 
 impl House {
@@ -199,10 +206,7 @@ impl House {
         let (inputs, stop) = (self.inputs.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(error) = browse(MdnsOptions { interface }, tx, stop).await {
-                let reason = match error {
-                    DeviceError::Unavailable { reason, .. } => reason,
-                    other => other.to_string(),
-                };
+                let reason = error.to_string();
                 if inputs.send(Input::MdnsUnavailable(reason)).await.is_err() {
                     debug!("the loop has ended before the network was lost");
                 }

@@ -294,6 +294,7 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// For how long a fact is believed; `None` until it is contradicted.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the core's facts are open")]
 pub fn time_to_live(fact: &Fact) -> Option<Duration> {
     match fact {
         Fact::ExternalPower(_) | Fact::BatteryPercent(_) => Some(POWER_FOR),
