@@ -29,6 +29,8 @@ pub struct Nature {
     pub refusals: Vec<(&'static str, &'static str)>,
     /// Refuses services that are asked for with an escrow bag.
     pub refuse_escrow: bool,
+    /// Refuses the list of apps.
+    pub refuse_apps: bool,
     /// How often the sync lock is busy.
     pub lock_busy: u32,
     /// Closes the lockdown connection after this many requests in a session.
@@ -53,6 +55,7 @@ impl Default for Nature {
             values: HashMap::new(),
             refusals: Vec::new(),
             refuse_escrow: false,
+            refuse_apps: false,
             lock_busy: 0,
             requests_per_session: usize::MAX,
             first_answer: None,
@@ -211,7 +214,8 @@ impl Phone {
                     "service {service}{}",
                     if escrow { " with escrow" } else { "" }
                 ));
-                if escrow && nature.refuse_escrow {
+                let apps = service == "com.apple.mobile.installation_proxy";
+                if escrow && nature.refuse_escrow || apps && nature.refuse_apps {
                     answer.insert("Error".into(), "MissingValue".into());
                     return answer;
                 }
@@ -367,9 +371,10 @@ impl Phone {
         stream.write_all(b"the phone speaks first").await?;
         stream.flush().await?;
         let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await?;
+        // Without a good-bye of TLS the end is an error; it is the end all the same.
+        let end = stream.read_to_end(&mut rest).await.map(drop);
         self.did("mobilebackup2 closed");
-        Ok(())
+        end
     }
 }
 
