@@ -115,6 +115,21 @@ pub(crate) enum Unreadable {
     Skip,
 }
 
+impl Unreadable {
+    fn skips(self, error: &StoreError) -> bool {
+        match self {
+            // Not a backup, whoever asks: the next opening sets it aside.
+            Self::Fail | Self::Skip
+                if error.is_absent() || matches!(error, StoreError::Damaged { .. }) =>
+            {
+                true
+            }
+            Self::Fail => false,
+            Self::Skip => error.kind() == ErrorKind::Io,
+        }
+    }
+}
+
 pub(crate) struct PhoneDir<'a, F: Fs> {
     pub(crate) inner: &'a Inner<F>,
     pub(crate) udid: Udid,
@@ -230,7 +245,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
                 .and_then(|(_, record)| generation(record))
             {
                 Ok(found) => found,
-                Err(error) if unreadable == Unreadable::Skip && error.kind() == ErrorKind::Io => {
+                Err(error) if unreadable.skips(&error) => {
                     tracing::error!(phone = %self.udid, backup = %id, %error, "a backup cannot be listed");
                     continue;
                 }
@@ -260,6 +275,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
     }
 
     pub(crate) fn record_check(&self, id: &BackupId, check: CheckRecord) -> Result<(), StoreError> {
+        let _guard = self.inner.records();
         let mut checks: ChecksRecord = self.small("checks.json")?;
         checks.checks.insert(id.as_str().to_owned(), check);
         let bytes = encode("checks.json", &checks)?;
@@ -269,6 +285,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
 
     /// Points `latest` at the newest verified backup, for other programs' eyes.
     pub(crate) fn point_latest(&self) -> Result<(), StoreError> {
+        let _guard = self.inner.records();
         let Some(newest) = self
             .list(Unreadable::Skip)?
             .into_iter()

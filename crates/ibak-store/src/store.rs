@@ -72,6 +72,7 @@ pub(crate) struct Inner<F: Fs> {
     pub(crate) trusts_sync_fs: bool,
     facts: StoreFacts,
     sessions: Mutex<Sessions>,
+    records: Mutex<()>,
     /// Keeps the lock as long as the store lives.
     _lock: F::Handle,
 }
@@ -87,6 +88,11 @@ pub(crate) struct Sessions {
 impl<F: Fs> Inner<F> {
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while `checks.json` or `latest` is replaced: a commit and a verification may meet.
+    pub(crate) fn records(&self) -> MutexGuard<'_, ()> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,6 +157,7 @@ impl<F: Fs> Store<F> {
                 trusts_sync_fs,
                 facts,
                 sessions: Mutex::default(),
+                records: Mutex::default(),
                 _lock: lock,
             }),
         };

@@ -226,3 +226,21 @@ fn recovery_of_everything_a_crash_can_leave() {
         "asking twice is safe"
     );
 }
+
+#[test]
+fn what_is_no_backup_hides_none() {
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let good = back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
+    let place = dir.path().join(UDID).join("gens");
+    fs::create_dir_all(place.join("01JD8Z3YQ9V6W2X4T5R7P8N0KM")).unwrap();
+    fs::create_dir_all(place.join("01JD8Z3YQ9V6W2X4T5R7P8N0KN")).unwrap();
+    fs::write(
+        place.join("01JD8Z3YQ9V6W2X4T5R7P8N0KN").join("commit.json"),
+        "{",
+    )
+    .unwrap();
+    assert_eq!(store.list(&udid()).unwrap(), std::slice::from_ref(&good));
+    let next = back_up(&store, &Device::new(&[("a", "1")]), at(1)).unwrap();
+    assert_eq!(next.parent, Some(good.id));
+}

@@ -19,6 +19,24 @@ fn names(staging: &Staging, dir: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_session_runs_on_its_own_thread_and_a_store_on_several() {
+    fn moves<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    moves::<Staging>();
+    shared::<ibak_store::Store>();
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let made = back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, made) = (store.clone(), made.clone());
+            std::thread::spawn(move || verify(&store, &made).is_good())
+        })
+        .collect();
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+}
+
+#[test]
 fn one_session_for_a_phone_and_its_own_udid_only() {
     let dir = scratch_dir();
     let (store, _) = open(dir.path());
