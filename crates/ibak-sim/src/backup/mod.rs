@@ -6,6 +6,7 @@
 //! known of real phones is a [`Quirk`]. Restore, password changes and erasing are refused.
 
 mod download;
+mod finale;
 mod link;
 mod manifest;
 mod mbfile;

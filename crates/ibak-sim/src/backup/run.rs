@@ -1,6 +1,6 @@
 //! A backup, phase by phase (phone.md §5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use super::plists::{self, PreviousManifest, SnapshotState, Status};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
 use super::session::Session;
-use super::upload::{UPLOAD_PROGRESS_END, Uploaded, Uploads};
+use super::upload::{Uploaded, Uploads};
 use super::{
     BackupError, Faults, Interruption, LastBackup, Partial, PasscodeAnswer, Phase, locked,
 };
@@ -25,8 +25,6 @@ use crate::content::{FileId, FileKind, Tree};
 /// How long the phone waits for the host's first reply: not known; a host may hold it (phone.md §1).
 const FIRST_REPLY_PATIENCE: Duration = Duration::from_secs(30 * 60);
 const FIRST_REPLY_PATIENCE_SHORT: Duration = Duration::from_secs(60);
-const REMOVES_PER_MESSAGE: usize = 1_000;
-const MOVES_PER_MESSAGE: usize = 256;
 
 /// Runs a backup; what stops it on the phone's side is looked at between files and messages.
 pub(super) async fn backup<S>(
@@ -99,44 +97,37 @@ fn new_uuid() -> String {
     uuid::Uuid::new_v4().to_string().to_uppercase()
 }
 
-struct Backup<'s, 'h, S> {
-    session: &'s mut Session<'h, S>,
+pub(super) struct Backup<'s, 'h, S> {
+    pub(super) session: &'s mut Session<'h, S>,
     /// The backup's directory on the host: the UDID.
-    base: String,
-    tree: Arc<Tree>,
-    faults: Faults,
-    uuid: String,
-    date: SystemTime,
+    pub(super) base: String,
+    pub(super) tree: Arc<Tree>,
+    pub(super) faults: Faults,
+    pub(super) uuid: String,
+    pub(super) date: SystemTime,
 }
 
 /// What the scan found out.
-struct Plan {
+pub(super) struct Plan {
     /// The host's Manifest.db, which an incremental backup changes; `None` in a full one.
-    previous: Option<NamedTempFile>,
-    difference: Difference,
+    pub(super) previous: Option<NamedTempFile>,
+    pub(super) difference: Difference,
     /// The host's directory at the start.
-    root: HashMap<String, Entry>,
-    on_host: HashMap<FileId, u64>,
+    pub(super) root: HashMap<String, Entry>,
+    pub(super) on_host: HashMap<FileId, u64>,
     /// Places of regular files to upload.
-    uploads: Vec<usize>,
-    upload_bytes: u64,
+    pub(super) uploads: Vec<usize>,
+    pub(super) upload_bytes: u64,
     /// Files that wait in `Snapshot/` since an interrupted backup.
-    resumed: Vec<(FileId, String)>,
-}
-
-/// The manifests as they were sent.
-struct Sent {
-    plist: Vec<u8>,
-    database: NamedTempFile,
-    database_sha1: [u8; 20],
+    pub(super) resumed: Vec<(FileId, String)>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
-    fn quirk(&self, quirk: Quirk) -> bool {
+    pub(super) fn quirk(&self, quirk: Quirk) -> bool {
         self.session.host.quirks().has(quirk)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.base)
     }
 
@@ -400,7 +391,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             .map(|_| ())
     }
 
-    async fn write_status(&mut self, state: SnapshotState, progress: f64) -> Result<Vec<u8>, Stop> {
+    pub(super) async fn write_status(
+        &mut self,
+        state: SnapshotState,
+        progress: f64,
+    ) -> Result<Vec<u8>, Stop> {
         let status = Status {
             state,
             uuid: self.uuid.clone(),
@@ -425,186 +420,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             return Err(Refusal::uploading().into());
         }
         Ok(uploaded)
-    }
-
-    /// Builds and sends Manifest.plist and Manifest.db.
-    async fn send_manifests(&mut self, plan: &Plan, uploaded: &Uploaded) -> Result<Sent, Stop> {
-        let (tree, failed) = (Arc::clone(&self.tree), uploaded.failed.clone());
-        let work: Box<dyn FnOnce() -> Result<NamedTempFile, BackupError> + Send> =
-            match &plan.previous {
-                None => Box::new(move || manifest::build(&tree, &failed)),
-                Some(previous) => {
-                    let copy = NamedTempFile::new()?;
-                    std::fs::copy(previous.path(), copy.path())?;
-                    let difference = plan.difference.clone();
-                    Box::new(move || manifest::update(copy, &tree, &difference, &failed))
-                }
-            };
-        let hashed = move || {
-            let database = work()?;
-            manifest::digest(database.path()).map(|(sha1, _)| (database, sha1))
-        };
-        let (database, database_sha1) = blocking(hashed).await??;
-        let host = self.session.host;
-        let plist = plists::manifest(host.identity(), &self.tree, host.passcode_set(), self.date)?;
-        let place = if self.quirk(Quirk::ManifestDirect) {
-            self.base.clone()
-        } else {
-            self.path("Snapshot")
-        };
-        let progress = UPLOAD_PROGRESS_END;
-        self.session
-            .upload_plist(&format!("{place}/Manifest.plist"), &plist, progress)
-            .await?;
-        self.session
-            .upload_database(&format!("{place}/Manifest.db"), database.path(), progress)
-            .await?;
-        Ok(Sent {
-            plist,
-            database,
-            database_sha1,
-        })
-    }
-
-    /// Moves each file by a message of its own, then the manifests (corpus 13).
-    async fn move_into_place(
-        &mut self,
-        plan: &Plan,
-        staged: Vec<(FileId, String)>,
-    ) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Moving);
-        self.write_status(SnapshotState::Moving, UPLOAD_PROGRESS_END)
-            .await?;
-        let per_message = if self.quirk(Quirk::MovesTogether) {
-            MOVES_PER_MESSAGE
-        } else {
-            1
-        };
-        let mut moves = plan
-            .resumed
-            .iter()
-            .cloned()
-            .chain(staged)
-            .map(|(id, from)| {
-                let hex = id.hex();
-                let to = format!("{}/{}/{hex}", self.base, hex.get(..2).unwrap_or(""));
-                (from, to)
-            });
-        loop {
-            let items: Vec<(String, String)> = moves.by_ref().take(per_message).collect();
-            if items.is_empty() {
-                break;
-            }
-            self.session.move_items(items, UPLOAD_PROGRESS_END).await?;
-            self.session.stop_if_interrupted()?;
-        }
-        if self.quirk(Quirk::ManifestDirect) {
-            return Ok(());
-        }
-        let names = ["Manifest.plist", "Manifest.db"];
-        let pairs = names.map(|name| (self.path(&format!("Snapshot/{name}")), self.path(name)));
-        if self.quirk(Quirk::CopyItem) {
-            for (from, to) in pairs {
-                self.session
-                    .copy_item(&from, &to, UPLOAD_PROGRESS_END)
-                    .await?;
-            }
-            return Ok(());
-        }
-        // One message for both: an incremental without changes was seen with "one move".
-        self.session
-            .move_items(pairs.to_vec(), UPLOAD_PROGRESS_END)
-            .await
-    }
-
-    /// Removes what the phone has no longer.
-    async fn remove_stale(&mut self, plan: &Plan, failed: &HashSet<FileId>) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Removing);
-        self.write_status(SnapshotState::Removing, 98.0).await?;
-        let held: HashSet<FileId> = self
-            .tree
-            .rows
-            .iter()
-            .filter(|row| row.kind() == FileKind::Regular && !failed.contains(&row.id))
-            .map(|row| row.id)
-            .collect();
-        let mut stale: Vec<String> = plan
-            .on_host
-            .keys()
-            .filter(|id| !held.contains(id))
-            .map(|id| {
-                let hex = id.hex();
-                format!("{}/{}/{hex}", self.base, hex.get(..2).unwrap_or(""))
-            })
-            .collect();
-        stale.sort_unstable();
-        for paths in stale.chunks(REMOVES_PER_MESSAGE) {
-            self.session.remove_items(paths, 98.0).await?;
-        }
-        if self.quirk(Quirk::ScratchPaths) {
-            self.session.remove_items(&["/.b".to_owned()], 98.0).await?;
-        }
-        Ok(())
-    }
-
-    /// Says that the backup is complete, and removes `Snapshot/`.
-    async fn finish(&mut self) -> Result<Vec<u8>, Stop> {
-        self.session.stop_if_interrupted()?;
-        let status = self.write_status(SnapshotState::Finished, 99.0).await?;
-        self.session
-            .remove_items(&[self.path("Snapshot")], 99.0)
-            .await?;
-        Ok(status)
-    }
-
-    /// From iOS 13 on, downloads what it has just sent and compares it (corpus 14).
-    async fn verify(&mut self, sent: &Sent, status: &[u8]) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Verifying);
-        if self.session.host.identity().ios.major < 13 {
-            return Ok(());
-        }
-        let paths = ["Status.plist", "Manifest.plist", "Manifest.db"].map(|name| self.path(name));
-        let [status_path, plist_path, database_path] = paths.clone();
-        let files = vec![
-            (status_path.clone(), Sink::Memory(Vec::new())),
-            (plist_path.clone(), Sink::Memory(Vec::new())),
-            (database_path.clone(), Sink::digest()),
-        ];
-        let mut fetched = self
-            .session
-            .download(files, Value::Real(100.0))
-            .await?
-            .into_iter();
-        let mut next = || fetched.next();
-        if next().and_then(Fetched::bytes).as_deref() != Some(status) {
-            return Err(Refusal::verify(&status_path).into());
-        }
-        if next().and_then(Fetched::bytes).as_ref() != Some(&sent.plist) {
-            return Err(Refusal::verify(&plist_path).into());
-        }
-        if next().and_then(Fetched::sha1) != Some(sent.database_sha1) {
-            return Err(Refusal::verify(&database_path).into());
-        }
-        if self.quirk(Quirk::VerifyLists) {
-            self.verify_files(sent).await?;
-        }
-        Ok(())
-    }
-
-    /// Lists every directory and misses no file of the manifest.
-    async fn verify_files(&mut self, sent: &Sent) -> Result<(), Stop> {
-        let base = self.base.clone();
-        let root = self.session.list(&base).await?;
-        let present = self.session.list_files(&base, &root).await?;
-        let path = sent.database.path().to_owned();
-        let Ok(files) = blocking(move || manifest::regular_files(&path)).await? else {
-            return Err(BackupError::Phone("its own Manifest.db cannot be read".into()).into());
-        };
-        if files.iter().all(|id| present.contains_key(id)) {
-            Ok(())
-        } else {
-            Err(Refusal::files_missing().into())
-        }
     }
 
     fn remember(&mut self) {
@@ -642,7 +457,7 @@ impl<S> Session<'_, S> {
 }
 
 /// Does slow work off the event loop.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BackupError> {
     tokio::task::spawn_blocking(work)

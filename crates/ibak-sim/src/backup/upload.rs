@@ -272,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     /// Where a file waits for its place: in `Snapshot/`, or with the quirk every eighth in `/.b/`.
     fn staged_path(&self, base: &str, id: &FileId, place: usize) -> String {
         let hex = id.hex();
-        if self.host.quirks().has(Quirk::ScratchPaths) && place % 8 == 0 {
+        if self.host.quirks().has(Quirk::ScratchPaths) && place.is_multiple_of(8) {
             return format!("/.b/6/Containers/{hex}");
         }
         format!("{base}/Snapshot/{}/{hex}", hex.get(..2).unwrap_or(""))
@@ -358,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             if ending != Ending::Whole {
                 break;
             }
-            if blocks % 64 == 0 {
+            if blocks.is_multiple_of(64) {
                 // Making bytes never waits; others on this thread shall have their turn.
                 tokio::task::yield_now().await;
             }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::FIRST_MOMENT;
 use super::databases;
 use super::fill::Flavor;
-use super::plan;
 use super::rng::{Rng, mix};
 use super::tree::{Body, FileKind, Planter, Row, Tree};
+use super::{drafts, names};
 
 /// How many files of each kind of change.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ fn add(tree: &mut Tree, rng: &mut Rng, moment: u32, added: &mut u64, count: u64)
         let size = mean / 4 + rng.below(mean + 1);
         let new = match n % 3 {
             0 => {
-                let domain = planter.domain("HomeDomain", plan::root_of("HomeDomain"));
+                let domain = planter.domain("HomeDomain", names::root_of("HomeDomain"));
                 let path = format!("Library/Preferences/com.apple.added.{n}.plist");
                 planter.file(
                     domain,
@@ -130,7 +130,7 @@ fn add(tree: &mut Tree, rng: &mut Rng, moment: u32, added: &mut u64, count: u64)
                 )
             }
             1 => {
-                let domain = planter.domain("CameraRollDomain", plan::root_of("CameraRollDomain"));
+                let domain = planter.domain("CameraRollDomain", names::root_of("CameraRollDomain"));
                 let path = format!(
                     "Media/DCIM/{}APPLE/IMG_{:04}.HEIC",
                     900 + n / 10_000,
@@ -139,8 +139,8 @@ fn add(tree: &mut Tree, rng: &mut Rng, moment: u32, added: &mut u64, count: u64)
                 planter.file(domain, &path, Body::Bytes(Flavor::Heic), size)
             }
             _ => {
-                let domain = planter.domain("MediaDomain", plan::root_of("MediaDomain"));
-                let path = plan::attachment(rng, n);
+                let domain = planter.domain("MediaDomain", names::root_of("MediaDomain"));
+                let path = drafts::attachment(rng, n);
                 planter.file(domain, &path, Body::Bytes(Flavor::Jpeg), size)
             }
         };

@@ -7,7 +7,9 @@
 
 mod change;
 mod databases;
+mod drafts;
 mod fill;
+mod names;
 mod plan;
 mod preferences;
 mod rng;

@@ -14,8 +14,9 @@ const FIXED_BYTES: usize = 8 + 7 + 11 + 9 + 6 + 9 + 3;
 /// Makes a property list of exactly `len` bytes, or `None` if that is too small.
 pub(crate) fn preferences(key: u64, len: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(len).ok()?;
-    // Sizes jump where a length or an offset needs another byte; a longer name fills the gap.
-    let (name_len, data_len) = (16..40).find_map(|name_len| {
+    // Sizes jump where a length or an offset needs another byte; a longer name or wider offsets
+    // fill the gap.
+    let (width, name_len, data_len) = (16..40).find_map(|name_len| {
         let rest = len.checked_sub(FIXED_BYTES + TRAILER_BYTES + name_len)?;
         [1, 2, 3, 4].into_iter().find_map(|offset_bytes| {
             let rest = rest.checked_sub(OBJECTS * offset_bytes)?;
@@ -25,10 +26,10 @@ pub(crate) fn preferences(key: u64, len: u64) -> Option<Vec<u8>> {
                 .find(|(head, data_len)| data_head(*data_len).len() == *head)
                 .map(|(_, data_len)| data_len)?;
             let table_at = FIXED_BYTES + name_len + data_head(data_len).len() + data_len;
-            (offset_width(table_at) == offset_bytes).then_some((name_len, data_len))
+            (offset_width(table_at) <= offset_bytes).then_some((offset_bytes, name_len, data_len))
         })
     })?;
-    Some(encode(key, name_len, data_len))
+    Some(encode(key, width, name_len, data_len))
 }
 
 fn offset_width(table_at: usize) -> usize {
@@ -50,7 +51,7 @@ fn data_head(len: usize) -> Vec<u8> {
     }
 }
 
-fn encode(key: u64, name_len: usize, data_len: usize) -> Vec<u8> {
+fn encode(key: u64, width: usize, name_len: usize, data_len: usize) -> Vec<u8> {
     let mut rng = Rng::new(mix(key, 0x70));
     let name: String = (0..name_len)
         .map(|_| char::from(b"0123456789ABCDEF"[usize::try_from(rng.below(16)).unwrap_or(0)]))
@@ -78,7 +79,6 @@ fn encode(key: u64, name_len: usize, data_len: usize) -> Vec<u8> {
         out.extend_from_slice(object);
     }
     let table_at = out.len();
-    let width = offset_width(table_at);
     for offset in offsets {
         out.extend_from_slice(&offset.to_be_bytes()[8 - width..]);
     }

@@ -1,0 +1,636 @@
+//! Full, incremental, resumed and refused backups against the reference host.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod backup_host;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use backup_host::{
+    Manners, Session, TestPhone, assert_equal, assert_equal_but, backup, force_full, manifest_rows,
+    session, status,
+};
+use ibak_sim::backup::{BackupError, Faults, Interruption, PasscodeAnswer, Phase};
+use ibak_sim::content::{ContentSpec, FileKind};
+
+#[tokio::test]
+async fn a_first_backup_is_full_and_equal_on_every_ios() {
+    for ios in ["12.5.7", "13.7", "15.6", "16.1.1", "26.3"] {
+        let phone = TestPhone::small(ios);
+        let root = backup_host::scratch();
+        let session = backup(&phone, root.path()).await;
+        assert_eq!(session.code(), 0, "{ios}: {}", session.description());
+        assert!(session.end().full);
+        assert_eq!(session.files(), 300, "{ios}");
+        assert_eq!(session.end().uploaded_bytes, 6 << 20);
+        assert_equal(root.path(), &phone);
+        assert_eq!(phone.memory.lock().unwrap().partial, None);
+        let uuid = status(&root.path().join(&phone.identity.udid)).unwrap()["UUID"]
+            .as_string()
+            .unwrap()
+            .to_owned();
+        assert_eq!(
+            phone.memory.lock().unwrap().last.as_ref().unwrap().uuid,
+            uuid
+        );
+        use Phase::{Asked, Ended, Moving, Removing, Scanning, Uploading, Verifying};
+        assert_eq!(
+            *phone.phases.lock().unwrap(),
+            [
+                Asked, Scanning, Uploading, Moving, Removing, Verifying, Ended
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_incremental_sends_what_changed_and_nothing_else() {
+    for ios in ["12.5.7", "15.6"] {
+        let phone = TestPhone::small(ios);
+        let root = backup_host::scratch();
+        assert_eq!(backup(&phone, root.path()).await.code(), 0);
+        for (touch, add, delete) in [(12, 5, 4), (0, 0, 3), (0, 2, 0), (0, 0, 0)] {
+            let before = manifest_rows(&root.path().join(&phone.identity.udid));
+            phone.change(touch, add, delete);
+            let session = backup(&phone, root.path()).await;
+            assert_eq!(session.code(), 0, "{}", session.description());
+            assert!(!session.end().full);
+            assert_eq!(session.files(), (touch + add) as usize);
+            // One message per file, and one for the two manifests.
+            assert_eq!(session.end().moves, touch + add + 1);
+            assert_equal(root.path(), &phone);
+            let after = manifest_rows(&root.path().join(&phone.identity.udid));
+            let content = phone.content.lock().unwrap();
+            let regular = |id: &String| before[id].flags == FileKind::Regular.flags();
+            let changed = before
+                .iter()
+                .filter(|(id, row)| regular(id) && after.get(*id).is_some_and(|new| new != *row));
+            assert_eq!(changed.count() as u64, touch);
+            drop(content);
+        }
+    }
+}
+
+#[tokio::test]
+async fn force_full_sends_everything_again_over_an_older_backup() {
+    let phone = TestPhone::small("15.6");
+    let root = backup_host::scratch();
+    assert_eq!(backup(&phone, root.path()).await.code(), 0);
+    phone.change(3, 2, 5);
+    let full = session(
+        &phone,
+        root.path(),
+        "Backup",
+        force_full(),
+        Manners::default(),
+    )
+    .await;
+    assert_eq!((full.code(), full.files()), (0, 297));
+    assert!(full.end().full);
+    assert_equal(root.path(), &phone);
+}
+
+/// Runs a backup that is cut after so many bytes of content.
+async fn cut(phone: &TestPhone, root: &std::path::Path, bytes: u64) -> Session {
+    phone.faults.lock().unwrap().drop_after_bytes = Some(bytes);
+    let cut = backup(phone, root).await;
+    assert!(
+        matches!(cut.phone, Err(BackupError::Dropped)),
+        "{:?}",
+        cut.phone
+    );
+    assert_eq!(cut.response, None);
+    *phone.faults.lock().unwrap() = Faults::default();
+    cut
+}
+
+#[tokio::test]
+async fn an_interrupted_full_backup_resumes_with_what_is_there() {
+    let phone = TestPhone::small("15.6");
+    let root = backup_host::scratch();
+    cut(&phone, root.path(), 4 << 20).await;
+    let dir = root.path().join(&phone.identity.udid);
+    let interrupted = status(&dir).unwrap();
+    assert_eq!(interrupted["SnapshotState"].as_string(), Some("uploading"));
+    let acknowledged = phone
+        .memory
+        .lock()
+        .unwrap()
+        .partial
+        .as_ref()
+        .unwrap()
+        .uploaded
+        .len();
+    assert!(acknowledged >= 128, "{acknowledged}");
+    let resumed = backup(&phone, root.path()).await;
+    assert_eq!(resumed.code(), 0, "{}", resumed.description());
+    assert_eq!(resumed.end().resumed_files as usize, acknowledged);
+    assert_eq!(resumed.files(), 300 - acknowledged);
+    assert_eq!(status(&dir).unwrap()["UUID"], interrupted["UUID"]);
+    assert_equal(root.path(), &phone);
+}
+
+#[tokio::test]
+async fn a_file_that_changed_while_interrupted_is_sent_again_even_with_the_same_size() {
+    let phone = TestPhone::small("26.3");
+    let root = backup_host::scratch();
+    cut(&phone, root.path(), 5 << 20).await;
+    phone.change(150, 3, 10);
+    let resumed = backup(&phone, root.path()).await;
+    assert_eq!(resumed.code(), 0, "{}", resumed.description());
+    assert!(resumed.end().resumed_files > 0);
+    assert_equal(root.path(), &phone);
+}
+
+#[tokio::test]
+async fn an_interrupted_incremental_resumes_on_its_base() {
+    let phone = TestPhone::small("15.6");
+    let root = backup_host::scratch();
+    assert_eq!(backup(&phone, root.path()).await.code(), 0);
+    phone.change(250, 20, 10);
+    cut(&phone, root.path(), 4 << 20).await;
+    let resumed = backup(&phone, root.path()).await;
+    assert_eq!(resumed.code(), 0, "{}", resumed.description());
+    assert!(!resumed.end().full && resumed.end().resumed_files >= 128);
+    assert_eq!(resumed.files() as u64 + resumed.end().resumed_files, 270);
+    assert_equal(root.path(), &phone);
+}
+
+#[tokio::test]
+async fn a_file_cut_short_in_the_snapshot_is_sent_again() {
+    let phone = TestPhone::small("15.6");
+    let root = backup_host::scratch();
+    cut(&phone, root.path(), 4 << 20).await;
+    let dir = root.path().join(&phone.identity.udid).join("Snapshot");
+    let mut damaged = 0;
+    for prefix in std::fs::read_dir(dir).unwrap() {
+        for file in std::fs::read_dir(prefix.unwrap().path()).unwrap().take(1) {
+            let file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(file.unwrap().path())
+                .unwrap();
+            let size = file.metadata().unwrap().len();
+            file.set_len(size + 1).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 50);
+    // The phone was restarted and remembers nothing: it goes by the sizes.
+    *phone.memory.lock().unwrap() = ibak_sim::backup::BackupMemory::default();
+    let resumed = backup(&phone, root.path()).await;
+    assert_eq!(resumed.code(), 0);
+    assert!(resumed.end().resumed_files > 0);
+    assert_equal(root.path(), &phone);
+}
+
+#[tokio::test]
+async fn a_stop_in_each_later_phase_is_finished_by_the_next_backup() {
+    // The connection ends when the host answers the n-th message of a name with an error.
+    let stops = [
+        ("DLMessageMoveItems", 0, -1),
+        ("DLMessageMoveItems", 150, -11),
+        ("DLMessageMoveItems", 300, -1),
+        ("DLMessageRemoveItems", 0, -11),
+        ("DLMessageCreateDirectory", 100, -15),
+        ("DLMessageUploadFiles", 3, -11),
+    ];
+    for (name, nth, code) in stops {
+        let phone = TestPhone::small("15.6");
+        let root = backup_host::scratch();
+        let manners = Manners {
+            refuse: HashMap::from([((name, nth), code)]),
+            ..Manners::default()
+        };
+        let stopped = session(&phone, root.path(), "Backup", None, manners).await;
+        assert_ne!(stopped.code(), 0, "{name} {nth}");
+        phone.change(20, 5, 5);
+        let next = backup(&phone, root.path()).await;
+        assert_eq!(next.code(), 0, "{name} {nth}: {}", next.description());
+        assert_equal(root.path(), &phone);
+    }
+}
+
+#[tokio::test]
+async fn host_errors_end_in_the_errors_of_real_phones() {
+    let table = [
+        ("DLMessageUploadFiles", 1, -15, 105),
+        ("DLMessageUploadFiles", 1, -1, 104),
+        ("DLMessageCreateDirectory", 5, -15, 105),
+        ("DLMessageCreateDirectory", 5, -11, 100),
+        ("DLContentsOfDirectory", 0, -11, 100),
+        ("DLMessageMoveItems", 7, -6, 4),
+        ("DLMessageMoveItems", 7, -1, 2),
+        ("DLMessageGetFreeDiskSpace", 0, -1, 105),
+        ("DLMessageDownloadFiles", 0, -11, 103),
+    ];
+    for (name, nth, code, expected) in table {
+        for unsigned_codes in [false, true] {
+            let phone = TestPhone::small("15.6");
+            let root = backup_host::scratch();
+            let refuse = HashMap::from([((name, nth), code)]);
+            let manners = Manners {
+                refuse,
+                unsigned_codes,
+                ..Manners::default()
+            };
+            let session = session(&phone, root.path(), "Backup", None, manners).await;
+            assert_eq!(
+                session.code(),
+                expected,
+                "{name} {nth} {code}: {}",
+                session.description()
+            );
+            let domain = format!("(MBErrorDomain/{expected})");
+            assert!(
+                session.description().contains(&domain),
+                "{}",
+                session.description()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_spoilt_previous_backup_is_refused_with_205_or_made_anew() {
+    type Spoil = fn(&std::path::Path);
+    fn some_payload(dir: &std::path::Path) -> std::path::PathBuf {
+        let prefixes = (0..=255).map(|byte| dir.join(format!("{byte:02x}")));
+        let mut files = prefixes.flat_map(|prefix| std::fs::read_dir(prefix).unwrap());
+        files.next().unwrap().unwrap().path()
+    }
+    let table: [(&str, Spoil, i64, bool); 7] = [
+        (
+            "no Manifest.plist",
+            |dir| std::fs::remove_file(dir.join("Manifest.plist")).unwrap(),
+            205,
+            false,
+        ),
+        (
+            "no Manifest.db",
+            |dir| std::fs::remove_file(dir.join("Manifest.db")).unwrap(),
+            205,
+            false,
+        ),
+        (
+            "no database",
+            |dir| std::fs::write(dir.join("Manifest.db"), [7; 5_000]).unwrap(),
+            205,
+            false,
+        ),
+        (
+            "a file is gone",
+            |dir| std::fs::remove_file(some_payload(dir)).unwrap(),
+            205,
+            false,
+        ),
+        (
+            "an empty Manifest.plist",
+            |dir| std::fs::write(dir.join("Manifest.plist"), []).unwrap(),
+            0,
+            true,
+        ),
+        (
+            "no Status.plist",
+            |dir| std::fs::remove_file(dir.join("Status.plist")).unwrap(),
+            0,
+            true,
+        ),
+        (
+            "Status.plist is not one",
+            |dir| std::fs::write(dir.join("Status.plist"), "x").unwrap(),
+            103,
+            false,
+        ),
+    ];
+    for (what, spoil, code, full) in table {
+        let phone = TestPhone::small("15.6");
+        let root = backup_host::scratch();
+        assert_eq!(backup(&phone, root.path()).await.code(), 0);
+        spoil(&root.path().join(&phone.identity.udid));
+        let next = backup(&phone, root.path()).await;
+        assert_eq!(
+            (next.code(), next.end().full),
+            (code, full),
+            "{what}: {}",
+            next.description()
+        );
+        if code == 0 {
+            assert_equal(root.path(), &phone);
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_phones_or_an_encrypted_manifest_makes_it_full() {
+    for (key, value) in [
+        ("IsEncrypted", plist::Value::Boolean(true)),
+        ("Version", "9.1".into()),
+    ] {
+        let phone = TestPhone::small("15.6");
+        let root = backup_host::scratch();
+        assert_eq!(backup(&phone, root.path()).await.code(), 0);
+        let path = root
+            .path()
+            .join(&phone.identity.udid)
+            .join("Manifest.plist");
+        let mut manifest = plist::Value::from_file(&path)
+            .unwrap()
+            .into_dictionary()
+            .unwrap();
+        manifest.insert(key.to_owned(), value);
+        plist::Value::Dictionary(manifest)
+            .to_file_binary(&path)
+            .unwrap();
+        let next = backup(&phone, root.path()).await;
+        assert_eq!((next.code(), next.end().full), (0, true), "{key}");
+        assert_equal(root.path(), &phone);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_back_in_the_verify_phase_is_compared_from_ios_13_on() {
+    for (ios, code) in [("12.5.7", 0), ("13.7", 205), ("26.3", 205)] {
+        for end in ["Status.plist", "Manifest.plist", "Manifest.db"] {
+            let phone = TestPhone::small(ios);
+            let root = backup_host::scratch();
+            // A first backup downloads no manifest before the verify phase; Status.plist it does.
+            let manners = Manners {
+                forge: Some((end, b"forged".to_vec())),
+                ..Manners::default()
+            };
+            let session = session(&phone, root.path(), "Backup", None, manners).await;
+            let expected = if end == "Status.plist" { 103 } else { code };
+            assert_eq!(
+                session.code(),
+                expected,
+                "{ios} {end}: {}",
+                session.description()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn unreadable_files_are_left_out_and_come_with_the_next_backup() {
+    let phone = TestPhone::small("17.2.1");
+    let root = backup_host::scratch();
+    *phone.faults.lock().unwrap() = Faults {
+        local_errors: 3,
+        remote_errors: 2,
+        ..Faults::default()
+    };
+    let first = backup(&phone, root.path()).await;
+    assert_eq!(first.code(), 0, "{}", first.description());
+    let codes: Vec<u8> = first
+        .received
+        .iter()
+        .filter(|file| file.code != 0)
+        .map(|file| file.code)
+        .collect();
+    assert_eq!(codes, [6, 6, 6, 11, 11]);
+    let failed: Vec<String> = first
+        .received
+        .iter()
+        .filter(|file| file.code != 0)
+        .map(|file| file.host_path.rsplit('/').next().unwrap().to_owned())
+        .collect();
+    assert_equal_but(root.path(), &phone, &failed);
+    *phone.faults.lock().unwrap() = Faults::default();
+    let next = backup(&phone, root.path()).await;
+    assert_eq!((next.code(), next.files()), (0, 5));
+    assert_equal(root.path(), &phone);
+}
+
+#[tokio::test]
+async fn many_unreadable_files_may_end_in_104() {
+    let phone = TestPhone::small("15.8.2");
+    let root = backup_host::scratch();
+    *phone.faults.lock().unwrap() = Faults {
+        local_errors: 9,
+        errors_end_with_104: true,
+        ..Faults::default()
+    };
+    let session = backup(&phone, root.path()).await;
+    assert_eq!(
+        (session.code(), session.description()),
+        (104, "Multiple errors uploading files (MBErrorDomain/104)")
+    );
+}
+
+#[tokio::test]
+async fn space_must_exceed_the_upload_by_128_mib() {
+    const NEED: u64 = (6 << 20) + (128 << 20);
+    let table = [
+        ("15.6", vec![NEED + 1], Err(-1), 0, 0),
+        ("15.6", vec![NEED], Err(-1), 105, 1),
+        ("15.6", vec![NEED - 5, NEED + 1], Ok(6), 0, 1),
+        ("15.6", vec![NEED - 5, NEED - 1], Ok(4), 105, 1),
+        ("15.6", vec![NEED - 5, NEED + 1], Ok(0), 105, 1),
+        ("13.7", vec![NEED - 5], Ok(6), 105, 0),
+    ];
+    for (ios, free_bytes, purge, code, purges) in table {
+        let phone = TestPhone::small(ios);
+        let root = backup_host::scratch();
+        let manners = Manners {
+            free_bytes: free_bytes.clone(),
+            purge,
+            ..Manners::default()
+        };
+        let session = session(&phone, root.path(), "Backup", None, manners).await;
+        assert_eq!(
+            session.code(),
+            code,
+            "{ios} {free_bytes:?}: {}",
+            session.description()
+        );
+        assert_eq!(session.count("DLMessagePurgeDiskSpace"), purges);
+        if code == 105 {
+            assert_eq!(session.count("DLMessageUploadFiles"), 0, "a byte moved");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_passcode_comes_before_everything_else() {
+    for (answer, code) in [
+        (PasscodeAnswer::Given, 0),
+        (PasscodeAnswer::Ignored, 208),
+        (PasscodeAnswer::Dismissed, 208),
+    ] {
+        let mut phone = TestPhone::small("16.1.1");
+        phone.passcode = answer;
+        let root = backup_host::scratch();
+        let manners = Manners {
+            free_bytes: vec![if code == 0 { 1 << 40 } else { 0 }],
+            ..Manners::default()
+        };
+        let session = session(&phone, root.path(), "Backup", None, manners).await;
+        assert_eq!(session.code(), code);
+        if code != 0 {
+            assert_eq!(session.description(), "Device locked (MBErrorDomain/208)");
+            assert_eq!(
+                session.seen.len(),
+                4,
+                "nothing was asked of the host: {:?}",
+                session.names()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_person_or_a_lock_ends_a_running_backup() {
+    for (interruption, code) in [
+        (Interruption::CancelledByPerson, 202),
+        (Interruption::Locked, 104),
+    ] {
+        let mut phone = TestPhone::new(
+            "15.6",
+            &ContentSpec {
+                seed: 3,
+                files: 600,
+                bytes: 8 << 20,
+                apps: 2,
+                largest_file: None,
+            },
+        );
+        let when = tokio::sync::Notify::new();
+        phone.interruption = Some((interruption, when));
+        phone.rate = Some(4 << 20);
+        let root = backup_host::scratch();
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            phone.interruption.as_ref().unwrap().1.notify_one();
+        };
+        let (session, ()) = tokio::join!(backup(&phone, root.path()), later);
+        assert_eq!(session.code(), code, "{}", session.description());
+        assert!(session.files() < 600);
+        // The next backup goes on from there.
+        phone.interruption = None;
+        phone.rate = None;
+        let next = backup(&phone, root.path()).await;
+        assert_eq!(next.code(), 0);
+        assert_equal(root.path(), &phone);
+    }
+}
+
+#[tokio::test]
+async fn large_frames_are_counted_and_128_mib_kills_the_agent() {
+    let phone = TestPhone::small("26.3");
+    let root = backup_host::scratch();
+    assert_eq!(backup(&phone, root.path()).await.end().large_frames, 0);
+    let manners = Manners {
+        frame_bytes: 64 << 10,
+        ..Manners::default()
+    };
+    let large = session(&phone, root.path(), "Backup", None, manners).await;
+    assert_eq!(large.code(), 0);
+    assert!(large.end().large_frames > 0);
+    let forge = Some(("Manifest.db", vec![0; 128 << 20]));
+    let manners = Manners {
+        frame_bytes: 128 << 20,
+        forge,
+        ..Manners::default()
+    };
+    let killed = session(&phone, root.path(), "Backup", None, manners).await;
+    assert!(matches!(killed.phone, Err(BackupError::Protocol(_))));
+    assert_eq!(killed.response, None);
+}
+
+#[tokio::test]
+async fn requests_of_later_days_are_refused_in_words() {
+    for request in [
+        "Restore",
+        "ChangePassword",
+        "EraseDevice",
+        "EnableCloudBackup",
+        "Unback",
+        "Extract",
+        "Nonsense",
+    ] {
+        let phone = TestPhone::small("15.6");
+        let root = backup_host::scratch();
+        let session = session(&phone, root.path(), request, None, Manners::default()).await;
+        assert_eq!(
+            (session.code(), session.description()),
+            (
+                1,
+                format!("Unsupported request \"{request}\" (MBErrorDomain/1)").as_str()
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn info_and_list_describe_the_hosts_backup() {
+    let phone = TestPhone::small("13.3.1");
+    let root = backup_host::scratch();
+    let absent = session(&phone, root.path(), "List", None, Manners::default()).await;
+    assert_eq!(absent.code(), 205);
+    assert_eq!(backup(&phone, root.path()).await.code(), 0);
+    let dir = root.path().join(&phone.identity.udid);
+    let info = plist::Value::Dictionary(plist::Dictionary::from_iter([(
+        "Device Name".to_owned(),
+        plist::Value::from("Ada's iPhone"),
+    )]));
+    info.to_file_xml(dir.join("Info.plist")).unwrap();
+    let info = session(&phone, root.path(), "Info", None, Manners::default()).await;
+    let text = info.response.as_ref().unwrap()["Content"]
+        .as_string()
+        .unwrap()
+        .to_owned();
+    assert!(
+        text.contains("Device Name: Ada's iPhone") && text.contains("Encrypted: no"),
+        "{text}"
+    );
+    let list = session(&phone, root.path(), "List", None, Manners::default()).await;
+    let text = list.response.as_ref().unwrap()["Content"]
+        .as_string()
+        .unwrap()
+        .to_owned();
+    let rows = phone.content.lock().unwrap().files().len();
+    assert_eq!(text.lines().count(), rows + 1);
+    assert!(text.contains("HomeDomain,\"Library/SMS/sms.db\",1"));
+}
+
+#[tokio::test]
+async fn a_host_that_leaves_is_a_failure_and_a_phone_that_goes_says_so() {
+    use tokio::io::AsyncWriteExt;
+    let phone = TestPhone::small("15.6");
+    let (mut ours, theirs) = tokio::io::duplex(1 << 16);
+    ours.write_all(&[0, 0]).await.unwrap();
+    drop(ours);
+    let end =
+        ibak_sim::backup::serve(theirs, &phone, tokio_util::sync::CancellationToken::new()).await;
+    assert!(matches!(end, Err(BackupError::Io(_))), "{end:?}");
+
+    let (_ours, theirs) = tokio::io::duplex(1 << 16);
+    let cancel = tokio_util::sync::CancellationToken::new();
+    cancel.cancel();
+    let end = ibak_sim::backup::serve(theirs, &phone, cancel).await;
+    assert!(matches!(end, Err(BackupError::Cancelled)), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_slow_phone_keeps_its_rate() {
+    let mut phone = TestPhone::new(
+        "15.6",
+        &ContentSpec {
+            seed: 1,
+            files: 10,
+            bytes: 1 << 20,
+            apps: 0,
+            largest_file: None,
+        },
+    );
+    phone.rate = Some(4 << 20);
+    let root = backup_host::scratch();
+    let start = std::time::Instant::now();
+    assert_eq!(backup(&phone, root.path()).await.code(), 0);
+    assert!(
+        start.elapsed() >= Duration::from_millis(240),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_equal(root.path(), &phone);
+}
