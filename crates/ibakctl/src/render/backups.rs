@@ -5,7 +5,6 @@ use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
 use crate::text;
-use ibak_dbus::Bytes;
 use ibak_dbus::views::{BackupView, PhoneView};
 
 /// The backups of one phone.
@@ -27,7 +26,7 @@ pub struct BackupsView {
 /// Is how many characters of an id are shown at least.
 const ID_CHARS_MIN: usize = 10;
 
-/// Renders a table for each phone, and the sum beneath it. Ids are cut to what tells them apart.
+/// Renders a table for each phone. Ids are cut to what tells them apart.
 pub fn render(view: &BackupsView, style: &Style) -> String {
     let ids: Vec<&str> = view
         .phones
@@ -39,16 +38,13 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
     for phone in view.phones.iter().filter(|phone| !phone.backups.is_empty()) {
         let mut backups: Vec<&BackupView> = phone.backups.iter().collect();
         backups.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
-        let unique = backups
-            .iter()
-            .fold(Bytes::ZERO, |sum, backup| sum.saturating_add(backup.unique));
         let rows: Vec<[Cell; 7]> = backups
             .iter()
             .map(|backup| row(backup, &ids, style))
             .collect();
         let number = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         parts.push(format!(
-            "{}: {}\n{}Together they hold at least {} of their own.\n",
+            "{}: {}\n{}",
             style.tone(Tone::Head, &text::capital(&shown_name(&phone.phone, style))),
             text::count(number, "backup", "backups"),
             table::render(
@@ -64,13 +60,14 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
                 &rows,
                 style
             ),
-            text::bytes(unique),
         ));
     }
+    // What a backup shares with others stays when it goes.
+    let own = "\nOWN is what removing that backup frees.\n";
     if parts.is_empty() {
         "There is no backup yet.\n".to_owned()
     } else {
-        parts.join("\n")
+        format!("{}{own}", parts.join("\n"))
     }
 }
 

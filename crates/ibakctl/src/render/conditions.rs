@@ -96,9 +96,13 @@ fn words(name: &ConditionName, condition: &ConditionView, style: &Style) -> Stri
         ConditionReason::NoPasscode => {
             "it has no passcode, so it never says whether it is locked".to_owned()
         }
-        ConditionReason::SizeNotKnown => {
-            "how much the first backup needs is not known yet".to_owned()
-        }
+        ConditionReason::SizeNotKnown => match condition.free {
+            Some(free) => format!(
+                "{} free; how much the first backup needs is not known yet",
+                text::bytes(free)
+            ),
+            None => "how much the first backup needs is not known yet".to_owned(),
+        },
         ConditionReason::StoreNotRead => "the store has not been looked at yet".to_owned(),
         ConditionReason::Other(word) => format!("{}{since}", text::escape(word, style)),
         trouble @ (ConditionReason::StoreMissing

@@ -8,7 +8,7 @@ use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
 use crate::text;
 use ibak_dbus::views::{JobView, ManagerView, PhoneView};
-use ibak_dbus::words::{ManagerMode, OnOff, Phase, PhoneState, StorageState};
+use ibak_dbus::words::{ManagerMode, OnOff, Phase, PhoneState, StorageState, WaitsFor};
 
 /// What `status` shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,8 +102,10 @@ fn next(phone: &PhoneView, job: Option<&JobView>, style: &Style) -> String {
             .next_attempt
             .map(|next| format!("{prefix}{}", moment::exact(next, style)))
     };
-    if let Some(job) = job.filter(|job| job.phase != Phase::Queued) {
-        return progress::short(job, style);
+    match job {
+        Some(job) if job.phase == Phase::Queued => return when(&job.waits_for, phone, style),
+        Some(job) => return progress::short(job, style),
+        None => {}
     }
     match &phone.state {
         PhoneState::BackingUp => "being backed up".to_owned(),
@@ -121,18 +123,19 @@ fn next(phone: &PhoneView, job: Option<&JobView>, style: &Style) -> String {
         }
         PhoneState::Idle if !phone.automatic => "only on request".to_owned(),
         PhoneState::Idle => at("").unwrap_or_else(|| "when it is due".to_owned()),
-        PhoneState::Waiting | PhoneState::Other(_) => {
-            let waits_for = job.map_or(&phone.waits_for, |job| &job.waits_for);
-            let clauses: Vec<String> = waits_for
-                .iter()
-                .map(|word| waits::when(word, phone, style))
-                .collect();
-            if clauses.is_empty() {
-                "in a moment".to_owned()
-            } else {
-                format!("when {}", text::join(&clauses))
-            }
-        }
+        PhoneState::Waiting | PhoneState::Other(_) => when(&phone.waits_for, phone, style),
+    }
+}
+
+fn when(waits_for: &[WaitsFor], phone: &PhoneView, style: &Style) -> String {
+    let clauses: Vec<String> = waits_for
+        .iter()
+        .map(|word| waits::when(word, phone, style))
+        .collect();
+    if clauses.is_empty() {
+        "in a moment".to_owned()
+    } else {
+        format!("when {}", text::join(&clauses))
     }
 }
 

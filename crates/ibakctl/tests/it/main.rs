@@ -9,6 +9,7 @@
     clippy::wildcard_enum_match_arm,
     reason = "fixtures pick a few words out of many"
 )]
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
 
 mod end_to_end;
 mod fixtures;

@@ -108,6 +108,29 @@ fn every_state() {
 }
 
 #[test]
+fn a_queued_backup_says_what_it_waits_for() {
+    let mut queued = job();
+    queued.phase = Phase::Queued;
+    queued.waits_for = vec![WaitsFor::Slot];
+    let idle = PhoneView {
+        state: PhoneState::Idle,
+        next_attempt: Some(wall("2026-11-23T02:00:00Z")),
+        ..studio()
+    };
+    let shown = render::status(
+        &StatusView {
+            jobs: vec![queued],
+            ..view(vec![idle])
+        },
+        &wide(),
+    );
+    assert!(
+        shown.ends_with("when another phone's backup has ended\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn in_ascii() {
     let ascii = Style {
         glyphs: Glyphs::Ascii,
