@@ -95,17 +95,14 @@ async fn build(
 ) -> anyhow::Result<(House, mpsc::Receiver<Input>, Ends)> {
     let Options {
         config,
-        config_path,
         state_dir,
         bus,
-        mux,
         clock,
-        deadlines,
-        limits,
-    } = options;
-    let policies = policy::policies(&config);
+        ..
+    } = &options;
+    let policies = policy::policies(config);
     policies.check()?;
-    private_dir(&state_dir)?;
+    private_dir(state_dir)?;
     let mut memory =
         Memory::load(state_dir.join("memory.json")).context("what the daemon remembers")?;
     let first_job = memory
@@ -117,10 +114,10 @@ async fn build(
     let machine = recall(
         &memory,
         Machine::new(policies.clone(), first_job, clock.now()),
-        &clock,
+        clock,
     );
     let first = Wire::of(&machine.view(), &policies);
-    let served = serve(&bus, first.clone())
+    let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -128,18 +125,18 @@ async fn build(
     let mut house = House {
         machine,
         policies,
-        config,
-        config_path,
-        clock,
+        config: options.config,
+        config_path: options.config_path,
+        clock: options.clock,
         memory,
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,
         inputs,
-        mux,
+        mux: options.mux,
         records,
-        deadlines,
-        limits,
+        deadlines: options.deadlines,
+        limits: options.limits,
         phones: BTreeMap::new(),
         network: super::Network::default(),
         store: None,
