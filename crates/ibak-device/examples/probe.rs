@@ -2,6 +2,7 @@
 //!
 //! `probe list | info | signals | pair | notes | wifi IFACE | backup-open | usb`, with
 //! `USBMUXD_SOCKET_ADDRESS` and `IBAK_PROBE_RECORDS` (a directory; default `./probe-records`).
+//! With `IBAK_PROBE_ADDRESS` (an address and port) the phone is reached over the network.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use ibak_core::Udid;
@@ -67,6 +68,15 @@ impl Probe {
             .ok_or_else(|| "no phone is there".into())
     }
 
+    fn link(&self, phone: &Attachment) -> Result<Link, Failure> {
+        match std::env::var("IBAK_PROBE_ADDRESS") {
+            Ok(address) => Ok(Link::Tcp {
+                address: address.parse()?,
+            }),
+            Err(_) => Ok(Link::through(&self.address, phone)),
+        }
+    }
+
     async fn record(&self, phone: &Attachment) -> Result<Arc<ibak_device::PairRecord>, Failure> {
         let store = PairStore::open(&self.records)?;
         match store.import(&self.address, phone, &self.deadlines).await? {
@@ -81,7 +91,7 @@ impl Probe {
 
     async fn session(&self) -> Result<Session, Failure> {
         let phone = self.first().await?;
-        let link = Link::through(&self.address, &phone);
+        let link = self.link(&phone)?;
         let record = self.record(&phone).await?;
         Ok(Session::open(&link, record, &phone.udid, &self.deadlines).await?)
     }
@@ -154,7 +164,7 @@ impl Probe {
 
     async fn backup_open(&self) -> Result<(), Failure> {
         let phone = self.first().await?;
-        let link = Link::through(&self.address, &phone);
+        let link = self.link(&phone)?;
         let record = self.record(&phone).await?;
         let mut backup = BackupSession::open(&link, record, &phone.udid, &self.deadlines).await?;
         let info = info_plist(backup.inputs(), None)?;

@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn locks_and_unlocks() {
         use Edge::{Blanked, DiskUsage, Locked, Power, Unlocked};
-        let cases: [(&[(u64, &str)], &[Edge]); 9] = [
+        type Script<'a> = &'a [(u64, &'a str)];
+        let cases: [(Script<'_>, &[Edge]); 9] = [
             (&[(0, LOCK_STATE)], &[Unlocked]),
             (&[(0, LOCK_COMPLETE), (10, LOCK_STATE)], &[Locked]),
             (&[(0, LOCK_STATE), (10, LOCK_COMPLETE)], &[Locked]),

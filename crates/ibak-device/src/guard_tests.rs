@@ -71,13 +71,19 @@ async fn good_messages_pass_unchanged_in_any_pieces() {
     }
 }
 
-#[tokio::test]
-async fn bad_messages_never_reach_the_reader() {
+/// A thousand lists in each other.
+fn nested() -> Vec<u8> {
     let mut nested = Vec::new();
     nested.extend_from_slice(b"<?xml version=\"1.0\"?><plist version=\"1.0\">");
     nested.extend(b"<array>".repeat(1000));
     nested.extend(b"</array>".repeat(1000));
     nested.extend_from_slice(b"</plist>");
+    nested
+}
+
+#[tokio::test]
+async fn bad_messages_never_reach_the_reader() {
+    let nested = nested();
     let mut cut = good();
     cut.truncate(100);
     let cases: [(&str, Framing, Vec<u8>, io::ErrorKind); 9] = [

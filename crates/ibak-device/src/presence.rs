@@ -161,6 +161,25 @@ fn report(tx: &mpsc::Sender<PresenceEvent>, event: PresenceEvent) {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn watching_ends_when_cancelled_with_or_without_usb() {
+        let (tx, mut events) = mpsc::channel(16);
+        let cancel = CancellationToken::new();
+        let watching = tokio::spawn(watch(tx, cancel.clone()));
+        cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(20), watching)
+            .await
+            .expect("it goes on")
+            .unwrap();
+        while let Some(event) = events.recv().await {
+            let known = matches!(
+                event,
+                PresenceEvent::Arrived(_) | PresenceEvent::Unavailable { .. }
+            );
+            assert!(known, "{event:?}");
+        }
+    }
+
     #[test]
     fn phones_and_other_apple_things() {
         for (vendor, product, want) in [

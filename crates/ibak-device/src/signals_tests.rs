@@ -105,7 +105,11 @@ fn encryption_is_unknown_only_when_the_domain_is() {
     let cases = [
         (None, None, None),
         (Some(dict(&[])), Some(false), None),
-        (Some(dict(&[icloud.clone()])), Some(false), Some(true)),
+        (
+            Some(dict(std::slice::from_ref(&icloud))),
+            Some(false),
+            Some(true),
+        ),
         (
             Some(dict(&[icloud.clone(), ("WillEncrypt", false.into())])),
             Some(false),

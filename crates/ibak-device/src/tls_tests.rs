@@ -34,6 +34,7 @@ fn pin(key: &RsaPrivateKey) -> Pin {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "only these four are needed")]
 fn sign(key: &RsaPrivateKey, scheme: SignatureScheme, message: &[u8]) -> Vec<u8> {
     let mut random = rsa::rand_core::OsRng;
     let key = key.clone();
