@@ -112,7 +112,12 @@ async fn prompt(phone: &Phone) -> PasscodeAnswer {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::profile::PhoneSpec;
+    use crate::state::{Setting, Switch};
 
     #[test]
     fn the_versions_that_ask() {
@@ -127,5 +132,87 @@ mod tests {
         ] {
             assert_eq!(asks_for_passcode(text.parse().unwrap()), asks, "{text}");
         }
+    }
+
+    fn phone(ios: &str, passcode: Switch) -> Arc<Phone> {
+        let mut spec = PhoneSpec {
+            ios: ios.parse().unwrap(),
+            files: 20,
+            bytes: 1 << 20,
+            ..PhoneSpec::default()
+        };
+        spec.state.passcode = passcode;
+        Phone::new(
+            &spec,
+            Quirks::default(),
+            &CancellationToken::new(),
+            TaskTracker::new(),
+        )
+        .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_without_a_passcode_or_with_an_older_ios_does_not_ask() {
+        for (ios, passcode) in [("26.3", Switch::Off), ("15.6", Switch::On)] {
+            let phone = phone(ios, passcode);
+            assert_eq!(prompt(&phone).await, PasscodeAnswer::NotAsked);
+            assert_eq!(phone.activity().passcode_prompts, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_question_is_shown_and_goes_away_whatever_the_person_does() {
+        let table = [
+            (state::PasscodeAnswer::Give, PasscodeAnswer::Given, 0),
+            (state::PasscodeAnswer::Dismiss, PasscodeAnswer::Dismissed, 0),
+            (state::PasscodeAnswer::Ignore, PasscodeAnswer::Ignored, 180),
+        ];
+        for (does, expected, secs) in table {
+            let phone = phone("16.3.1", Switch::On);
+            phone.set(&Setting::PasscodeAnswer(does));
+            let mut posts = phone.listen();
+            let began = Instant::now();
+            assert_eq!(prompt(&phone).await, expected);
+            assert_eq!(began.elapsed().as_secs(), secs, "{expected:?}");
+            let presented = posts.recv().await.unwrap();
+            assert_eq!(
+                presented.as_ref(),
+                "com.apple.LocalAuthentication.ui.presented"
+            );
+            let dismissed = posts.recv().await.unwrap();
+            assert_eq!(
+                dismissed.as_ref(),
+                "com.apple.LocalAuthentication.ui.dismissed"
+            );
+            assert_eq!(phone.activity().passcode_prompts, 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_may_come_back_and_give_it() {
+        let phone = phone("26.3", Switch::On);
+        phone.set(&Setting::PasscodeAnswer(state::PasscodeAnswer::Ignore));
+        let coming_back = async {
+            sleep(Duration::from_secs(30)).await;
+            phone.set(&Setting::PasscodeAnswer(state::PasscodeAnswer::Give));
+        };
+        let (answer, ()) = tokio::join!(prompt(&phone), coming_back);
+        assert_eq!(answer, PasscodeAnswer::Given);
+    }
+
+    #[tokio::test]
+    async fn faults_are_for_one_backup() {
+        let phone = phone("15.6", Switch::Off);
+        phone.set(&Setting::DropAfter(Some(7)));
+        phone.set(&Setting::RefuseWith(Some(105)));
+        phone.set(&Setting::FileErrors(2));
+        let expected = Faults {
+            drop_after_bytes: Some(7),
+            local_errors: 2,
+            refuse_with: Some(105),
+            ..Faults::default()
+        };
+        assert_eq!(phone.faults(), expected);
+        assert_eq!(phone.faults(), Faults::default());
     }
 }

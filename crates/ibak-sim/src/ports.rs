@@ -40,13 +40,12 @@ impl Ports {
     pub(crate) fn open(&self, waiting: Waiting) -> u16 {
         let mut ports = locked(&self.0);
         ports.retain(|_, other| other.since.elapsed() < SERVICE_WAIT_MAX);
-        loop {
-            let port = draw();
-            if !ports.contains_key(&port) {
-                ports.insert(port, waiting);
-                return port;
-            }
+        let mut port = draw();
+        while ports.contains_key(&port) {
+            port = draw();
         }
+        ports.insert(port, waiting);
+        port
     }
 
     /// Takes the service behind a port; it is connected to once.

@@ -1,7 +1,7 @@
 //! Several phones, their usbmuxd and their network, running together.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -328,18 +328,13 @@ async fn start_networks(
     let mut networks = Vec::new();
     for phone in phones {
         let own = phone.spec().wifi_address;
-        let Some(wanted) = own.or_else(|| spare.pop()) else {
+        let candidates = own.map_or_else(|| std::mem::take(&mut spare), |own| vec![own]);
+        let Some((address, left)) = first_free(candidates).await? else {
             continue;
         };
-        let refuse = |source| SimError::Listen {
-            what: "the phone's address",
-            place: wanted.to_string(),
-            source,
-        };
-        // Bound once here so that a bad address is an error of the start.
-        let probe = TcpListener::bind(wanted).await.map_err(refuse)?;
-        let address = probe.local_addr().map_err(refuse)?;
-        drop(probe);
+        if own.is_none() {
+            spare = left;
+        }
         let (sender, listening) = watch::channel(false);
         let supervising = network::supervise(Arc::clone(phone), address, responder.clone(), sender);
         tasks.spawn(stop.clone().run_until_cancelled_owned(supervising));
@@ -352,16 +347,50 @@ async fn start_networks(
     Ok(networks)
 }
 
+/// Finds the last address that can be bound, once, so that a bad one is an error of the start;
+/// returns it with those before it. All others are skipped while somebody else has them.
+async fn first_free(
+    mut candidates: Vec<SocketAddr>,
+) -> Result<Option<(SocketAddr, Vec<SocketAddr>)>, SimError> {
+    let mut refused = None;
+    while let Some(wanted) = candidates.pop() {
+        let bound = TcpListener::bind(wanted).await;
+        match bound.and_then(|listener| listener.local_addr()) {
+            Ok(address) => return Ok(Some((address, candidates))),
+            Err(source) => {
+                refused = Some(SimError::Listen {
+                    what: "the phone's address",
+                    place: wanted.to_string(),
+                    source,
+                });
+            }
+        }
+    }
+    refused.map_or(Ok(None), Err)
+}
+
+/// How many addresses of the loopback network one simulator draws from.
+const LOOPBACK_SPARE: u8 = 250;
+
+/// Lists the addresses of an interface; of the loopback network, all of which is this computer's,
+/// a stretch that other simulators on this computer hardly take.
 fn addresses(interface: &str) -> io::Result<Vec<SocketAddr>> {
     let all = if_addrs::get_if_addrs()?;
     let own = all
         .into_iter()
         .filter(|one| one.name == interface)
         .map(|one| one.ip());
-    Ok(own
-        .filter(std::net::IpAddr::is_ipv4)
-        .map(|ip| SocketAddr::new(ip, LOCKDOWN_PORT))
-        .collect())
+    let mut found = Vec::new();
+    for ip in own.filter(IpAddr::is_ipv4) {
+        if ip.is_loopback() {
+            let [.., high, low] = std::process::id().to_be_bytes();
+            let stretch = (1..=LOOPBACK_SPARE).map(|n| Ipv4Addr::new(127, high | 0x40, low, n));
+            found.extend(stretch.map(|ip| SocketAddr::new(ip.into(), LOCKDOWN_PORT)));
+        } else {
+            found.push(SocketAddr::new(ip, LOCKDOWN_PORT));
+        }
+    }
+    Ok(found)
 }
 
 impl Core {

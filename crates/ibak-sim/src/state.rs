@@ -163,41 +163,53 @@ impl FromStr for Setting {
                 "dismiss" => Ok(Self::PasscodeAnswer(PasscodeAnswer::Dismiss)),
                 _ => Err(bad("give, ignore or dismiss")),
             },
-            "drop-after" => limit(value)
-                .map(Self::DropAfter)
-                .ok_or_else(|| bad("a number of bytes such as 1000000 or \"5 MiB\", or none")),
-            "upload-rate" => match limit(value) {
-                Some(Some(0)) | None => {
-                    Err(bad("bytes a second such as 1000000 or \"5 MiB\", or none"))
-                }
-                Some(rate) => Ok(Self::UploadRate(rate)),
-            },
-            "passcode-patience" => value
-                .parse()
-                .map(Self::PasscodePatience)
-                .map_err(|_| bad("a number of seconds such as 180")),
-            "silence-ms" => value
-                .parse()
-                .map(Self::Silence)
-                .map_err(|_| bad("a number of milliseconds such as 500")),
-            "refuse-with" => match value {
-                "none" => Ok(Self::RefuseWith(None)),
-                _ => value
-                    .parse()
-                    .map(|code| Self::RefuseWith(Some(code)))
-                    .map_err(|_| bad("a code such as 105, or none")),
-            },
-            "file-errors" => value
-                .parse()
-                .map(Self::FileErrors)
-                .map_err(|_| bad("a number of files")),
-            "sync-lock" => match value {
-                "held" => Ok(Self::SyncLock(Switch::On)),
-                "free" => Ok(Self::SyncLock(Switch::Off)),
-                _ => Err(bad("held or free")),
-            },
-            _ => Err(SettingError::Key(key.to_owned())),
+            _ => fault(key, value),
         }
+    }
+}
+
+/// Parses a setting that makes something slow or go wrong.
+fn fault(key: &str, value: &str) -> Result<Setting, SettingError> {
+    let bad = |expected| SettingError::Value {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        expected,
+    };
+    match key {
+        "drop-after" => limit(value)
+            .map(Setting::DropAfter)
+            .ok_or_else(|| bad("a number of bytes such as 1000000 or \"5 MiB\", or none")),
+        "upload-rate" => match limit(value) {
+            Some(Some(0)) | None => {
+                Err(bad("bytes a second such as 1000000 or \"5 MiB\", or none"))
+            }
+            Some(rate) => Ok(Setting::UploadRate(rate)),
+        },
+        "passcode-patience" => value
+            .parse()
+            .map(Setting::PasscodePatience)
+            .map_err(|_| bad("a number of seconds such as 180")),
+        "silence-ms" => value
+            .parse()
+            .map(Setting::Silence)
+            .map_err(|_| bad("a number of milliseconds such as 500")),
+        "refuse-with" => match value {
+            "none" => Ok(Setting::RefuseWith(None)),
+            _ => value
+                .parse()
+                .map(|code| Setting::RefuseWith(Some(code)))
+                .map_err(|_| bad("a code such as 105, or none")),
+        },
+        "file-errors" => value
+            .parse()
+            .map(Setting::FileErrors)
+            .map_err(|_| bad("a number of files")),
+        "sync-lock" => match value {
+            "held" => Ok(Setting::SyncLock(Switch::On)),
+            "free" => Ok(Setting::SyncLock(Switch::Off)),
+            _ => Err(bad("held or free")),
+        },
+        _ => Err(SettingError::Key(key.to_owned())),
     }
 }
 

@@ -3,7 +3,12 @@
 //!
 //! A missing tool skips its test loudly; `IBAK_STRANGERS=required` makes that a failure, as CI
 //! does. pymobiledevice3 is taken from PATH or from `IBAK_PMD3` (default /opt/ibak-pmd3/bin).
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr
+)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! The services behind lockdown's StartService.
 
-pub mod afc;
+pub(crate) mod afc;
 mod assertion;
 mod backup;
 mod diagnostics;

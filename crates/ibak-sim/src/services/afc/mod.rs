@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::phone::{Phone, locked};
 use crate::wire::BoxIo;
 
-pub use tree::Tree;
+pub(crate) use tree::Tree;
 use tree::{Body, Wish};
 
 const MAGIC: &[u8; 8] = b"CFA6LPAA";

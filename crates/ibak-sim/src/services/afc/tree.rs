@@ -65,7 +65,7 @@ struct Lock {
 }
 
 /// The tree. Paths are relative to its root, without a slash at either end.
-pub struct Tree {
+pub(crate) struct Tree {
     nodes: BTreeMap<String, Node>,
     locks: HashMap<String, Lock>,
     connections: u64,
