@@ -266,3 +266,23 @@ async fn inputs_that_a_phone_refuses_are_named() {
     assert_eq!(backup.inputs().missing, ["Installed Applications"]);
     backup.finish().await;
 }
+
+fn changes_threads<T: Send>(_: &T) {}
+
+#[tokio::test]
+async fn the_futures_of_a_backup_change_threads() {
+    let phone = Phone::start(nature()).await;
+    let link = Link::Tcp {
+        address: phone.address,
+    };
+    let opening = open(&link);
+    changes_threads(&opening);
+    let mut backup = opening.await.unwrap();
+    let events = backup.take_events().unwrap();
+    assert!(backup.take_events().is_none(), "once");
+    drop(events);
+    let finishing = backup.finish();
+    changes_threads(&finishing);
+    finishing.await;
+    until(&phone, END[2]).await;
+}
