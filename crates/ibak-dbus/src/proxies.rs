@@ -53,10 +53,6 @@ pub trait Phone {
     /// Lists its backups, oldest first; each row is a [`crate::views::BackupView`].
     fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
-    /// Checks every file of a backup.
-    #[zbus(allow_interactive_auth)]
-    fn verify_backup(&self, id: &str, options: Dict) -> Result<OwnedObjectPath, Error>;
-
     /// Lists its attempts since this time in µs, oldest first; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
 }

@@ -3,6 +3,8 @@
 //! No polkit means no: a machine without it is root-only.
 
 use ibak_dbus::Error;
+use ibak_dbus::views::CheckView;
+use ibak_dbus::words::{CheckDetail, CheckId, CheckStatus, Remedy};
 use std::collections::HashMap;
 use std::time::Duration;
 use zbus::fdo::DBusProxy;
@@ -48,6 +50,29 @@ trait Authority {
         flags: u32,
         cancellation_id: &str,
     ) -> zbus::Result<(bool, bool, HashMap<String, String>)>;
+}
+
+/// Says whether polkit is there to be asked, running or started on demand.
+pub async fn check_polkit(connection: &Connection) -> CheckView {
+    const NAME: &str = "org.freedesktop.PolicyKit1";
+    let there = async {
+        let bus = DBusProxy::new(connection).await?;
+        let activatable = bus.list_activatable_names().await?;
+        let running = bus.list_names().await?;
+        let found = activatable
+            .iter()
+            .chain(&running)
+            .any(|name| name.as_str() == NAME);
+        Ok::<_, zbus::Error>(found)
+    };
+    match there.await {
+        Ok(true) => CheckView::new(CheckId::Polkit, CheckStatus::Ok, CheckDetail::Fine),
+        Ok(false) => CheckView {
+            remedy: Some(Remedy::InstallPolkit),
+            ..CheckView::new(CheckId::Polkit, CheckStatus::Warn, CheckDetail::Absent)
+        },
+        Err(_) => CheckView::new(CheckId::Polkit, CheckStatus::Unknown, CheckDetail::Absent),
+    }
 }
 
 /// Checks that the sender of `header` may do `action`.

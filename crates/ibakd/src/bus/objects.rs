@@ -1,6 +1,6 @@
 //! The three interfaces. They render the newest [`Wire`] and turn methods into calls to the loop.
 
-use super::auth::{Action, authorize};
+use super::auth::{Action, authorize, check_polkit};
 use super::wire::{JobProperties, ManagerProperties, PhoneProperties, Wire};
 use super::{Call, Door};
 use ibak_core::{Answer, Automatic, Extent, JobId, Request, Udid, Wall, When};
@@ -119,9 +119,15 @@ impl Manager {
 
     /// Checks what backups need; a row each with `id`, `status`, `detail`, `remedy`.
     #[zbus(out_args("checks"))]
-    async fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+    async fn diagnose(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
         check_options(&options, &[])?;
-        self.0.call(Call::Diagnose).await
+        let mut checks = self.0.call(Call::Diagnose).await?;
+        checks.push(check_polkit(connection).await.to_dict());
+        Ok(checks)
     }
 
     /// Says that somebody should look: asking, failed-needs-you, overdue, store-trouble,
@@ -532,6 +538,12 @@ impl Job {
     #[zbus(property)]
     fn expected_end_time(&self) -> u64 {
         self.read(|it| it.expected_end_time)
+    }
+
+    /// While it is queued: for what; words in docs/dbus.md.
+    #[zbus(property)]
+    fn waits_for(&self) -> Vec<String> {
+        self.read(|it| it.waits_for.clone())
     }
 
     /// How it ended; empty while it runs; words in docs/dbus.md.

@@ -86,6 +86,7 @@ properties! {
         files_done: u64 => "FilesDone",
         rate: u64 => "Rate",
         expected_end_time: u64 => "ExpectedEndTime",
+        waits_for: Vec<String> => "WaitsFor",
         result: String => "Result",
     }
 }
@@ -226,6 +227,11 @@ impl JobProperties {
             files_done: progress.files_done,
             rate: progress.rate.get(),
             expected_end_time: time(progress.expected_end),
+            waits_for: job
+                .waits_for
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect(),
             result: job
                 .result
                 .map(|result| result.word().to_owned())
@@ -291,6 +297,7 @@ fn completed(job: &core::JobView) -> Dict {
         backup: job.backup.clone(),
         bytes: job.progress.bytes_done,
         files: job.progress.files_done,
+        detail: job.detail.clone(),
         ..ibak_dbus::views::CompletedView::default()
     }
     .to_dict()

@@ -18,7 +18,7 @@ const PERCENT_MIN: f64 = 2.0;
 /// Converts the conversation's phase.
 pub(super) fn phase_of(phase: mb2::Phase) -> Phase {
     match phase {
-        mb2::Phase::Handshake => Phase::Connecting,
+        mb2::Phase::Handshake => Phase::Preparing,
         mb2::Phase::WaitingForPhone | mb2::Phase::Comparing => Phase::Scanning,
         mb2::Phase::WaitingForPasscode => Phase::Asking,
         mb2::Phase::Held => Phase::AwaitingLock,
