@@ -34,8 +34,9 @@ mod object {
     pub(super) const NUMBER_KEYS: u8 = 21;
     pub(super) const PATH_KEY: u8 = 31;
     pub(super) const TARGET_KEY: u8 = 32;
+    pub(super) const ATTRIBUTES_KEY: u8 = 33;
     /// The first object that differs from row to row.
-    pub(super) const VARIABLE: u8 = 33;
+    pub(super) const VARIABLE: u8 = 34;
 }
 
 const NUMBERS: [&str; 10] = [
@@ -98,6 +99,7 @@ fn template() -> &'static Template {
         }
         template.string("RelativePath");
         template.string("Target");
+        template.string("ExtendedAttributes");
         Template {
             bytes: template.bytes,
             offsets: template.offsets,
@@ -161,50 +163,91 @@ impl Writer {
     }
 }
 
+/// The one object that only some rows have.
+enum Extra {
+    /// Of a link.
+    Target(Box<str>),
+    /// Of every second regular file: the optional ExtendedAttributes.
+    Attributes(Vec<u8>),
+}
+
+fn extra(view: &FileView<'_>) -> Option<Extra> {
+    match &view.row.body {
+        Body::Link(target) => Some(Extra::Target(target.clone())),
+        Body::Bytes(_) | Body::Preferences | Body::Database { .. }
+            if view.row.inode.is_multiple_of(2) =>
+        {
+            Some(Extra::Attributes(attributes(
+                view.row.inode,
+                view.row.modified,
+            )))
+        }
+        Body::Bytes(_) | Body::Preferences | Body::Database { .. } | Body::Directory => None,
+    }
+}
+
+/// A property list with the attribute iOS sets when a file was last used.
+fn attributes(inode: u64, modified: u32) -> Vec<u8> {
+    let mut bytes =
+        b"bplist00\xd1\x01\x02\x5f\x10\x19com.apple.lastuseddate#PS\x4f\x10\x10".to_vec();
+    bytes.extend_from_slice(&u64::from(modified).to_le_bytes());
+    bytes.extend_from_slice(&(inode % 1_000_000_000).to_le_bytes());
+    let table_at = bytes.len() as u64;
+    bytes.extend_from_slice(&[8, 11, 39, 0, 0, 0, 0, 0, 0, 1, 1]);
+    for number in [3, 0, table_at] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes
+}
+
 /// Writes the blob of a row; the same row always gives the same bytes.
 pub(super) fn blob(view: &FileView<'_>) -> Vec<u8> {
     use object::*;
-    let row = view.row;
     let template = template();
     let mut writer = Writer {
-        bytes: Vec::with_capacity(768),
+        bytes: Vec::with_capacity(1_024),
         offsets: Vec::with_capacity(56),
     };
     writer.bytes.extend_from_slice(&template.bytes);
     writer.offsets.extend_from_slice(&template.offsets);
-    let target = match &row.body {
-        Body::Link(target) => Some(target),
-        Body::Bytes(_) | Body::Preferences | Body::Database { .. } | Body::Directory => None,
+    let extra = extra(view);
+    let extra_key = match &extra {
+        Some(Extra::Target(_)) => Some(TARGET_KEY),
+        Some(Extra::Attributes(_)) => Some(ATTRIBUTES_KEY),
+        None => None,
     };
-    // $objects: $null, the MBFile, its path, its class, and of a link the target.
+    // $objects: $null, the MBFile, its path, its class, and the extra one.
     let dictionary = VARIABLE + 1;
     let path = VARIABLE + 2;
-    match target {
-        Some(_) => writer.object(&[0xa5, NULL, dictionary, path, CLASS, VARIABLE + 3]),
-        None => writer.object(&[0xa4, NULL, dictionary, path, CLASS]),
-    };
-    let keys = u8::try_from(NUMBERS.len()).unwrap_or(0) + 2 + u8::from(target.is_some());
-    let first_number = path + 1 + u8::from(target.is_some());
-    writer.object(&[0xd0 | keys]);
-    for at in 0..NUMBERS.len() as u8 {
-        writer.bytes.push(NUMBER_KEYS + at);
-    }
+    let extras = u8::from(extra.is_some());
+    let first_number = path + 1 + extras;
+    let objects = [NULL, dictionary, path, CLASS, VARIABLE + 3];
+    writer.object(&[0xa4 + extras]);
+    writer
+        .bytes
+        .extend(objects.iter().take(4 + usize::from(extras)));
+    let numbers = numbers(view);
+    let count = u8::try_from(numbers.len()).unwrap_or(0);
+    writer.object(&[0xd0 | (count + 2 + extras)]);
+    writer.bytes.extend(NUMBER_KEYS..NUMBER_KEYS + count);
     writer.bytes.extend_from_slice(&[PATH_KEY, CLASS_KEY]);
-    if target.is_some() {
-        writer.bytes.push(TARGET_KEY);
-    }
-    for at in 0..NUMBERS.len() as u8 {
-        writer.bytes.push(first_number + at);
-    }
+    writer.bytes.extend(extra_key);
+    writer.bytes.extend(first_number..first_number + count);
     writer.bytes.extend_from_slice(&[UID_2, UID_3]);
-    if target.is_some() {
-        writer.bytes.push(UID_4);
-    }
+    writer.bytes.extend(extra_key.map(|_| UID_4));
     writer.string(view.path);
-    if let Some(target) = target {
-        writer.string(target);
+    match &extra {
+        Some(Extra::Target(target)) => {
+            writer.string(target);
+        }
+        Some(Extra::Attributes(data)) => {
+            writer.object(&[]);
+            writer.head(0x40, data.len());
+            writer.bytes.extend_from_slice(data);
+        }
+        None => {}
     }
-    for number in numbers(view) {
+    for number in numbers {
         writer.number(number);
     }
     finish(writer)
@@ -311,6 +354,13 @@ mod tests {
                 !file.contains_key("EncryptionKey"),
                 "this backup is not encrypted"
             );
+            if let Some(attributes) = file.get("ExtendedAttributes") {
+                let data = objects[attributes.as_uid().unwrap().get() as usize]
+                    .as_data()
+                    .unwrap();
+                let value = Value::from_reader(std::io::Cursor::new(data)).unwrap();
+                assert_eq!(value.as_dictionary().unwrap().len(), 1);
+            }
             if let Body::Link(target) = &view.row.body {
                 assert_eq!(text("Target"), Some(&**target));
             }

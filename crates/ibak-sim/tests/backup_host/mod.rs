@@ -435,14 +435,13 @@ impl Host {
             "{path}"
         );
         assert!(
-            path.starts_with(&format!("{}", self.udid)) || path.starts_with(".b"),
+            path.starts_with(&self.udid) || path.starts_with(".b"),
             "{path}"
         );
         self.root.join(path)
     }
 
     async fn obey(&mut self, name: &str, message: &[Value], refused: Option<i64>) -> Option<()> {
-        let text = |at: usize| message[at].as_string().unwrap();
         if let Some(code) = refused
             && name != "DLMessageUploadFiles"
             && name != "DLMessageDownloadFiles"
@@ -477,6 +476,13 @@ impl Host {
                         .await
                 }
             },
+            _ => self.obey_in_tree(name, message).await,
+        }
+    }
+
+    async fn obey_in_tree(&mut self, name: &str, message: &[Value]) -> Option<()> {
+        let text = |at: usize| message[at].as_string().unwrap();
+        match name {
             "DLContentsOfDirectory" => {
                 let listing = list(&self.place(text(1)));
                 match listing {
@@ -693,9 +699,13 @@ pub fn assert_equal(root: &Path, phone: &TestPhone) {
 
 /// The same, where the files with these ids could not be sent.
 pub fn assert_equal_but(root: &Path, phone: &TestPhone, failed: &[String]) {
-    let dir = root.join(&phone.identity.udid);
     let content = phone.content.lock().unwrap();
-    let rows = manifest_rows(&dir);
+    assert_backup(&root.join(&phone.identity.udid), &content, failed);
+}
+
+/// The same for the directory of any backup.
+pub fn assert_backup(dir: &Path, content: &Content, failed: &[String]) {
+    let rows = manifest_rows(dir);
     let mut expected = 0;
     let mut payloads = std::collections::BTreeSet::new();
     for file in content.files() {
@@ -728,7 +738,7 @@ pub fn assert_equal_but(root: &Path, phone: &TestPhone, failed: &[String]) {
         }
     }
     assert_eq!(rows.len(), expected, "Manifest.db has rows of its own");
-    for entry in std::fs::read_dir(&dir).unwrap() {
+    for entry in std::fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         match name.as_str() {
@@ -744,6 +754,6 @@ pub fn assert_equal_but(root: &Path, phone: &TestPhone, failed: &[String]) {
             other => panic!("{other} was left behind"),
         }
     }
-    let status = status(&dir).unwrap();
+    let status = status(dir).unwrap();
     assert_eq!(status["SnapshotState"].as_string(), Some("finished"));
 }
