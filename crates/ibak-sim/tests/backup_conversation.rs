@@ -634,3 +634,28 @@ async fn a_slow_phone_keeps_its_rate() {
     );
     assert_equal(root.path(), &phone);
 }
+
+#[tokio::test]
+async fn a_host_may_name_a_higher_version_and_not_a_lower_one() {
+    for (ios, version, agreed) in [
+        ("13.7", 400, true),
+        ("15.6", 400, true),
+        ("15.6", 300, false),
+        ("13.7", 299, false),
+    ] {
+        let phone = TestPhone::small(ios);
+        let root = backup_host::scratch();
+        let manners = Manners {
+            version: Some(version),
+            ..Manners::default()
+        };
+        let session = session(&phone, root.path(), "Backup", None, manners).await;
+        assert_eq!(
+            session.phone.is_ok(),
+            agreed,
+            "{ios} {version}: {:?}",
+            session.phone
+        );
+        assert_eq!(session.response.is_some(), agreed);
+    }
+}

@@ -88,6 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
     }
 
     /// The phone speaks first: 400 from iOS 14 on, 300 before (corpus 01, 02).
+    ///
+    /// A host may name a higher version than the phone did: libimobiledevice 1.3.0 always says 400,
+    /// and backs iOS 13 up.
     async fn exchange_versions(&mut self) -> Result<(), BackupError> {
         let major: i64 = if self.host.identity().ios.major >= 14 {
             400
@@ -105,7 +108,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let text = |at: usize| reply.get(at).and_then(Value::as_string);
         let agreed = text(0) == Some("DLMessageVersionExchange")
             && text(1) == Some("DLVersionsOk")
-            && reply.get(2).and_then(Value::as_signed_integer) == Some(major);
+            && reply
+                .get(2)
+                .and_then(Value::as_signed_integer)
+                .is_some_and(|version| version >= major);
         if !agreed {
             return Err(BackupError::Protocol(format!(
                 "no agreement on DeviceLink {major}: {reply:?}"

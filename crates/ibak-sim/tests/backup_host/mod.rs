@@ -151,6 +151,8 @@ pub struct Manners {
     pub forge: Option<(&'static str, Vec<u8>)>,
     /// Sends negative codes as unsigned numbers.
     pub unsigned_codes: bool,
+    /// The version the host names; `None` repeats the phone's.
+    pub version: Option<i64>,
 }
 
 impl Default for Manners {
@@ -163,6 +165,7 @@ impl Default for Manners {
             hold: Duration::ZERO,
             forge: None,
             unsigned_codes: false,
+            version: None,
         }
     }
 }
@@ -323,7 +326,7 @@ impl Host {
     /// Speaks until the final response; `None` if the connection ends before it.
     async fn talk(&mut self, request: Dictionary) -> Option<Dictionary> {
         let version = self.receive().await?;
-        let major = version[1].clone();
+        let major = self.manners.version.map_or(version[1].clone(), Value::from);
         self.send(vec![
             "DLMessageVersionExchange".into(),
             "DLVersionsOk".into(),
