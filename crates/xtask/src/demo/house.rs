@@ -56,6 +56,12 @@ impl House {
         self.phone["conditions"][name]["status"].as_str()
     }
 
+    /// Returns whether this is among what the phone's next backup waits for.
+    pub(super) fn waits_for(&self, word: &str) -> bool {
+        let words = self.phone["waits_for"].as_array();
+        words.is_some_and(|words| words.iter().any(|known| known == word))
+    }
+
     /// Returns whether a job is there that has not ended.
     pub(super) fn running(&self) -> bool {
         self.job["state"] == "running"

@@ -2,8 +2,8 @@
 //! the real daemon.
 //!
 //! Nothing here knows how ibak works inside: it plugs the phone in, carries it into the Wi-Fi,
-//! locks it, and shows what `ibakctl` says each time. It needs no root and leaves nothing behind,
-//! unless asked to (`--keep`).
+//! locks it, and shows what `ibakctl` says each time. It needs no root; it leaves the backups, and
+//! when asked to (`--keep`) everything running.
 
 mod house;
 mod player;
@@ -25,7 +25,6 @@ use crate::workspace::{self, Profile};
 const PHONE: &str = r#"ios = "15.6"
 product = "iPhone14,5"
 name = "Ada's iPhone"
-seed = 1
 files = 2000
 bytes = "40 MiB"
 apps = 12
@@ -37,7 +36,7 @@ wifi = "off"
 locked = "no"
 "#;
 /// A day of the demo.
-const DAY: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(20);
 /// How long the conditions must hold.
 const SETTLE: Duration = Duration::from_secs(4);
 /// How much of the phone changes overnight.
@@ -61,13 +60,7 @@ pub fn demo(options: Options) -> Result<()> {
     let teller = Teller::new(options.json);
     let programs = workspace::build(&["ibakd", "ibakctl", "ibak-sim"], Profile::Dev)?;
     let mut stage = Stage::set_up(&programs, PHONE, DAY, SETTLE, options.keep)?;
-    let outcome = play(&stage, teller);
-    if outcome.is_err() {
-        for line in stage.last_words() {
-            teller.tell(&line);
-        }
-    }
-    let mut result = outcome?;
+    let mut result = play(&stage, teller).map_err(|error| stage.explain(error))?;
     if options.keep {
         result["env"] = json!(
             stage
@@ -80,9 +73,12 @@ pub fn demo(options: Options) -> Result<()> {
         invite(&stage, teller);
     } else {
         result["env"] = json!({});
+        stage.leave_store();
         teller.part("The curtain falls");
-        teller.tell("Everything that was started has been stopped, and its directory is removed with the backups in it.");
-        teller.tell("To keep it running and play with `ibakctl`: cargo xtask demo --keep");
+        teller
+            .tell("Everything that was started has been stopped; the backups stay where they are.");
+        teller.tell(&format!("To remove them: rm -r {}", stage.path().display()));
+        teller.tell("To have it go on, and play with `ibakctl`: cargo xtask demo --keep");
     }
     if options.json {
         crate::say::answer(&result.to_string());
@@ -107,21 +103,21 @@ fn first_night(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
     teller.tell(stage.wifi().explanation());
     stage.show(teller, &["status"])?;
 
-    teller.part("19:02  Ada comes home and plugs her phone in");
+    teller.part("Ada comes home and plugs her phone in");
     stage.phone(&["attached=usb", "power=on"])?;
     house.wait_for("power to be seen", |house| {
         house.condition("power") == Some("met")
     })?;
     stage.show(teller, &["why", "ada"])?;
 
-    teller.part("19:04  It joins the Wi-Fi");
+    teller.part("It joins the Wi-Fi");
     stage.phone(&["wifi=on"])?;
     house.wait_for("the Wi-Fi to be seen", |house| {
         house.condition("wifi") == Some("met")
     })?;
     stage.show(teller, &["why", "ada"])?;
 
-    teller.part("23:10  Ada locks it and goes to bed");
+    teller.part("Ada locks it and goes to bed");
     stage.phone(&["locked=yes"])?;
     house.wait_for("the lock to be seen", |house| {
         house.condition("locked") == Some("met")
@@ -139,22 +135,23 @@ fn first_night(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
 }
 
 fn next_day(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
-    teller.part("The next day  The phone is out, and fuller when it comes home");
+    teller.part("The next day the phone is out, and it comes home fuller");
     stage.phone(&["locked=no", "power=off", "wifi=off", "attached=none"])?;
     stage.simulator(&[&["change", stage.udid()], OVERNIGHT.as_slice()].concat())?;
     house.wait_for("the phone to be gone", |house| {
-        house.phone["transports"] == json!([])
+        house.phone["transports"] == json!([]) && house.condition("wifi") != Some("met")
     })?;
+    house.wait_for("the next backup to be due", |house| !house.waits_for("due"))?;
     stage.show(teller, &["why", "ada"])?;
     stage.phone(&["attached=usb", "power=on", "wifi=on"])?;
     house.wait_for("power and Wi-Fi", |house| {
         (house.condition("power"), house.condition("wifi")) == (Some("met"), Some("met"))
     })?;
 
-    teller.part("The next evening  Ada wants to see it: she asks, and then locks her phone");
+    teller.part("The next evening Ada wants to see it: she asks, and then locks her phone");
+    stage.show(teller, &["why", "ada"])?;
     let asked = stage.begin(teller, &["backup", "ada", "--when-ready", "--wait"])?;
     house.wait_for("the backup to be asked for", House::running)?;
-    stage.show(teller, &["why", "ada"])?;
     stage.phone(&["locked=yes"])?;
     asked.end().context("the second backup")?;
     house.wait_for("the second backup", |house| house.completed.len() == 2)?;

@@ -23,6 +23,9 @@ use crate::tools;
 
 /// How long a process may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// Waits for the end of its input and removes a directory. Who was at home there is ending at the
+/// same time, so it tries again for a while.
+const JANITOR: &str = r#"cat >/dev/null; for again in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 1; done"#;
 /// How many lines of each log are shown when something went wrong.
 const LAST_LINES: usize = 15;
 
@@ -33,6 +36,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow send_destination="*"/>
+    <allow receive_sender="*"/>
     <allow own="*"/>
   </policy>
 </busconfig>
@@ -53,9 +57,7 @@ pub(super) struct Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for player in &mut self.players {
-            player.stop();
-        }
+        self.stop();
     }
 }
 
@@ -83,13 +85,29 @@ impl Stage {
             directory: Some(directory),
             path,
         };
-        if !keep {
-            stage.janitor()?;
-        }
-        stage.bus()?;
-        stage.simulated_phone(phone)?;
-        stage.daemon(day, settle)?;
+        stage
+            .raise(phone, day, settle)
+            .map_err(|error| stage.explain(error))?;
         Ok(stage)
+    }
+
+    fn raise(&mut self, phone: &str, day: Duration, settle: Duration) -> Result<()> {
+        if !self.keep {
+            self.janitor()?;
+        }
+        self.bus()?;
+        self.simulated_phone(phone)?;
+        self.daemon(day, settle)
+    }
+
+    /// Adds the last lines of each log to an error.
+    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let words = self.last_words();
+        if words.is_empty() {
+            error
+        } else {
+            anyhow::anyhow!("{error:#}\n{}", words.join("\n"))
+        }
     }
 
     pub(super) fn udid(&self) -> &str {
@@ -98,6 +116,11 @@ impl Stage {
 
     pub(super) const fn wifi(&self) -> Wifi {
         self.wifi
+    }
+
+    /// Returns the directory that everything of the demo is in.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn store(&self) -> PathBuf {
@@ -204,6 +227,22 @@ impl Stage {
         Ok((player, output))
     }
 
+    /// Stops everything and keeps the directory with the backups.
+    pub(super) fn leave_store(&mut self) {
+        if let Some(directory) = self.directory.take() {
+            self.path = directory.keep();
+        }
+        // The janitor goes with the others, before it hears of our end.
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        for player in &mut self.players {
+            player.stop();
+        }
+        self.players.clear();
+    }
+
     /// Leaves everything running; returns the program that ends it.
     pub(super) fn leave_running(&mut self) -> Result<PathBuf> {
         let pids: Vec<String> = self
@@ -227,8 +266,7 @@ impl Stage {
         Ok(path)
     }
 
-    /// Returns the last lines of each log.
-    pub(super) fn last_words(&self) -> Vec<String> {
+    fn last_words(&self) -> Vec<String> {
         let mut words = Vec::new();
         for name in ["bus", "ibak-sim", "ibakd"] {
             let text = fs::read_to_string(self.log(name)).unwrap_or_default();
@@ -297,7 +335,7 @@ impl Stage {
     fn janitor(&mut self) -> Result<()> {
         let mut command = Command::new("sh");
         command
-            .args(["-c", "cat >/dev/null; rm -rf -- \"$0\""])
+            .args(["-c", JANITOR])
             .arg(&self.path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -325,17 +363,22 @@ impl Stage {
         // It prints its address when it listens.
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        ensure!(
-            !line.is_empty(),
-            "the bus did not start: {:?}",
-            self.last_words()
-        );
+        ensure!(!line.is_empty(), "the bus did not start");
         Ok(())
     }
 
     fn simulated_phone(&mut self, phone: &str) -> Result<()> {
         let file = self.path.join("ada.toml");
-        fs::write(&file, phone)?;
+        // Another demo on this machine must not meet this phone: it has its own identity and, of
+        // the addresses of loopback, its own.
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let own = format!(
+            "seed = {}\nwifi_address = \"127.{}.{b}.{}:62078\"\n",
+            std::process::id(),
+            a | 64,
+            c | 1
+        );
+        fs::write(&file, format!("{phone}{own}"))?;
         let mut command = self.command("ibak-sim");
         command
             .arg("serve")
@@ -397,9 +440,9 @@ impl Stage {
         self.service("ibakd", command, Output::Log)?;
         let mut buffer = [0; 4096];
         loop {
-            let length = notify.recv(&mut buffer).with_context(|| {
-                format!("the daemon was not ready in time: {:?}", self.last_words())
-            })?;
+            let length = notify
+                .recv(&mut buffer)
+                .context("the daemon was not ready in time")?;
             let message =
                 String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
             if message.lines().any(|line| line == "READY=1") {
