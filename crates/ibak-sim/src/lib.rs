@@ -29,7 +29,8 @@ mod wire;
 
 pub use host::asks_for_passcode;
 pub use identity::{Identity, IosVersion};
-pub use phone::Phone;
+pub use phone::{Impostor, Phone};
 pub use profile::PhoneSpec;
 pub use simulator::{MuxVerb, SimError, SimOptions, Simulator};
 pub use state::Setting;
+pub use wire::{BoxIo, Io};

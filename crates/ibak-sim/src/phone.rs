@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use plist::Value;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use crate::products::Product;
 use crate::profile::PhoneSpec;
 use crate::services::afc::Tree;
 use crate::state::{PhoneState, Setting};
+use crate::wire::BoxIo;
 
 /// How many notifications a slow listener may be behind before it loses some.
 const POSTS_MAX: usize = 256;
@@ -63,6 +65,9 @@ pub struct Activity {
     pub posted_by_hosts: Vec<String>,
 }
 
+/// Speaks in the place of a phone's backup service, over a connection that is open and encrypted.
+pub type Impostor = Arc<dyn Fn(BoxIo) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// A domain and a key in it.
 type ValueName = (Option<String>, String);
 
@@ -81,6 +86,7 @@ pub struct Phone {
     pairings: Mutex<BTreeMap<String, Pairing>>,
     last_host: Mutex<String>,
     activity: Mutex<Activity>,
+    impostor: Mutex<Option<Impostor>>,
     pub(crate) ports: Ports,
     pub(crate) afc: Mutex<Tree>,
     pub(crate) bytes_sent: AtomicU64,
@@ -151,6 +157,7 @@ impl Phone {
             pairings: Mutex::default(),
             last_host: Mutex::default(),
             activity: Mutex::default(),
+            impostor: Mutex::default(),
             ports: Ports::default(),
             afc: Mutex::new(Tree::of_a_phone(&identity)),
             bytes_sent: AtomicU64::new(0),
@@ -287,6 +294,16 @@ impl Phone {
     pub fn person_cancels(&self) {
         self.post("com.apple.itunes-client.syncCancelRequest");
         self.person_cancels.notify_waiters();
+    }
+
+    /// Has somebody else speak as its backup service from the next connection on, or itself again;
+    /// for what a hostile phone would say.
+    pub fn impersonate_backup(&self, impostor: Option<Impostor>) {
+        *locked(&self.impostor) = impostor;
+    }
+
+    pub(crate) fn impostor(&self) -> Option<Impostor> {
+        locked(&self.impostor).clone()
     }
 
     /// Posts a notification to whoever observes it.

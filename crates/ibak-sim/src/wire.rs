@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 const MESSAGE_LEN_MAX: usize = 16 << 20;
 
 /// Any two-way stream.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A two-way stream of a kind that does not matter.
-pub(crate) type BoxIo = Box<dyn Io>;
+pub type BoxIo = Box<dyn Io>;
 
 /// Writes a value as Apple does: XML, sorted keys, tabs, a newline at the end.
 pub(crate) fn to_xml(value: &Value) -> io::Result<Vec<u8>> {

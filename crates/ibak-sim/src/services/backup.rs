@@ -20,6 +20,10 @@ pub(super) async fn serve(
     transport: Transport,
 ) -> io::Result<()> {
     phone.note(|activity| activity.backups_begun += 1);
+    if let Some(impostor) = phone.impostor() {
+        impostor(stream).await;
+        return Ok(());
+    }
     let cancel = match transport {
         Transport::Usb => phone.usb.token(),
         Transport::Network(_) => phone.wifi.token(),
