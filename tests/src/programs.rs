@@ -11,9 +11,9 @@ use anyhow::{Result, anyhow};
 use xtask::workspace::{self, Profile};
 
 /// What is built, in the profile of the tests.
-const PACKAGES: [&str; 3] = ["ibakd", "ibakctl", "ibak-sim"];
+const PACKAGES: [&str; 4] = ["ibakd", "ibakctl", "ibak-sim", "xtask"];
 
-/// Returns the directory of `ibakd`, `ibakctl` and `ibak-sim`, built from the sources as they are.
+/// Returns the directory of `ibakd`, `ibakctl`, `ibak-sim` and `xtask`, built from the sources as they are.
 ///
 /// # Errors
 /// They do not build.
