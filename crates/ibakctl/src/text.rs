@@ -1,6 +1,6 @@
 //! Text that may be shown: escaping, measuring, cutting; sizes and lengths of time.
 
-use crate::style::{Glyphs, Style};
+use crate::style::{Glyphs, Style, Tone};
 use ibak_dbus::Bytes;
 use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -96,6 +96,24 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Breaks a sentence between words at the terminal's edge; further lines begin under `indent`
+/// columns, which the first line already has. Without a terminal it stays one line.
+pub fn paragraph(sentence: &str, indent: usize, style: &Style) -> String {
+    match style.width {
+        None => sentence.to_owned(),
+        Some(width) => {
+            wrap(sentence, width.saturating_sub(indent)).join(&format!("\n{}", " ".repeat(indent)))
+        }
+    }
+}
+
+/// Renders the one thing to do, beside its word.
+pub fn hint(sentence: &str, style: &Style) -> String {
+    let word = "Hint:";
+    let sentence = paragraph(sentence, word.len() + 1, style);
+    format!("{} {sentence}\n", style.tone(Tone::Wary, word))
 }
 
 const UNITS: [&str; 7] = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -270,6 +288,22 @@ mod tests {
         );
         assert_eq!(wrap("unbreakable 🔒 x", 4), ["unbreakable", "🔒 x"]);
         assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn a_hint_hangs_under_its_first_word() {
+        let narrow = Style {
+            width: Some(16),
+            ..ascii()
+        };
+        assert_eq!(
+            hint("plug the phone in", &narrow),
+            "Hint: plug the\n      phone in\n"
+        );
+        assert_eq!(
+            hint("plug the phone in", &ascii()),
+            "Hint: plug the phone in\n"
+        );
     }
 
     proptest! {

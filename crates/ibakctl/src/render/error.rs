@@ -18,11 +18,7 @@ pub fn render(failure: &Failure, style: &Style) -> String {
         out.push_str(&format!("{}: {}\n", at + 1, text::escape(cause, style)));
     }
     if let Some(hint) = &failure.hint {
-        out.push_str(&format!(
-            "{} {}\n",
-            style.tone(Tone::Wary, "Hint:"),
-            text::escape(hint, style)
-        ));
+        out.push_str(&text::hint(&text::escape(hint, style), style));
     }
     out
 }

@@ -4,7 +4,7 @@
 use super::{conditions, outcome, progress, waits};
 use crate::moment;
 use crate::select::shown_name;
-use crate::style::{Style, Tone};
+use crate::style::Style;
 use crate::text;
 use ibak_dbus::views::{AttemptView, JobView, PhoneView};
 use ibak_dbus::words::{
@@ -29,7 +29,7 @@ pub struct WhyView {
 
 /// Renders all of it.
 pub fn render(view: &WhyView, style: &Style) -> String {
-    let mut out = format!("{}\n", sentence(view, style));
+    let mut out = format!("{}\n", text::paragraph(&sentence(view, style), 0, style));
     out.push_str(&conditions::render(&view.phone, style));
     let also = also(view, style);
     if !also.is_empty() {
@@ -38,7 +38,7 @@ pub fn render(view: &WhyView, style: &Style) -> String {
     out.push_str(&overdue(&view.phone, style));
     out.push_str(&attempts(view, style));
     if let Some(hint) = hint(view) {
-        out.push_str(&format!("{} {hint}\n", style.tone(Tone::Wary, "Hint:")));
+        out.push_str(&text::hint(&hint, style));
     }
     out
 }
