@@ -1,6 +1,7 @@
 //! What `cargo xtask` does, as a library, so that the whole-system tests install and find programs
 //! exactly as it does.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod install;

@@ -16,20 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const MESSAGES_MAX: usize = 1024;
 
 /// The newest that is known, and what has ended.
-pub(super) struct House {
+pub(crate) struct House {
     messages: Receiver<Value>,
     _watcher: Player,
     /// The phone's newest state; null until it is known.
-    pub(super) phone: Value,
+    pub(crate) phone: Value,
     /// The newest state of the phone's newest job.
     job: Value,
     /// How each job ended, in order.
-    pub(super) completed: Vec<Value>,
+    pub(crate) completed: Vec<Value>,
 }
 
 impl House {
     /// Begins to listen.
-    pub(super) fn watch(stage: &Stage) -> Result<Self> {
+    pub(crate) fn watch(stage: &Stage) -> Result<Self> {
         let (mut watcher, output) = stage.listen(&["watch", "--json"])?;
         let (sender, messages) = sync_channel(MESSAGES_MAX);
         watcher.reader(std::thread::spawn(move || {
@@ -52,23 +52,23 @@ impl House {
     }
 
     /// Returns a condition's status.
-    pub(super) fn condition(&self, name: &str) -> Option<&str> {
+    pub(crate) fn condition(&self, name: &str) -> Option<&str> {
         self.phone["conditions"][name]["status"].as_str()
     }
 
     /// Returns whether this is among what the phone's next backup waits for.
-    pub(super) fn waits_for(&self, word: &str) -> bool {
+    pub(crate) fn waits_for(&self, word: &str) -> bool {
         let words = self.phone["waits_for"].as_array();
         words.is_some_and(|words| words.iter().any(|known| known == word))
     }
 
     /// Returns whether a job is there that has not ended.
-    pub(super) fn running(&self) -> bool {
+    pub(crate) fn running(&self) -> bool {
         self.job["state"] == "running"
     }
 
     /// Waits until what is known is as wanted.
-    pub(super) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> Result<()> {
+    pub(crate) fn wait_for(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !wanted(self) {
             let left = deadline.saturating_duration_since(Instant::now());

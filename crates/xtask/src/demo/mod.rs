@@ -5,10 +5,10 @@
 //! locks it, and shows what `ibakctl` says each time. It needs no root; it leaves the backups, and
 //! when asked to (`--keep`) everything running.
 
-mod house;
-mod player;
-mod stage;
-mod wifi;
+pub(crate) mod house;
+pub(crate) mod player;
+pub(crate) mod stage;
+pub(crate) mod wifi;
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ const LINES_MAX: usize = 256;
 
 /// A process of the demo; ended and reaped when dropped.
 #[derive(Debug)]
-pub(super) struct Player {
+pub(crate) struct Player {
     name: String,
     child: Option<Child>,
     reader: Option<JoinHandle<()>>,
@@ -29,7 +29,7 @@ pub(super) struct Player {
 
 impl Player {
     /// Starts a process.
-    pub(super) fn start(name: &str, mut command: Command) -> Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command) -> Result<Self> {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
@@ -41,34 +41,38 @@ impl Player {
     }
 
     /// Hands out its standard output, once.
-    pub(super) fn output(&mut self) -> Option<ChildStdout> {
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
         self.child.as_mut().and_then(|child| child.stdout.take())
     }
 
     /// Lets it go: neither stopped nor reaped, it belongs to nobody from here on.
-    pub(super) fn release(mut self) {
+    pub(crate) fn release(mut self) {
         drop(self.child.take());
     }
 
     /// Also waits for this thread, which reads the process's output, when it ends.
-    pub(super) fn reader(&mut self, thread: JoinHandle<()>) {
+    pub(crate) fn reader(&mut self, thread: JoinHandle<()>) {
         self.reader = Some(thread);
     }
 
     /// Waits until it ends by itself.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         let mut child = self.child.take().context("it has ended already")?;
         let status = child.wait()?;
         ensure!(status.success(), "`{}` ended with {status}", self.name);
         Ok(())
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name == name
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
     /// Asks it to end, and insists when it does not.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
@@ -102,14 +106,14 @@ impl Drop for Player {
 }
 
 /// A command whose lines are shown while it runs.
-pub(super) struct Showing {
+pub(crate) struct Showing {
     player: Player,
     lines: Receiver<String>,
 }
 
 impl Showing {
     /// Shows each line of a process that goes on.
-    pub(super) fn new(mut player: Player, output: ChildStdout, teller: Teller) -> Self {
+    pub(crate) fn new(mut player: Player, output: ChildStdout, teller: Teller) -> Self {
         let (sender, lines) = sync_channel(LINES_MAX);
         player.reader(std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -122,7 +126,7 @@ impl Showing {
     }
 
     /// Waits until it said a line with this in it, then ends it.
-    pub(super) fn until_line_with(self, text: &str) -> Result<()> {
+    pub(crate) fn until_line_with(self, text: &str) -> Result<()> {
         loop {
             let line = self
                 .lines

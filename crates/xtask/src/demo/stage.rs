@@ -43,7 +43,7 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 "#;
 
 /// The stage; taken down when dropped, unless it was left running.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     // In the order in which they are to end.
     players: Vec<Player>,
     programs: PathBuf,
@@ -63,7 +63,7 @@ impl Drop for Stage {
 
 impl Stage {
     /// Starts everything and waits until it is ready.
-    pub(super) fn set_up(
+    pub(crate) fn set_up(
         programs: &Path,
         phone: &str,
         day: Duration,
@@ -101,7 +101,7 @@ impl Stage {
     }
 
     /// Adds the last lines of each log to an error.
-    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         let words = self.last_words();
         if words.is_empty() {
             error
@@ -110,33 +110,33 @@ impl Stage {
         }
     }
 
-    pub(super) fn udid(&self) -> &str {
+    pub(crate) fn udid(&self) -> &str {
         &self.udid
     }
 
-    pub(super) const fn wifi(&self) -> Wifi {
+    pub(crate) const fn wifi(&self) -> Wifi {
         self.wifi
     }
 
     /// Returns the directory that everything of the demo is in.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.path.join("store")
     }
 
-    pub(super) fn control(&self) -> PathBuf {
+    pub(crate) fn control(&self) -> PathBuf {
         self.path.join("control")
     }
 
-    pub(super) fn stop_script(&self) -> PathBuf {
+    pub(crate) fn stop_script(&self) -> PathBuf {
         self.path.join("stop")
     }
 
     /// Returns what a shell needs to reach this house.
-    pub(super) fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let path = std::env::var("PATH").unwrap_or_default();
         vec![
             (
@@ -155,12 +155,12 @@ impl Stage {
     }
 
     /// Changes how the phone stands.
-    pub(super) fn phone(&self, settings: &[&str]) -> Result<()> {
+    pub(crate) fn phone(&self, settings: &[&str]) -> Result<()> {
         self.simulator(&[&["set", &self.udid], settings].concat())
     }
 
     /// Tells the simulator something.
-    pub(super) fn simulator(&self, words: &[&str]) -> Result<()> {
+    pub(crate) fn simulator(&self, words: &[&str]) -> Result<()> {
         let output = self
             .command("ibak-sim")
             .arg("--control")
@@ -177,7 +177,7 @@ impl Stage {
     }
 
     /// Asks `ibakctl` and returns its JSON.
-    pub(super) fn ask(&self, words: &[&str]) -> Result<Value> {
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<Value> {
         let output = self
             .command("ibakctl")
             .args(words)
@@ -193,12 +193,12 @@ impl Stage {
     }
 
     /// Shows what `ibakctl` says to these words.
-    pub(super) fn show(&self, teller: Teller, words: &[&str]) -> Result<()> {
+    pub(crate) fn show(&self, teller: Teller, words: &[&str]) -> Result<()> {
         self.begin(teller, words)?.end()
     }
 
     /// Starts an `ibakctl` that speaks for itself.
-    pub(super) fn begin(&self, teller: Teller, words: &[&str]) -> Result<Player> {
+    pub(crate) fn begin(&self, teller: Teller, words: &[&str]) -> Result<Player> {
         teller.tell(&format!("\n$ ibakctl {}", words.join(" ")));
         let mut command = self.command("ibakctl");
         command
@@ -209,14 +209,14 @@ impl Stage {
     }
 
     /// Starts an `ibakctl` whose lines are shown as they come, until told otherwise.
-    pub(super) fn show_running(&self, teller: Teller, words: &[&str]) -> Result<Showing> {
+    pub(crate) fn show_running(&self, teller: Teller, words: &[&str]) -> Result<Showing> {
         teller.tell(&format!("\n$ ibakctl {}", words.join(" ")));
         let (player, output) = self.listen(words)?;
         Ok(Showing::new(player, output, teller))
     }
 
     /// Starts an `ibakctl` and hands out what it says.
-    pub(super) fn listen(&self, words: &[&str]) -> Result<(Player, ChildStdout)> {
+    pub(crate) fn listen(&self, words: &[&str]) -> Result<(Player, ChildStdout)> {
         let mut command = self.command("ibakctl");
         command
             .args(words)
@@ -228,7 +228,7 @@ impl Stage {
     }
 
     /// Stops everything and keeps the directory with the backups.
-    pub(super) fn leave_store(&mut self) {
+    pub(crate) fn leave_store(&mut self) {
         if let Some(directory) = self.directory.take() {
             self.path = directory.keep();
         }
@@ -243,8 +243,21 @@ impl Stage {
         self.players.clear();
     }
 
+    /// Returns the process of one of the services.
+    pub(crate) fn process(&self, name: &str) -> Result<u32> {
+        let player = self.players.iter().find(|player| player.is_named(name));
+        player
+            .and_then(Player::pid)
+            .with_context(|| format!("{name} does not run"))
+    }
+
+    /// Ends one of the services.
+    pub(crate) fn end(&mut self, name: &str) {
+        self.players.retain(|player| !player.is_named(name));
+    }
+
     /// Leaves everything running; returns the program that ends it.
-    pub(super) fn leave_running(&mut self) -> Result<PathBuf> {
+    pub(crate) fn leave_running(&mut self) -> Result<PathBuf> {
         let pids: Vec<String> = self
             .players
             .iter()
@@ -279,12 +292,17 @@ impl Stage {
         words
     }
 
+    /// Returns the phone's file, as the simulator read it.
+    pub(crate) fn phone_file(&self) -> PathBuf {
+        self.path.join("ada.toml")
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.log"))
     }
 
-    /// Prepares one of our programs to run in this house.
-    fn command(&self, program: &str) -> Command {
+    /// Prepares one of our programs, or any by its whole path, to run in this house.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = self.prepare(&self.programs.join(program));
         command
             .envs(self.environment())
@@ -368,7 +386,7 @@ impl Stage {
     }
 
     fn simulated_phone(&mut self, phone: &str) -> Result<()> {
-        let file = self.path.join("ada.toml");
+        let file = self.phone_file();
         // Another demo on this machine must not meet this phone: it has its own identity and, of
         // the addresses of loopback, its own.
         let [_, a, b, c] = std::process::id().to_be_bytes();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How the phone is seen on the Wi-Fi.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wifi {
+pub(crate) enum Wifi {
     /// It announces itself on the loopback interface.
     Announced,
     /// This machine carries no multicast on loopback: the cable stands in for the Wi-Fi.
@@ -15,7 +15,7 @@ pub(super) enum Wifi {
 
 impl Wifi {
     /// Tries what this machine allows this user.
-    pub(super) fn find() -> Self {
+    pub(crate) fn find() -> Self {
         if multicast_on_loopback().unwrap_or(false) {
             Self::Announced
         } else {
@@ -24,7 +24,7 @@ impl Wifi {
     }
 
     /// Says to the person how it is done.
-    pub(super) const fn explanation(self) -> &'static str {
+    pub(crate) const fn explanation(self) -> &'static str {
         match self {
             Self::Announced => {
                 "The phone announces itself by multicast DNS on this machine's loopback, as on a Wi-Fi."
