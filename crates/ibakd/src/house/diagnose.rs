@@ -81,9 +81,9 @@ impl House {
     }
 
     fn check_mdns(&self) -> CheckView {
-        match (&self.network.unavailable, self.network.listening) {
+        match (self.network.deaf(), self.network.listens()) {
             (Some(reason), _) => CheckView {
-                subject: reason.clone(),
+                subject: reason.to_owned(),
                 ..bad(
                     CheckId::Mdns,
                     CheckStatus::Fail,

@@ -33,7 +33,7 @@ use ibak_device::{
 };
 use ibak_mobilebackup2::Limits;
 use ibak_store::Store;
-use network::Network;
+use network::{Hearing, Listener, Network};
 use phones::PhoneSlot;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -55,8 +55,8 @@ const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
 enum Input {
     Mux(MuxEvent),
     Presence(PresenceEvent),
-    Mdns(MdnsEvent),
-    MdnsUnavailable(String),
+    Mdns(Listener, MdnsEvent),
+    Hearing(Listener, Hearing),
     Phone(PhoneNews),
     Store(StoreLook),
     StoreContents(Udid, ibak_core::PhoneBackups),
@@ -163,8 +163,8 @@ impl House {
         match input {
             Input::Mux(event) => self.muxer(event),
             Input::Presence(event) => self.presence(event),
-            Input::Mdns(event) => self.announced(event),
-            Input::MdnsUnavailable(reason) => self.network_unavailable(reason),
+            Input::Mdns(listener, event) => self.announced(listener, event),
+            Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
             Input::Store(look) => self.store_seen(look),
             Input::StoreContents(udid, backups) => self.handle(Event::BackupsKnown(udid, backups)),

@@ -55,6 +55,10 @@ impl PhoneSlot {
         }
     }
 
+    fn is_there(&self) -> bool {
+        !self.attachments.is_empty() || self.address.is_some()
+    }
+
     /// Returns the spelling of its UDID on the wire.
     pub(super) fn wire_udid(&self, udid: &Udid) -> String {
         self.attachments
@@ -83,15 +87,25 @@ impl House {
         }
     }
 
+    /// Returns the phone's place, made if there is room; phones that have left make room.
+    pub(super) fn slot(&mut self, udid: &Udid) -> Option<&mut PhoneSlot> {
+        if !self.phones.contains_key(udid) && self.phones.len() >= PHONES_MAX {
+            self.phones.retain(|_, slot| slot.is_there());
+            if self.phones.len() >= PHONES_MAX {
+                warn!(phone = %udid, "too many phones; this one is not looked after");
+                return None;
+            }
+        }
+        Some(self.phones.entry(udid.clone()).or_default())
+    }
+
     fn attached(&mut self, attachment: Attachment) {
         let udid = attachment.udid.clone();
-        if !self.phones.contains_key(&udid) && self.phones.len() >= PHONES_MAX {
-            warn!(phone = %udid, "too many phones; this one is not looked after");
-            return;
-        }
-        info!(phone = %udid, transport = ?attachment.transport, "attached");
         let transport = attachment.transport;
-        let slot = self.phones.entry(udid.clone()).or_default();
+        let Some(slot) = self.slot(&udid) else {
+            return;
+        };
+        info!(phone = %udid, ?transport, "attached");
         slot.attachments
             .retain(|it| it.device_id != attachment.device_id);
         if slot.attachments.len() >= ATTACHMENTS_MAX {
@@ -143,8 +157,7 @@ impl House {
 
     /// Has the phone read by the best way there is; a task that reads by another way ends.
     pub(super) fn attend(&mut self, udid: &Udid) {
-        let news = self.news();
-        let Some(slot) = self.phones.get_mut(udid) else {
+        let Some(slot) = self.phones.get(udid) else {
             return;
         };
         let link = slot
@@ -153,6 +166,10 @@ impl House {
         if slot.source.as_ref().map(PhoneSource::link) == link.as_ref() {
             return;
         }
+        let news = self.news();
+        let Some(slot) = self.phones.get_mut(udid) else {
+            return;
+        };
         slot.source = link.map(|link| {
             let task = PhoneTask {
                 udid: udid.clone(),
@@ -228,6 +245,7 @@ impl House {
                     reason,
                     "the USB bus cannot be watched; usbmuxd alone tells which phones are there"
                 );
+                self.apple_devices.clear();
                 None
             }
         };

@@ -1,5 +1,6 @@
 //! Putting the daemon together, and taking it apart.
 
+use super::network::{Hearing, Network};
 use super::{Ends, House, INPUTS_MAX, Input, policy};
 use crate::bus::wire::Wire;
 use crate::bus::{Call, serve};
@@ -10,18 +11,28 @@ use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::cron;
 use anyhow::Context;
-use ibak_core::{Event, Machine};
+use ibak_core::{Event, Machine, Udid, Wall};
 use ibak_dbus::BusChoice;
-use ibak_device::{Deadlines, MdnsOptions, MuxAddress, PairStore, browse, presence, watch};
+use ibak_device::{
+    Deadlines, MdnsOptions, MuxAddress, PairStore, PhoneKeys, browse, presence, watch,
+};
 use ibak_mobilebackup2::Limits;
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+/// How long the network is listened to before a silence means that a phone is not there.
+const LISTEN_FIRST: Duration = Duration::from_secs(3);
+/// How soon listening is tried again where it was not possible.
+const LISTEN_AGAIN: Duration = Duration::from_secs(60);
+/// How often a schedule looks at the wall clock, which may be set meanwhile.
+const LOOK_AT_CALENDAR: Duration = Duration::from_secs(900);
 
 /// How a daemon is started.
 #[derive(Debug)]
@@ -134,11 +145,11 @@ async fn build(
         publisher: served.publisher,
         inputs,
         mux: options.mux,
+        network: Network::new(known_keys(&records)),
         records,
         deadlines: options.deadlines,
         limits: options.limits,
         phones: BTreeMap::new(),
-        network: super::Network::default(),
         store: None,
         store_trouble: None,
         looking: false,
@@ -182,7 +193,6 @@ impl House {
         tokio::spawn(presence::watch(tx, stop.clone()));
         self.forward(rx, Input::Presence);
         if self.config.mdns {
-            self.network.listening = true;
             let interfaces = self.config.interfaces.clone();
             let wanted: Vec<Option<String>> = if interfaces.is_empty() {
                 vec![None]
@@ -197,22 +207,39 @@ impl House {
         self.plan_schedule();
     }
 
-    fn browse_on(&self, interface: Option<String>, stop: &CancellationToken) {
+    /// Listens on an interface, on all when `None`, and tries again when that is not possible.
+    fn browse_on(&mut self, interface: Option<String>, stop: &CancellationToken) {
+        let listener = self.network.add_listener();
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
-        self.forward(rx, Input::Mdns);
+        self.forward(rx, move |event| Input::Mdns(listener, event));
         let (inputs, stop) = (self.inputs.clone(), stop.clone());
-        tokio::spawn(async move {
-            if let Err(error) = browse(MdnsOptions { interface }, tx, stop).await {
-                let reason = error.to_string();
-                if inputs.send(Input::MdnsUnavailable(reason)).await.is_err() {
-                    debug!("the loop has ended before the network was lost");
-                }
+        let options = MdnsOptions { interface };
+        let listen = async move {
+            loop {
+                let browsing = browse(options.clone(), tx.clone(), CancellationToken::new());
+                tokio::pin!(browsing);
+                let ended = tokio::select! {
+                    ended = &mut browsing => ended,
+                    () = tokio::time::sleep(LISTEN_FIRST) => {
+                        send(Input::Hearing(listener, Hearing::Listening), &inputs).await;
+                        browsing.await
+                    }
+                };
+                let Err(error) = ended else { return };
+                let deaf = Hearing::Deaf(error.to_string());
+                send(Input::Hearing(listener, deaf), &inputs).await;
+                tokio::time::sleep(LISTEN_AGAIN).await;
             }
-        });
+        };
+        tokio::spawn(async move { stop.run_until_cancelled(listen).await });
     }
 
     /// Passes on what a source tells, until one of the two ends.
-    fn forward<T: Send + 'static>(&self, mut source: mpsc::Receiver<T>, wrap: fn(T) -> Input) {
+    fn forward<T: Send + 'static>(
+        &self,
+        mut source: mpsc::Receiver<T>,
+        wrap: impl Fn(T) -> Input + Send + 'static,
+    ) {
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             while let Some(item) = source.recv().await {
@@ -238,10 +265,7 @@ impl House {
             match cron::next_due(&expression).await {
                 Ok(Some(at)) => {
                     send(Input::SchedulePlanned(Some(at)), &inputs).await;
-                    let now = clock.now();
-                    clock
-                        .sleep_until(now.monotonic + at.saturating_since(now.wall))
-                        .await;
+                    sleep_until_wall(&clock, at).await;
                     send(Input::ScheduleDue, &inputs).await;
                 }
                 Ok(None) => {
@@ -260,9 +284,39 @@ impl House {
     }
 }
 
+async fn sleep_until_wall(clock: &Clock, at: Wall) {
+    loop {
+        let now = clock.now();
+        let left = at.saturating_since(now.wall);
+        if left.is_zero() {
+            return;
+        }
+        let slice = left.min(LOOK_AT_CALENDAR);
+        clock.sleep_until(now.monotonic + slice).await;
+    }
+}
+
+/// Reads from our pairing records how announcements of these phones are recognised: a phone that
+/// is on the network only must be found again after a restart.
+fn known_keys(records: &PairStore) -> BTreeMap<Udid, PhoneKeys> {
+    let phones = records.phones().unwrap_or_else(|error| {
+        warn!(%error, "the pairing records cannot be listed");
+        Vec::new()
+    });
+    let mut keys = BTreeMap::new();
+    for phone in phones {
+        match records.load(&phone) {
+            Ok(Some(record)) => drop(keys.insert(phone, PhoneKeys::of(&record, None))),
+            Ok(None) => {}
+            Err(error) => warn!(%error, %phone, "the pairing record cannot be read"),
+        }
+    }
+    keys
+}
+
 async fn send(input: Input, inputs: &mpsc::Sender<Input>) {
     if inputs.send(input).await.is_err() {
-        debug!("the loop has ended before the schedule");
+        debug!("the loop has ended before its source");
     }
 }
 
