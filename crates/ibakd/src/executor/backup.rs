@@ -10,7 +10,8 @@ use ibak_core::{
     BackupFacts, Bytes, Extent, Failure, Interruption, Outcome, Phase, StartJob, StopWhy,
 };
 use ibak_device::{
-    BackupSession, Deadlines, DeviceError, HostInputs, Link, PairRecord, PhoneEvent, info_plist,
+    BackupSession, Deadlines, DeviceError, HostInputs, Link, PairRecord, PairStore, PhoneEvent,
+    info_plist,
 };
 use ibak_mobilebackup2::{BackupRequest, Ended, Hooks, Limits, Notice, Release, Stats, backup};
 use ibak_store::{Begin, DeviceDone, Full, Generation, Staging, Store, StoreError};
@@ -35,8 +36,8 @@ pub struct BackupJob {
     pub link: Link,
     /// The spelling of its UDID on the wire.
     pub wire_udid: String,
-    /// Our pairing with it.
-    pub record: Arc<PairRecord>,
+    /// Our pairings.
+    pub records: Arc<PairStore>,
     /// Where backups lie.
     pub store: Store,
     /// The most bytes that backups may use.
@@ -60,12 +61,10 @@ impl BackupJob {
     pub async fn run(self) -> End {
         self.reporter.phase(Phase::Connecting).await;
         let token = self.stop.token();
-        let session = BackupSession::open(
-            &self.link,
-            Arc::clone(&self.record),
-            &self.start.phone,
-            &self.deadlines,
-        );
+        let session = async {
+            let record = self.record().await?;
+            BackupSession::open(&self.link, record, &self.start.phone, &self.deadlines).await
+        };
         let opening = futures_util::future::join(session, self.begin());
         let (session, staging) = tokio::select! {
             opened = opening => opened,
@@ -93,6 +92,12 @@ impl BackupJob {
             .why()
             .unwrap_or(StopWhy::Interrupted(Interruption::Stopping))
             .outcome()
+    }
+
+    async fn record(&self) -> Result<Arc<PairRecord>, DeviceError> {
+        let (records, phone) = (Arc::clone(&self.records), self.start.phone.clone());
+        let record = blocking(move || records.load(&phone)).await?;
+        record.map(Arc::new).ok_or(DeviceError::NotPaired)
     }
 
     async fn begin(&self) -> Result<Staging, StoreError> {
@@ -162,12 +167,20 @@ impl BackupJob {
             ended = talk => ended,
             never = reports => match never {},
         };
-        session.finish().await;
+        // What goes wrong while taking leave explains nothing of what came before.
         listener.abort();
-        self.conclude(ended, resumed, inputs).await
+        let asked = self.stop.why();
+        session.finish().await;
+        self.conclude(ended, asked, resumed, inputs).await
     }
 
-    async fn conclude(self, ended: Ended<StagingVault>, resumed: bool, inputs: HostInputs) -> End {
+    async fn conclude(
+        self,
+        ended: Ended<StagingVault>,
+        asked: Option<StopWhy>,
+        resumed: bool,
+        inputs: HostInputs,
+    ) -> End {
         let Ended {
             outcome,
             stats,
@@ -184,7 +197,7 @@ impl BackupJob {
         };
         if outcome != ibak_mobilebackup2::Outcome::Finished {
             // A stop that was asked for explains whatever followed from it.
-            let told = match (self.stop.why(), of_conversation(&outcome)) {
+            let told = match (asked, of_conversation(&outcome)) {
                 (Some(why), _) => why.outcome(),
                 (None, Some(outcome)) => outcome,
                 (None, None) => self.stopped(),

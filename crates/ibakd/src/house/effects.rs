@@ -8,7 +8,7 @@ use ibak_core::{
     StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
-use ibak_device::{DeviceError, PairOptions, PairRecord};
+use ibak_device::PairOptions;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -32,7 +32,10 @@ impl House {
                 if which.contains(&Signal::Wifi) {
                     self.look_on_network(&phone);
                 }
-                self.read_phone(&phone, which);
+                // The network alone tells that; the phone need not be woken for it.
+                if which != [Signal::Wifi] {
+                    self.read_phone(&phone, which);
+                }
             }
             Effect::RefreshStore => self.look_at_store(),
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
@@ -145,10 +148,6 @@ impl House {
             .store
             .clone()
             .ok_or_else(|| Outcome::failed(Failure::StoreUnavailable, "the store is not open"))?;
-        let record = Arc::new(
-            self.record(&start.phone)
-                .map_err(|error| Outcome::failed(Failure::NotTrusted, error.to_string()))?,
-        );
         let wire_udid = slot.wire_udid(&start.phone);
         let locked = self
             .locked
@@ -158,7 +157,7 @@ impl House {
         let job = BackupJob {
             link,
             wire_udid,
-            record,
+            records: Arc::clone(&self.records),
             store,
             quota: self.config.quota_bytes.map(Bytes::new),
             clock: self.clock.clone(),
@@ -170,10 +169,6 @@ impl House {
             start,
         };
         Ok(Box::pin(job.run()))
-    }
-
-    fn record(&self, phone: &Udid) -> Result<PairRecord, DeviceError> {
-        self.records.load(phone)?.ok_or(DeviceError::NotPaired)
     }
 
     fn pairing(&self, start: &StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {

@@ -1,7 +1,9 @@
 //! One present phone: reads its signals when the core asks, and hears its notifications meanwhile.
 //!
-//! Reads nothing by itself. A session lives as long as one reading; the notification connection
-//! lives as long as the phone is there, and is opened again with the next reading when it broke.
+//! Reads by itself only what the core cannot ask for: a phone that sleeps at its address, and one
+//! that does not accept our pairing, are tried again, ever more seldom. A session lives as long as
+//! one reading; the notification connection lives as long as the phone is there, and is opened
+//! again with the next reading when it broke.
 
 use crate::clock::Clock;
 use crate::executor::is_untrusted;
@@ -26,6 +28,10 @@ const LOCK_FOR: Duration = Duration::from_secs(120);
 const DATA_FOR: Duration = Duration::from_secs(86_400);
 /// Most readings that wait; the core asks for one at a time.
 const ASKS_MAX: usize = 8;
+/// First pause before a phone that slept or did not trust us is tried again; doubles.
+const AGAIN_MIN: Duration = Duration::from_secs(30);
+/// Longest such pause.
+const AGAIN_MAX: Duration = Duration::from_secs(300);
 
 /// What a phone's task tells the loop.
 #[derive(Debug)]
@@ -76,6 +82,7 @@ impl PhoneSource {
             record: None,
             proxy: None,
             edges: EdgeReader::default(),
+            again: Again::default(),
         };
         let token = stop.clone();
         let run = async move {
@@ -108,6 +115,22 @@ struct Reader {
     record: Option<Arc<PairRecord>>,
     proxy: Option<NotificationProxy>,
     edges: EdgeReader,
+    again: Again,
+}
+
+/// When a reading that failed is tried again without being asked for.
+#[derive(Debug, Default)]
+struct Again {
+    at: Option<Instant>,
+    failures: u32,
+}
+
+impl Again {
+    fn failed(&mut self, now: Instant) {
+        let pause = AGAIN_MIN.saturating_mul(1 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        self.at = Some(now + pause.min(AGAIN_MAX));
+    }
 }
 
 impl Reader {
@@ -125,6 +148,7 @@ impl Reader {
                         self.tell(vec![(fact, source)]).await;
                     }
                 }
+                () = until(self.again.at) => self.read(&Signal::ALL).await,
             }
         }
     }
@@ -152,6 +176,7 @@ impl Reader {
     async fn read(&mut self, which: &[Signal]) {
         match self.try_read(which).await {
             Ok(mut facts) => {
+                self.again = Again::default();
                 if let Link::Tcp { .. } = self.task.link {
                     facts.push((
                         Fact::Reachable {
@@ -166,6 +191,13 @@ impl Reader {
             Err(error) => {
                 debug!(%error, "the phone's signals cannot be read");
                 self.record = None;
+                let refused = is_untrusted(&error) && !matches!(error, DeviceError::NotPaired);
+                if refused && self.again.failures == 0 {
+                    warn!(%error, "the phone does not accept this computer's pairing");
+                }
+                if is_untrusted(&error) || self.task.link.transport() == Transport::Wifi {
+                    self.again.failed(Instant::now());
+                }
                 self.tell(unread(which, &self.task.link, &error)).await;
             }
         }
@@ -308,10 +340,12 @@ pub fn time_to_live(fact: &Fact) -> Option<Duration> {
 fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Source)> {
     let source = Source::Lockdown(link.transport());
     let mut facts = Vec::new();
-    if is_untrusted(error) {
-        if !matches!(error, DeviceError::NotPaired) {
-            warn!(%error, "the phone does not accept this computer's pairing");
-        }
+    // Whoever answers at an address may be anybody: that it is not the phone says nothing of it.
+    let stranger = matches!(
+        (link, error),
+        (Link::Tcp { .. }, DeviceError::WrongKey { .. })
+    );
+    if is_untrusted(error) && !stranger {
         facts.push((Fact::Trusted(Some(false)), source));
     }
     if let Link::Tcp { .. } = link {
@@ -332,4 +366,46 @@ fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Sour
         }
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust_told(link: &Link, error: &DeviceError) -> bool {
+        unread(&Signal::ALL, link, error)
+            .iter()
+            .any(|(fact, _)| *fact == Fact::Trusted(Some(false)))
+    }
+
+    #[test]
+    fn a_stranger_at_the_address_does_not_make_the_phone_untrusted() {
+        let address = "192.0.2.1:62078".parse().unwrap();
+        let by_network = Link::Tcp { address };
+        let attachment = Attachment {
+            udid: Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
+            wire_udid: "00008030-001A2B3C4D5E6F70".to_owned(),
+            device_id: 1,
+            transport: Transport::Usb,
+        };
+        let by_cable = Link::through(&MuxAddress::default(), &attachment);
+        let wrong_key = DeviceError::WrongKey { what: "lockdown" };
+        assert!(!trust_told(&by_network, &wrong_key));
+        assert!(trust_told(&by_cable, &wrong_key));
+        assert!(trust_told(&by_network, &DeviceError::NotPaired));
+    }
+
+    #[test]
+    fn a_phone_that_does_not_answer_is_tried_ever_more_seldom() {
+        let now = Instant::now();
+        let mut again = Again::default();
+        let pauses: Vec<u64> = (0..12)
+            .filter_map(|_| {
+                again.failed(now);
+                again.at.map(|at| (at - now).as_secs())
+            })
+            .collect();
+        assert_eq!(pauses[..5], [30, 60, 120, 240, 300]);
+        assert!(pauses[5..].iter().all(|pause| *pause == 300));
+    }
 }
