@@ -41,8 +41,7 @@ pub fn path(name: &str) -> Result<PathBuf> {
 /// # Panics
 /// In CI (`CI` is set) nothing may be skipped.
 pub fn stranger(name: &str) -> Option<PathBuf> {
-    let found =
-        xtask::tools::find_strangers().map(|environment| environment.join("bin").join(name));
+    let found = xtask::tools::find_strangers().map(|programs| programs.join(name));
     crate::skip_unless(
         found,
         "the Python clients are not installed (`cargo xtask test` installs them)",

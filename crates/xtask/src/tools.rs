@@ -105,8 +105,10 @@ const TEST: [Need; 9] = [
 const PYTHON: [&str; 2] = ["pymobiledevice3==11.45.*", "pyiosbackup"];
 /// A place where a machine may carry them already.
 const PYTHON_READY: &str = "/opt/ibak-pmd3";
-/// Names the directory of these clients (a virtual environment) to the tests.
-pub const PYTHON_VARIABLE: &str = "IBAK_STRANGERS";
+/// Names the directory of these clients' programs to the tests.
+pub const PYTHON_VARIABLE: &str = "IBAK_PMD3";
+/// `required` makes a missing stranger a failure.
+pub const STRANGERS_VARIABLE: &str = "IBAK_STRANGERS";
 
 /// What a command is about to do, hence what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +202,7 @@ pub fn ensure_system(purpose: For) -> Result<()> {
     Ok(())
 }
 
-/// Finds the strangers' Python clients; returns their virtual environment.
+/// Finds the strangers' Python clients; returns the directory of their programs.
 pub fn find_strangers() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os(PYTHON_VARIABLE) {
         return Some(given.into());
@@ -208,7 +210,8 @@ pub fn find_strangers() -> Option<PathBuf> {
     [Some(PathBuf::from(PYTHON_READY)), cached_strangers()]
         .into_iter()
         .flatten()
-        .find(|environment| works(environment))
+        .map(|environment| environment.join("bin"))
+        .find(|programs| works(programs))
 }
 
 fn cached_strangers() -> Option<PathBuf> {
@@ -218,7 +221,7 @@ fn cached_strangers() -> Option<PathBuf> {
         .map(|cache| cache.join("ibak/strangers"))
 }
 
-/// Sees to it that the strangers' Python clients are there; returns their virtual environment.
+/// Sees to it that the strangers' Python clients are there; returns the directory of their programs.
 ///
 /// # Errors
 /// They cannot be installed.
@@ -243,18 +246,19 @@ pub fn ensure_strangers() -> Result<PathBuf> {
             "--no-input",
         ])
         .args(PYTHON))?;
+    let programs = environment.join("bin");
     ensure!(
-        works(&environment),
+        works(&programs),
         "installed, yet {} does not run",
-        environment.join("bin/pymobiledevice3").display()
+        programs.join("pymobiledevice3").display()
     );
-    Ok(environment)
+    Ok(programs)
 }
 
-fn works(environment: &Path) -> bool {
-    environment.join("bin/pymobiledevice3").is_file()
+fn works(programs: &Path) -> bool {
+    programs.join("pymobiledevice3").is_file()
         && succeeds(
-            Command::new(environment.join("bin/python"))
+            Command::new(programs.join("python"))
                 .args(["-c", "import pymobiledevice3, pyiosbackup"]),
         )
 }
