@@ -4,7 +4,13 @@
 //!
 //! A missing tool skips its test loudly; `IBAK_STRANGERS=required` makes that a failure, as CI
 //! does. The Python tools are taken from PATH or from `IBAK_PMD3` (default /opt/ibak-pmd3/bin).
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod backup_host;
 

@@ -333,15 +333,20 @@ impl<'a> Planter<'a> {
         self.row(domain, path, Body::Link(target.into()), 0, Owner::Root);
     }
 
+    /// Adds the parents that are not there: above one that is, all are.
     fn parents(&mut self, domain: u32, path: &str) {
-        for (at, _) in path.match_indices('/') {
-            self.row(
-                domain,
-                path.get(..at).unwrap_or(""),
-                Body::Directory,
-                0,
-                Owner::Mobile,
-            );
+        let name = self
+            .tree
+            .domains
+            .get(domain as usize)
+            .map_or("", |domain| &domain.name);
+        let missing: Vec<&str> = path
+            .rmatch_indices('/')
+            .map(|(at, _)| path.get(..at).unwrap_or(""))
+            .take_while(|parent| !self.seen.contains(&FileId::of(name, parent)))
+            .collect();
+        for parent in missing.into_iter().rev() {
+            self.row(domain, parent, Body::Directory, 0, Owner::Mobile);
         }
     }
 

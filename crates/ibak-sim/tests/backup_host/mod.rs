@@ -4,28 +4,32 @@
 //! wrong can be asked for.
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
+    clippy::wildcard_enum_match_arm,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic
 )]
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod check;
+pub mod corpus;
+mod phone;
+mod seen;
 
-use futures_util::future::BoxFuture;
-use ibak_sim::backup::{
-    BackupEnd, BackupError, BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase,
-    Quirks, serve,
-};
-use ibak_sim::content::{Content, ContentSpec, FileKind};
-use ibak_sim::{Identity, IosVersion};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use ibak_sim::backup::serve;
 use plist::{Dictionary, Value};
-use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::sync::CancellationToken;
+
+pub use check::{
+    ManifestRow, assert_backup, assert_equal, assert_equal_but, manifest_rows, status,
+};
+pub use phone::TestPhone;
+pub use seen::{Manners, Received, Seen, Session};
 
 pub const EMPTY: &str = "___EmptyParameterString___";
 
@@ -39,211 +43,8 @@ pub fn scratch() -> tempfile::TempDir {
     }
 }
 
-/// The part of a phone the backup service needs.
-pub struct TestPhone {
-    pub identity: Identity,
-    pub content: Arc<Mutex<Content>>,
-    pub quirks: Quirks,
-    pub memory: Arc<Mutex<BackupMemory>>,
-    pub passcode: PasscodeAnswer,
-    pub faults: Mutex<Faults>,
-    pub interruption: Option<(Interruption, tokio::sync::Notify)>,
-    pub phases: Mutex<Vec<Phase>>,
-    pub silence: Duration,
-    pub rate: Option<u64>,
-}
-
-impl TestPhone {
-    pub fn new(ios: &str, spec: &ContentSpec) -> Self {
-        let ios: IosVersion = ios.parse().unwrap();
-        let identity = Identity::draw(spec.seed, "Ada's iPhone", "iPhone9,1", ios, None);
-        let content = Content::generate(spec, &identity);
-        Self {
-            identity,
-            content: Arc::new(Mutex::new(content)),
-            quirks: Quirks::default(),
-            memory: Arc::default(),
-            passcode: PasscodeAnswer::NotAsked,
-            faults: Mutex::default(),
-            interruption: None,
-            phases: Mutex::default(),
-            silence: Duration::ZERO,
-            rate: None,
-        }
-    }
-
-    pub fn small(ios: &str) -> Self {
-        Self::new(
-            ios,
-            &ContentSpec {
-                seed: 11,
-                files: 300,
-                bytes: 6 << 20,
-                apps: 3,
-                largest_file: None,
-            },
-        )
-    }
-
-    pub fn change(&self, touch: u64, add: u64, delete: u64) {
-        self.content.lock().unwrap().change(touch, add, delete);
-    }
-}
-
-impl BackupHost for TestPhone {
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-    fn content(&self) -> Arc<Mutex<Content>> {
-        Arc::clone(&self.content)
-    }
-    fn quirks(&self) -> &Quirks {
-        &self.quirks
-    }
-    fn memory(&self) -> Arc<Mutex<BackupMemory>> {
-        Arc::clone(&self.memory)
-    }
-    fn passcode_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
-        Box::pin(std::future::ready(self.passcode))
-    }
-    fn passcode_set(&self) -> bool {
-        true
-    }
-    fn interrupted(&self) -> BoxFuture<'_, Interruption> {
-        Box::pin(async {
-            match &self.interruption {
-                Some((interruption, when)) => {
-                    when.notified().await;
-                    *interruption
-                }
-                None => std::future::pending().await,
-            }
-        })
-    }
-    fn faults(&self) -> Faults {
-        self.faults.lock().unwrap().clone()
-    }
-    fn silence(&self) -> Duration {
-        self.silence
-    }
-    fn upload_rate(&self) -> Option<u64> {
-        self.rate
-    }
-    fn backup_phase(&self, phase: Phase) {
-        self.phases.lock().unwrap().push(phase);
-    }
-}
-
-/// What the host does wrong, and what it has.
-#[derive(Clone, Debug)]
-pub struct Manners {
-    /// Bytes of data in a frame to the phone.
-    pub frame_bytes: usize,
-    /// What GetFreeDiskSpace answers, one after the other; the last for ever.
-    pub free_bytes: Vec<u64>,
-    /// What PurgeDiskSpace answers.
-    pub purge: Result<u64, i64>,
-    /// Answers the n-th message of a name with a code and does nothing.
-    pub refuse: HashMap<(&'static str, usize), i64>,
-    /// Waits before the first reply.
-    pub hold: Duration,
-    /// Gives another file than asked: path end and content.
-    pub forge: Option<(&'static str, Vec<u8>)>,
-    /// Sends negative codes as unsigned numbers.
-    pub unsigned_codes: bool,
-    /// The version the host names; `None` repeats the phone's.
-    pub version: Option<i64>,
-}
-
-impl Default for Manners {
-    fn default() -> Self {
-        Self {
-            frame_bytes: 32 << 10,
-            free_bytes: vec![1 << 40],
-            purge: Err(-1),
-            refuse: HashMap::new(),
-            hold: Duration::ZERO,
-            forge: None,
-            unsigned_codes: false,
-            version: None,
-        }
-    }
-}
-
-/// One message from the phone and its size on the wire.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub message: Vec<Value>,
-    pub wire_bytes: usize,
-    /// What was in Status.plist when the message came.
-    pub state: Option<String>,
-}
-
-impl Seen {
-    pub fn name(&self) -> &str {
-        self.message[0].as_string().unwrap()
-    }
-}
-
-/// A file as it came over the wire.
-#[derive(Clone, Debug)]
-pub struct Received {
-    pub device_path: String,
-    pub host_path: String,
-    pub largest_block: usize,
-    /// 0, 0x06 or 0x0b.
-    pub code: u8,
-    pub batch: usize,
-}
-
-/// What a session came to.
-pub struct Session {
-    /// The final response, if there was one.
-    pub response: Option<Dictionary>,
-    pub seen: Vec<Seen>,
-    pub received: Vec<Received>,
-    /// What the phone says of it.
-    pub phone: Result<BackupEnd, BackupError>,
-}
-
-impl Session {
-    pub fn code(&self) -> i64 {
-        self.response.as_ref().expect("no final response")["ErrorCode"]
-            .as_signed_integer()
-            .unwrap()
-    }
-
-    pub fn description(&self) -> &str {
-        self.response
-            .as_ref()
-            .unwrap()
-            .get("ErrorDescription")
-            .and_then(Value::as_string)
-            .unwrap_or("")
-    }
-
-    pub fn names(&self) -> Vec<&str> {
-        self.seen.iter().map(Seen::name).collect()
-    }
-
-    pub fn count(&self, name: &str) -> usize {
-        self.seen.iter().filter(|seen| seen.name() == name).count()
-    }
-
-    pub fn end(&self) -> &BackupEnd {
-        self.phone.as_ref().unwrap()
-    }
-
-    /// Files of the phone's content that came whole.
-    pub fn files(&self) -> usize {
-        self.received
-            .iter()
-            .filter(|file| file.code == 0 && !is_own(&file.host_path))
-            .count()
-    }
-}
-
-fn is_own(path: &str) -> bool {
+/// Whether a file is the phone's own and not of its content.
+pub fn is_own(path: &str) -> bool {
     path.ends_with(".plist") || path.ends_with("Manifest.db")
 }
 
@@ -600,7 +401,7 @@ impl Host {
             let host_path = self.name().await?;
             let place = self.place(&host_path);
             let mut file = std::io::BufWriter::new(std::fs::File::create(&place).unwrap());
-            let mut largest_block = 0;
+            let (mut largest_block, mut kept) = (0, 0);
             let mut buffer = Vec::new();
             let code = loop {
                 let len = self.stream.read_u32().await.ok()? as usize;
@@ -611,7 +412,10 @@ impl Host {
                     break code;
                 }
                 largest_block = largest_block.max(len - 1);
-                std::io::Write::write_all(&mut file, &buffer).unwrap();
+                if is_own(&host_path) || kept + buffer.len() <= self.manners.keep_bytes {
+                    kept += buffer.len();
+                    std::io::Write::write_all(&mut file, &buffer).unwrap();
+                }
             };
             std::io::Write::flush(&mut file).unwrap();
             if code != 0 {
@@ -651,112 +455,4 @@ fn list(dir: &Path) -> Option<Dictionary> {
         );
     }
     Some(listing)
-}
-
-/// Reads Status.plist of a backup.
-pub fn status(dir: &Path) -> Option<Dictionary> {
-    Value::from_reader(std::io::Cursor::new(
-        std::fs::read(dir.join("Status.plist")).ok()?,
-    ))
-    .ok()?
-    .into_dictionary()
-}
-
-/// One row of Manifest.db.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ManifestRow {
-    pub domain: String,
-    pub path: String,
-    pub flags: i64,
-    pub blob: Vec<u8>,
-}
-
-/// Reads Manifest.db after SQLite has found it sound.
-pub fn manifest_rows(dir: &Path) -> BTreeMap<String, ManifestRow> {
-    let connection = rusqlite::Connection::open(dir.join("Manifest.db")).unwrap();
-    let verdict: String = connection
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(verdict, "ok");
-    let mut statement = connection
-        .prepare("SELECT fileID, domain, relativePath, flags, file FROM Files")
-        .unwrap();
-    let rows = statement.query_map([], |row| {
-        Ok((
-            row.get(0)?,
-            ManifestRow {
-                domain: row.get(1)?,
-                path: row.get(2)?,
-                flags: row.get(3)?,
-                blob: row.get(4)?,
-            },
-        ))
-    });
-    rows.unwrap().map(Result::unwrap).collect()
-}
-
-/// Holds a committed backup against the phone: every row, every byte, and nothing else.
-pub fn assert_equal(root: &Path, phone: &TestPhone) {
-    assert_equal_but(root, phone, &[]);
-}
-
-/// The same, where the files with these ids could not be sent.
-pub fn assert_equal_but(root: &Path, phone: &TestPhone, failed: &[String]) {
-    let content = phone.content.lock().unwrap();
-    assert_backup(&root.join(&phone.identity.udid), &content, failed);
-}
-
-/// The same for the directory of any backup.
-pub fn assert_backup(dir: &Path, content: &Content, failed: &[String]) {
-    let rows = manifest_rows(dir);
-    let mut expected = 0;
-    let mut payloads = std::collections::BTreeSet::new();
-    for file in content.files() {
-        let id = file.id.hex();
-        if failed.contains(&id) {
-            assert!(
-                !rows.contains_key(&id),
-                "a file that never came is in Manifest.db: {}",
-                file.path
-            );
-            continue;
-        }
-        expected += 1;
-        let row = rows
-            .get(&id)
-            .unwrap_or_else(|| panic!("no row for {} {}", file.domain, file.path));
-        assert_eq!(
-            (row.domain.as_str(), row.path.as_str(), row.flags),
-            (file.domain, file.path, file.kind.flags())
-        );
-        let hash: [u8; 20] = Sha1::digest(format!("{}-{}", file.domain, file.path)).into();
-        assert_eq!(hash, file.id.0);
-        if file.kind == FileKind::Regular {
-            let payload = std::fs::read(dir.join(&id[..2]).join(&id))
-                .unwrap_or_else(|error| panic!("{}: {error}", file.path));
-            assert_eq!(payload.len() as u64, file.size, "{}", file.path);
-            let sha1: [u8; 20] = Sha1::digest(&payload).into();
-            assert_eq!(sha1, content.sha1_of(&file).unwrap(), "{}", file.path);
-            payloads.insert(id);
-        }
-    }
-    assert_eq!(rows.len(), expected, "Manifest.db has rows of its own");
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name().into_string().unwrap();
-        match name.as_str() {
-            "Info.plist" | "Status.plist" | "Manifest.plist" | "Manifest.db" => {
-                assert!(entry.path().is_file())
-            }
-            prefix if prefix.len() == 2 => {
-                for payload in std::fs::read_dir(entry.path()).unwrap() {
-                    let payload = payload.unwrap().file_name().into_string().unwrap();
-                    assert!(payloads.contains(&payload), "{payload} belongs to nothing");
-                }
-            }
-            other => panic!("{other} was left behind"),
-        }
-    }
-    let status = status(dir).unwrap();
-    assert_eq!(status["SnapshotState"].as_string(), Some("finished"));
 }
