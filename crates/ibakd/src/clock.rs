@@ -1,9 +1,15 @@
 //! The two clocks, behind one door so that tests may hold the hands.
+//!
+//! The monotonic hand goes on while the computer sleeps (`CLOCK_BOOTTIME`): what was read before is
+//! old afterwards. No timer of the runtime does, so a long wait looks at the clock now and then.
 
 use ibak_core::{Monotonic, Now, Wall};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// Longest sleep without a look at the clock.
+const SLICE: Duration = Duration::from_secs(60);
 
 /// Tells the time to the whole daemon.
 #[derive(Clone, Debug)]
@@ -11,7 +17,7 @@ pub struct Clock(Hands);
 
 #[derive(Clone, Debug)]
 enum Hands {
-    System { origin: Instant },
+    System { origin: Duration },
     Manual(Arc<watch::Sender<Now>>),
 }
 
@@ -19,7 +25,7 @@ impl Clock {
     /// Makes the computer's own clock.
     pub fn system() -> Self {
         Self(Hands::System {
-            origin: Instant::now(),
+            origin: since_boot(),
         })
     }
 
@@ -36,7 +42,7 @@ impl Clock {
     pub fn now(&self) -> Now {
         match &self.0 {
             Hands::System { origin } => Now {
-                monotonic: Monotonic::new(origin.elapsed()),
+                monotonic: Monotonic::new(since_boot().saturating_sub(*origin)),
                 wall: Wall::from_micros(wall_micros(SystemTime::now())),
             },
             Hands::Manual(sender) => *sender.borrow(),
@@ -56,9 +62,13 @@ impl Clock {
     /// Returns once the monotonic hand has reached `deadline`.
     pub async fn sleep_until(&self, deadline: Monotonic) {
         match &self.0 {
-            Hands::System { origin } => {
-                tokio::time::sleep_until((*origin + deadline.since_origin()).into()).await;
-            }
+            Hands::System { .. } => loop {
+                let left = deadline.saturating_since(self.now().monotonic);
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(SLICE)).await;
+            },
             Hands::Manual(sender) => {
                 let mut receiver = sender.subscribe();
                 // The sender lives in `self`, so waiting ends only by reaching the deadline.
@@ -72,6 +82,14 @@ impl Clock {
             }
         }
     }
+}
+
+fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Converts the system's time to microseconds since 1970, saturating.
@@ -92,6 +110,16 @@ pub fn system_time(wall: Wall) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_computers_clock_reaches_a_deadline() {
+        let clock = Clock::system();
+        let start = clock.now().monotonic;
+        let deadline = start + Duration::from_millis(20);
+        clock.sleep_until(deadline).await;
+        assert!(clock.now().monotonic >= deadline);
+        clock.sleep_until(start).await;
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_its_sleepers_and_only_then() {
