@@ -3,8 +3,8 @@
 //! `parse` is pure; `load` reads. A file is taken whole or refused whole, with the line.
 
 use crate::units::{parse_duration, parse_size};
+use ibak_device::MuxAddress;
 use serde::Deserialize;
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -293,20 +293,16 @@ impl Reader<'_> {
                 "cron",
                 "must have five fields: minute, hour, day of month, month, day of week",
             )),
+            Some(text) if !crate::sources::cron::is_expression(&text) => {
+                Err(self.error("cron", "is no cron expression, for example \"0 2 * * *\""))
+            }
             other => Ok(other),
         }
     }
 
     fn usbmuxd(&self, address: Option<String>) -> Result<Option<String>, ConfigError> {
         match address {
-            Some(text) if text.starts_with('/') || text.starts_with("UNIX:/") => Ok(Some(text)),
-            Some(text)
-                if text
-                    .to_socket_addrs()
-                    .is_ok_and(|mut found| found.next().is_some()) =>
-            {
-                Ok(Some(text))
-            }
+            Some(text) if MuxAddress::parse(&text).is_ok() => Ok(Some(text)),
             Some(_) => Err(self.error(
                 "usbmuxd",
                 "must be a path, or an address with a port like 127.0.0.1:27015",

@@ -62,8 +62,10 @@ fn what_is_wrong_is_said_with_its_line() {
             "line 3: `backoff.longest`",
         ),
         ("cron = \"nightly\"\n", "line 1: `cron`"),
+        ("cron = \"0 25 * * *\"\n", "line 1: `cron`"),
         ("log = \"loud\"\n", "line 1: `log`"),
         ("usbmuxd = \"somewhere\"\n", "line 1: `usbmuxd`"),
+        ("usbmuxd = \"example.org:27015\"\n", "line 1: `usbmuxd`"),
         ("quota = \"lots\"\n", "line 1: `quota`"),
         ("this is no toml", "line 1"),
     ];

@@ -12,17 +12,26 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 /// # Errors
 /// When the expression cannot be read.
 pub async fn next_due(expression: &str) -> Result<Option<Wall>, JobSchedulerError> {
+    let mut scheduler = JobScheduler::new().await?;
+    // The offset of local time is fixed when a job is made, so it is made anew for each question.
+    let job = job(expression)?;
+    let id = scheduler.add(job).await?;
+    let next = scheduler.next_tick_for_job(id).await?;
+    Ok(next.map(|at| Wall::from_secs(at.timestamp())))
+}
+
+/// Says whether the calculator can read `expression`.
+pub fn is_expression(expression: &str) -> bool {
+    job(expression).is_ok()
+}
+
+fn job(expression: &str) -> Result<Job, JobSchedulerError> {
     let with_seconds = if expression.split_whitespace().count() == 5 {
         format!("0 {expression}")
     } else {
         expression.to_owned()
     };
-    let mut scheduler = JobScheduler::new().await?;
-    // The offset of local time is fixed when a job is made, so it is made anew for each question.
-    let job = Job::new_tz(with_seconds, chrono::Local, |_, _| {})?;
-    let id = scheduler.add(job).await?;
-    let next = scheduler.next_tick_for_job(id).await?;
-    Ok(next.map(|at| Wall::from_secs(at.timestamp())))
+    Job::new_tz(with_seconds, chrono::Local, |_, _| {})
 }
 
 #[cfg(test)]
