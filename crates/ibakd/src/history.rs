@@ -57,6 +57,10 @@ impl History {
     pub fn open(path: &Path) -> Self {
         let connection = match try_open(path) {
             Ok(connection) => Some(connection),
+            Err(error) if !is_damage(&error) => {
+                warn!(%error, path = %path.display(), "the history cannot be opened; none is kept until the next start");
+                None
+            }
             Err(error) => {
                 let aside = path.with_extension("damaged");
                 warn!(%error, path = %path.display(), aside = %aside.display(), "the history cannot be used and is set aside; no backup is touched");
@@ -127,6 +131,18 @@ impl History {
                 Vec::new()
             }
         }
+    }
+}
+
+/// Says whether the file itself is bad, rather than the disk full or the folder closed.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error {
+        rusqlite::Error::InvalidPath(_) => true,
+        other => matches!(
+            other.sqlite_error_code(),
+            Some(DatabaseCorrupt | NotADatabase)
+        ),
     }
 }
 
