@@ -3,8 +3,9 @@
 use super::{House, Input};
 use crate::executor::blocking;
 use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
-use ibak_core::{Event, Udid};
-use tracing::{debug, warn};
+use ibak_core::{Event, JobKind, Udid};
+use tokio::task::spawn_blocking;
+use tracing::{debug, error, warn};
 
 impl House {
     /// Looks at the store, unless a look is under way.
@@ -19,7 +20,15 @@ impl House {
         );
         let (store, clock, inputs) = (self.store.clone(), self.clock.clone(), self.inputs.clone());
         tokio::spawn(async move {
-            let found = blocking(move || look(store, &settings, &clock)).await;
+            let at = clock.clone();
+            // A look that broke must be told as well, or there would never be another.
+            let found = match spawn_blocking(move || look(store, &settings, &at)).await {
+                Ok(found) => found,
+                Err(error) => {
+                    error!(%error, "looking at the store broke");
+                    StoreLook::broken(&clock)
+                }
+            };
             if inputs.send(Input::Store(found)).await.is_err() {
                 debug!("the loop has ended before the look");
             }
@@ -28,7 +37,18 @@ impl House {
 
     pub(super) fn store_seen(&mut self, look: StoreLook) {
         self.looking = false;
-        self.store_trouble = look.trouble;
+        if let Some(trouble) = look
+            .trouble
+            .as_ref()
+            .filter(|it| self.store_trouble.as_ref() != Some(*it))
+        {
+            warn!(trouble, "the store cannot be used");
+        }
+        // Let go of a store that has failed: its disk may come back, and only opening it helps then.
+        if look.is_lost() && self.running.values().all(|it| it.kind != JobKind::Backup) {
+            self.store = None;
+        }
+        self.store_trouble = look.trouble.clone();
         self.handle(Event::Store(look.observation));
         if let Some(opened) = look.opened {
             let uuid = opened.store.facts().uuid.clone();

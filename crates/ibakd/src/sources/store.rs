@@ -9,7 +9,7 @@ use ibak_core::{
 use ibak_store::{Create, OpenOptions, Reserve, Store, StoreError};
 use std::path::PathBuf;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::info;
 
 /// For how long a look at the store is believed.
 const LOOK_FOR: Duration = Duration::from_secs(300);
@@ -66,6 +66,38 @@ impl std::fmt::Debug for OpenedStore {
         f.debug_struct("OpenedStore")
             .field("contents", &self.contents)
             .finish_non_exhaustive()
+    }
+}
+
+impl StoreLook {
+    /// Makes the look of one that came to no end.
+    pub fn broken(clock: &Clock) -> Self {
+        let trouble = StoreTrouble::Failing;
+        Self {
+            observation: StoreObservation {
+                report: StoreReport::Unavailable(trouble),
+                at: clock.now(),
+                time_to_live: Some(LOOK_FOR),
+            },
+            opened: None,
+            trouble: Some("looking at the store broke".to_owned()),
+        }
+    }
+
+    /// Says whether only opening it anew can help: the disk under an open store has gone.
+    pub fn is_lost(&self) -> bool {
+        match self.observation.report {
+            StoreReport::Open(_) | StoreReport::Unavailable(StoreTrouble::OnRoot) => false,
+            StoreReport::Unavailable(
+                StoreTrouble::Missing
+                | StoreTrouble::ReadOnly
+                | StoreTrouble::NoRights
+                | StoreTrouble::Unsupported
+                | StoreTrouble::Locked
+                | StoreTrouble::Damaged
+                | StoreTrouble::Failing,
+            ) => true,
+        }
     }
 }
 
@@ -177,6 +209,5 @@ fn trouble(error: &StoreError) -> Trouble {
         | StoreError::NoSuchBackup(_)
         | StoreError::Cancelled => StoreTrouble::Failing,
     };
-    warn!(%error, "the store cannot be used");
     (kind, error.to_string())
 }
