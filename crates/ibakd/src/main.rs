@@ -6,12 +6,16 @@ use ibak_dbus::{BUS_VARIABLE, BusChoice};
 use ibak_device::{Deadlines, MuxAddress};
 use ibak_mobilebackup2::Limits;
 use ibakd::clock::Clock;
-use ibakd::config::{Config, DEFAULT_PATH};
+use ibakd::config::{Config, ConfigError, DEFAULT_PATH};
 use ibakd::house::{Daemon, Options};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// For how long work on the disk may still run once the daemon has stopped.
+const WORK_LEFT_MAX: Duration = Duration::from_millis(500);
 
 /// Backs up iPhones and iPads while they are on power, on Wi-Fi and locked.
 #[derive(Debug, Parser)]
@@ -64,15 +68,24 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(serve(arguments, config))
+    let ended = runtime.block_on(serve(arguments, config));
+    // Work on a slow disk is left where it is: what it leaves behind is put right at the next start.
+    runtime.shutdown_timeout(WORK_LEFT_MAX);
+    ended
 }
 
 /// Reads the configuration; the default one may be absent, one that was named may not.
 fn load(path: &Path) -> anyhow::Result<Config> {
-    if path == Path::new(DEFAULT_PATH) && !path.exists() {
-        return Ok(Config::parse("")?);
+    match Config::load(path) {
+        Err(ConfigError::Read { source, .. })
+            if source.kind() == ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) =>
+        {
+            Ok(Config::parse("")?)
+        }
+        loaded => {
+            loaded.with_context(|| format!("the configuration {} is not taken", path.display()))
+        }
     }
-    Config::load(path).with_context(|| format!("the configuration {} is not taken", path.display()))
 }
 
 async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {

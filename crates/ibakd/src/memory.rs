@@ -1,14 +1,18 @@
 //! What the daemon remembers beside the backups themselves: a small JSON file, written whole or not at all.
 //!
-//! Losing it loses no backup: settings fall back to their defaults and are learnt again.
+//! Losing it loses no backup: settings fall back to their defaults and are learnt again. It is
+//! written by a thread of its own: while a backup keeps the disk busy a sync takes long, and the
+//! loop must not wait for it.
 
 mod disk;
+mod writer;
 
 use disk::Contents;
 use ibak_core::{HouseMemory, JobId, PhoneMemory, Wall};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tracing::warn;
+use writer::Writer;
 
 /// How far behind the last start's first job id the next start begins at least.
 const JOB_ID_BLOCK: u64 = 1_000;
@@ -20,28 +24,37 @@ const LEN_MAX: u64 = 4 << 20;
 pub struct Memory {
     path: PathBuf,
     contents: Contents,
+    writer: Writer,
 }
 
 impl Memory {
     /// Reads the memory at `path`; an absent one is empty, an unreadable one is set aside and said.
     ///
     /// # Errors
-    /// When the file exists and can neither be read nor be set aside.
+    /// When the file exists and can neither be read nor be set aside, or no thread can be had.
     pub fn load(path: PathBuf) -> io::Result<Self> {
-        let contents = match read_bounded(&path) {
-            Ok(text) => match serde_json::from_str(&text) {
-                Ok(contents) => contents,
-                Err(error) => {
-                    let aside = path.with_extension("damaged");
-                    warn!(%error, path = %path.display(), aside = %aside.display(), "the daemon's memory is damaged: set aside, settings start afresh");
-                    std::fs::rename(&path, &aside)?;
-                    Contents::default()
-                }
-            },
+        let contents = match read_bounded(&path).and_then(|text| Ok(serde_json::from_str(&text)?)) {
+            Ok(contents) => contents,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
+            Err(error) if is_damage(&error) => {
+                let aside = path.with_extension("damaged");
+                warn!(%error, path = %path.display(), aside = %aside.display(), "the daemon's memory is damaged: set aside, settings start afresh");
+                std::fs::rename(&path, &aside)?;
+                Contents::default()
+            }
             Err(error) => return Err(error),
         };
-        Ok(Self { path, contents })
+        let writer = Writer::start(path.clone())?;
+        Ok(Self {
+            path,
+            contents,
+            writer,
+        })
+    }
+
+    /// Returns a wait for all that was given to be kept until here; `None` when it is.
+    pub fn unwritten(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.writer.unwritten()
     }
 
     /// Returns this start's first job id: milliseconds since 1970, or behind the last start's block.
@@ -55,7 +68,8 @@ impl Memory {
         let millis = u64::try_from(now.as_micros() / 1_000).unwrap_or(0);
         let first = self.contents.next_job.max(millis).max(1);
         self.contents.next_job = first.saturating_add(JOB_ID_BLOCK);
-        self.save()?;
+        // At the start, before anything else is written.
+        write_whole(&self.path, &self.text()?)?;
         Ok(JobId::new(first))
     }
 
@@ -76,7 +90,7 @@ impl Memory {
     /// Keeps this about a phone, in place of what was kept before.
     ///
     /// # Errors
-    /// When the file cannot be written; the memory in the process has changed all the same.
+    /// When it cannot be put into words; what the disk says to them is logged.
     pub fn remember(&mut self, phone: &PhoneMemory) -> io::Result<()> {
         self.contents
             .phones
@@ -87,7 +101,7 @@ impl Memory {
     /// Keeps this about the house, in place of what was kept before.
     ///
     /// # Errors
-    /// When the file cannot be written; the memory in the process has changed all the same.
+    /// When it cannot be put into words; what the disk says to them is logged.
     pub fn remember_house(&mut self, house: &HouseMemory) -> io::Result<()> {
         self.contents.house = disk::House::keep(house);
         self.save()
@@ -101,7 +115,7 @@ impl Memory {
     /// Remembers the uuid of the store at `path`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// As [`Memory::remember`].
     pub fn set_store_uuid(&mut self, path: &Path, uuid: &str) -> io::Result<()> {
         if self.store_uuid(path) == Some(uuid) {
             return Ok(());
@@ -113,15 +127,34 @@ impl Memory {
     }
 
     fn save(&self) -> io::Result<()> {
-        let parent = self.path.parent().unwrap_or(Path::new("/"));
-        let fresh = self.path.with_extension("new");
-        let mut file = std::fs::File::create(&fresh)?;
-        serde_json::to_writer_pretty(&mut file, &self.contents)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &self.path)?;
-        std::fs::File::open(parent)?.sync_all()
+        self.writer.write(self.text()?);
+        Ok(())
     }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(&self.contents)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+/// Replaces the file as a whole or not at all; durable when this returns.
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let fresh = path.with_extension("new");
+    let mut file = std::fs::File::create(&fresh)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)?;
+    std::fs::File::open(parent)?.sync_all()
+}
+
+/// Says whether it is the text that is bad, not the reading of it.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput
+    )
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
@@ -172,8 +205,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_was_said_is_there_after_a_restart() {
+    #[tokio::test]
+    async fn what_was_said_is_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory.json");
         let house = HouseMemory {
@@ -197,6 +230,10 @@ mod tests {
         memory.remember(&phone()).unwrap();
         memory.remember_house(&house).unwrap();
         memory.set_store_uuid(Path::new("/srv"), "u1").unwrap();
+        if let Some(written) = memory.unwritten() {
+            written.await;
+        }
+        assert!(memory.unwritten().is_none());
         let again = Memory::load(path).unwrap();
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
@@ -226,12 +263,15 @@ mod tests {
     fn a_damaged_memory_is_set_aside() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("memory.json");
-        std::fs::write(&path, "{ not json").unwrap();
-        let memory = Memory::load(path.clone()).unwrap();
-        assert_eq!(memory.phones(), []);
-        assert_eq!(
-            std::fs::read_to_string(path.with_extension("damaged")).unwrap(),
-            "{ not json"
-        );
+        let damages: [&[u8]; 4] = [b"{ not json", b"", b"{\"phones\": 7}", &[0xff, 0xfe]];
+        for damage in damages {
+            std::fs::write(&path, damage).unwrap();
+            let memory = Memory::load(path.clone()).unwrap();
+            assert_eq!(memory.phones(), []);
+            assert_eq!(
+                std::fs::read(path.with_extension("damaged")).unwrap(),
+                damage
+            );
+        }
     }
 }

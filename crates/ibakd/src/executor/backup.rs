@@ -194,6 +194,7 @@ impl BackupJob {
             device_code,
             bytes: stats.bytes_received,
             files: stats.files_received,
+            copy_unreadable: device_code == CODE_PREVIOUS_UNREADABLE && !resumed,
         };
         if outcome != ibak_mobilebackup2::Outcome::Finished {
             // A stop that was asked for explains whatever followed from it.

@@ -40,6 +40,9 @@ pub struct End {
     pub bytes: u64,
     /// Files that arrived.
     pub files: u64,
+    /// Whether the phone could not use a fresh copy of its last backup (its error 205): only a
+    /// backup from nothing helps.
+    pub copy_unreadable: bool,
 }
 
 impl End {
@@ -50,6 +53,7 @@ impl End {
             device_code: 0,
             bytes: 0,
             files: 0,
+            copy_unreadable: false,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{House, Input, Running};
 use crate::executor::{self, BackupJob, End, PairJob, Report, Reporter, Stop, blocking};
 use crate::history::Attempt;
 use ibak_core::{
-    Attention, Bytes, Effect, Event, Failure, JobId, JobKind, Outcome, Signal, StartJob,
+    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, Outcome, Signal, StartJob,
     StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
@@ -96,7 +96,10 @@ impl House {
         self.attention.push((phone, kind, details));
     }
 
-    fn start(&mut self, start: StartJob) {
+    fn start(&mut self, mut start: StartJob) {
+        if start.kind == JobKind::Backup && self.afresh.remove(&start.phone) {
+            start.extent = Extent::Full;
+        }
         let (job, phone) = (start.job, start.phone.clone());
         let span = tracing::info_span!("job", job = job.get(), phone = %phone);
         info!(parent: &span, kind = start.kind.word(), trigger = start.trigger.word(), "started");
@@ -209,6 +212,9 @@ impl House {
             String::new()
         };
         info!(phone = %running.phone, job = job.get(), result, detail, bytes = end.bytes, files = end.files, "ended");
+        if end.copy_unreadable {
+            self.afresh.insert(running.phone.clone());
+        }
         if running.kind == JobKind::Backup {
             self.keep_history(job, &running, &end, result, detail);
         }
@@ -221,7 +227,14 @@ impl House {
         }
     }
 
-    fn keep_history(&self, job: JobId, running: &Running, end: &End, result: &str, detail: String) {
+    fn keep_history(
+        &mut self,
+        job: JobId,
+        running: &Running,
+        end: &End,
+        result: &str,
+        detail: String,
+    ) {
         let attempt = Attempt {
             phone: running.phone.clone(),
             job: job.get(),
@@ -240,7 +253,9 @@ impl House {
             files: end.files,
         };
         let history = Arc::clone(&self.history);
-        tokio::spawn(blocking(move || history.record(&attempt)));
+        while self.keeping.try_join_next().is_some() {}
+        self.keeping
+            .spawn(blocking(move || history.record(&attempt)));
     }
 }
 

@@ -35,11 +35,12 @@ use ibak_mobilebackup2::Limits;
 use ibak_store::Store;
 use network::{Hearing, Listener, Network};
 use phones::PhoneSlot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -47,6 +48,8 @@ use tracing::{info, warn};
 const INPUTS_MAX: usize = 256;
 /// For how long running jobs may take to end when the daemon is asked to.
 const STOP_MAX: Duration = Duration::from_secs(8);
+/// For how long the last words may take to reach the disk and the bus.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// How soon a publication is tried again when the bus was slower than the loop.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(500);
 
@@ -107,6 +110,10 @@ struct House {
     shown: Arc<Wire>,
     locked: BTreeMap<Udid, watch::Sender<bool>>,
     apple_devices: Vec<Place>,
+    /// What is being written to the history.
+    keeping: JoinSet<()>,
+    /// Phones that could not use the earlier backup: the next one begins from nothing.
+    afresh: BTreeSet<Udid>,
 }
 
 /// What may end the loop.
@@ -155,6 +162,7 @@ impl House {
             }
         }
         self.publish();
+        self.leave(bus_lost).await;
         info!("stopped");
         Ok(())
     }
@@ -200,11 +208,50 @@ impl House {
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }
+        let answers = self.answers();
         self.publisher.publish(Publication {
             wire: Arc::clone(&self.shown),
             attention: std::mem::take(&mut self.attention),
-            answers: std::mem::take(&mut self.replies),
+            answers,
         });
+    }
+
+    /// Takes the answers that are ready; they go out when what they promise is on the disk.
+    fn answers(&mut self) -> Vec<Reply> {
+        let replies = std::mem::take(&mut self.replies);
+        let when_written = |reply: Reply| match self.memory.unwritten() {
+            None => reply,
+            Some(written) => Box::new(move || {
+                drop(tokio::spawn(async move {
+                    written.await;
+                    reply();
+                }));
+            }),
+        };
+        replies.into_iter().map(when_written).collect()
+    }
+
+    /// Waits a moment for what is still on its way to the disk and to the bus.
+    async fn leave(self, bus_lost: oneshot::Receiver<()>) {
+        let Self {
+            memory,
+            publisher,
+            mut keeping,
+            ..
+        } = self;
+        drop(publisher);
+        let written = memory.unwritten();
+        let rest = async {
+            if let Some(written) = written {
+                written.await;
+            }
+            while keeping.join_next().await.is_some() {}
+            // The publisher ends, and with it this, once everything is told.
+            drop(bus_lost.await);
+        };
+        if tokio::time::timeout(LEAVE_MAX, rest).await.is_err() {
+            warn!("the disk or the bus is too slow for a whole good-bye");
+        }
     }
 }
 

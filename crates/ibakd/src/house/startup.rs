@@ -17,13 +17,13 @@ use ibak_device::{
     Deadlines, MdnsOptions, MuxAddress, PairStore, PhoneKeys, browse, presence, watch,
 };
 use ibak_mobilebackup2::Limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -162,6 +162,8 @@ async fn build(
         shown: Arc::new(first),
         locked: BTreeMap::new(),
         apple_devices: Vec::new(),
+        keeping: JoinSet::new(),
+        afresh: BTreeSet::new(),
     };
     house.start_sources(served.calls, &stop);
     Ok((
