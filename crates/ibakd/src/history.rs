@@ -137,13 +137,11 @@ impl History {
 /// Says whether the file itself is bad, rather than the disk full or the folder closed.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match error {
-        rusqlite::Error::InvalidPath(_) => true,
-        other => matches!(
-            other.sqlite_error_code(),
-            Some(DatabaseCorrupt | NotADatabase)
-        ),
-    }
+    let damaged = matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    );
+    damaged || matches!(error, rusqlite::Error::InvalidPath(_))
 }
 
 fn clamp(number: u64) -> i64 {

@@ -7,6 +7,7 @@ use ibak_mobilebackup2 as mb2;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often progress is told at most.
 const EVERY: Duration = Duration::from_millis(500);
@@ -113,18 +114,21 @@ pub(super) async fn report(
     let mut phases = progress.phases();
     let mut meter = Meter::new(clock.now());
     let mut told = None;
+    let mut due = Instant::now();
     loop {
         let phase = phase_of(*phases.borrow_and_update());
         if told != Some(phase) {
             told = Some(phase);
             reporter.phase(phase).await;
         }
-        let view = progress.view();
-        reporter.progress(meter.read(&view, clock.now())).await;
+        if Instant::now() >= due {
+            let view = progress.view();
+            reporter.progress(meter.read(&view, clock.now())).await;
+            due = Instant::now() + EVERY;
+        }
         // A paced look at counters that change by the block: not a wait for an event.
-        let pace = tokio::time::sleep(EVERY);
         tokio::select! {
-            () = pace => {}
+            () = tokio::time::sleep_until(due) => {}
             changed = phases.changed() => if changed.is_err() { std::future::pending::<()>().await },
         }
     }

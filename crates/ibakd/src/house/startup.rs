@@ -11,7 +11,7 @@ use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::cron;
 use anyhow::Context;
-use ibak_core::{Event, Machine, Udid, Wall};
+use ibak_core::{Event, JobId, Machine, Udid, Wall};
 use ibak_dbus::BusChoice;
 use ibak_device::{
     Deadlines, MdnsOptions, MuxAddress, PairStore, PhoneKeys, browse, presence, watch,
@@ -113,12 +113,7 @@ async fn build(
     } = &options;
     let policies = policy::policies(config);
     policies.check()?;
-    private_dir(state_dir)?;
-    let mut memory =
-        Memory::load(state_dir.join("memory.json")).context("what the daemon remembers")?;
-    let first_job = memory
-        .reserve_job_ids(clock.now().wall)
-        .context("the job counter")?;
+    let (memory, first_job) = open_memory(state_dir, clock)?;
     let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
     let records =
         Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
@@ -174,6 +169,17 @@ async fn build(
             bus_lost: served.lost,
         },
     ))
+}
+
+/// Opens what is remembered, with the first job id of this start.
+fn open_memory(state_dir: &Path, clock: &Clock) -> anyhow::Result<(Memory, JobId)> {
+    private_dir(state_dir)?;
+    let mut memory =
+        Memory::load(state_dir.join("memory.json")).context("what the daemon remembers")?;
+    let first_job = memory
+        .reserve_job_ids(clock.now().wall)
+        .context("the job counter")?;
+    Ok((memory, first_job))
 }
 
 /// Gives the machine what was kept; nothing is asked for yet, as no phone is there.

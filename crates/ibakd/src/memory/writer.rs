@@ -62,8 +62,10 @@ impl Writer {
     pub(super) fn unwritten(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let given = self.desk.with(|order| order.given);
         let mut done = self.done.clone();
-        let written = *done.borrow() >= given;
-        (!written).then(|| async move {
+        if *done.borrow() >= given {
+            return None;
+        }
+        Some(async move {
             if done.wait_for(|number| *number >= given).await.is_err() {
                 warn!("the thread that keeps what was learnt has ended");
             }
