@@ -229,3 +229,84 @@ fn every_room_takes_the_workspaces_lints() {
         assert_eq!(inherits, Some(true), "{}", package.name);
     }
 }
+
+/// The lines of what ships in these rooms, with their file, tests left out.
+fn shipped_lines(rooms: &[&str]) -> Vec<(PathBuf, String)> {
+    let root = ibak_tests::repository().join("crates");
+    let mut lines = Vec::new();
+    for path in sources() {
+        let room = path
+            .strip_prefix(&root)
+            .ok()
+            .and_then(|inside| inside.components().next());
+        let is_wanted = room.is_some_and(|room| rooms.iter().any(|name| room.as_os_str() == *name));
+        let is_test = path.components().any(|part| part.as_os_str() == "tests")
+            || path
+                .file_stem()
+                .is_some_and(|stem| stem.to_string_lossy().ends_with("tests"));
+        if is_wanted && !is_test {
+            let text = fs::read_to_string(&path).unwrap();
+            // A module of tests is the last thing in its file.
+            let code = text
+                .split("#[cfg(test)]\nmod ")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            lines.extend(code.lines().map(|line| (path.clone(), line.to_owned())));
+        }
+    }
+    assert!(
+        lines.len() > 1000,
+        "only {} lines of {rooms:?} found",
+        lines.len()
+    );
+    lines
+}
+
+fn assert_nowhere(rooms: &[&str], unwanted: &[&str]) {
+    let found: Vec<String> = shipped_lines(rooms)
+        .into_iter()
+        .filter(|(_, line)| unwanted.iter().any(|word| line.contains(word)))
+        .map(|(path, line)| format!("{}: {}", path.display(), line.trim()))
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn rooms_without_files_touch_none() {
+    assert_nowhere(
+        &["ibak-core", "ibak-mobilebackup2", "ibak-dbus"],
+        &[
+            "std::fs",
+            "tokio::fs",
+            "rustix::fs",
+            "File::open",
+            "File::create",
+        ],
+    );
+}
+
+#[test]
+fn what_ships_spawns_nothing() {
+    assert_nowhere(&SHIPPED, &["process::Command", "Command::new("]);
+}
+
+#[test]
+fn every_test_that_the_page_names_exists() {
+    let root = ibak_tests::repository();
+    let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let named: Vec<(&str, &str)> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|word| word.split_once(".rs::"))
+        .collect();
+    assert!(named.len() > 10, "only {named:?}");
+    for (file, function) in named {
+        let text = fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        assert!(
+            text.contains(&format!("fn {function}(")),
+            "{file}.rs has no {function}"
+        );
+    }
+}
