@@ -53,7 +53,7 @@ const DEMO: [Need; 1] = [Need {
 }];
 
 /// What the tests need beyond both.
-const TEST: [Need; 9] = [
+const TEST: [Need; 11] = [
     Need {
         package: "systemd",
         sign: Sign::Program("systemd-analyze"),
@@ -83,6 +83,16 @@ const TEST: [Need; 9] = [
         package: "procps",
         sign: Sign::Program("pgrep"),
         why: "to stop guests",
+    },
+    Need {
+        package: "e2fsprogs",
+        sign: Sign::Program("mkfs.ext4"),
+        why: "to cut the power of a small disk",
+    },
+    Need {
+        package: "mount",
+        sign: Sign::Program("losetup"),
+        why: "to mount it",
     },
     Need {
         package: "polkitd",
