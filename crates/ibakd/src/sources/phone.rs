@@ -10,8 +10,8 @@ use crate::executor::is_untrusted;
 use ibak_core::{Fact, Observation, Signal, Source, Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
-    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, read_moment, read_signals,
-    traits,
+    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections,
+    read_moment, read_signals, traits,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +83,7 @@ impl PhoneSource {
             proxy: None,
             edges: EdgeReader::default(),
             again: Again::default(),
+            just_imported: false,
         };
         let token = stop.clone();
         let run = async move {
@@ -116,6 +117,8 @@ struct Reader {
     proxy: Option<NotificationProxy>,
     edges: EdgeReader,
     again: Again,
+    /// Whether the pairing was taken over since the last reading.
+    just_imported: bool,
 }
 
 /// When a reading that failed is tried again without being asked for.
@@ -218,6 +221,9 @@ impl Reader {
         });
         let facts = if whole {
             let told = traits(&mut session).await?;
+            if std::mem::take(&mut self.just_imported) && told.wifi_connections == Some(false) {
+                let_on_wifi(&mut session).await;
+            }
             self.tell_keys(told.bonjour_name).await;
             read_signals(&mut session).await?
         } else {
@@ -265,6 +271,7 @@ impl Reader {
                     Imported::AlreadyOurs(record) => Some(record),
                     Imported::FromUsbmuxd(record) => {
                         info!("took over this computer's pairing from usbmuxd");
+                        self.just_imported = true;
                         Some(record)
                     }
                     Imported::None => None,
@@ -305,6 +312,15 @@ impl Reader {
         if self.news.send(news).await.is_err() {
             debug!("the loop has ended before the phone's task");
         }
+    }
+}
+
+/// Does for a pairing that was taken over what ours does at once (phone.md §3): without it the phone
+/// never announces itself on the network.
+async fn let_on_wifi(session: &mut Session) {
+    match enable_wifi_connections(session).await {
+        Ok(()) => info!("the phone may be reached over Wi-Fi from here on"),
+        Err(error) => debug!(%error, "the phone does not let itself be reached over Wi-Fi"),
     }
 }
 
