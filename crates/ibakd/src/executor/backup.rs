@@ -34,7 +34,7 @@ pub struct BackupJob {
     pub start: StartJob,
     /// The way to the phone.
     pub link: Link,
-    /// The spelling of its UDID on the wire.
+    /// Its UDID as it spells it itself.
     pub wire_udid: String,
     /// Our pairings.
     pub records: Arc<PairStore>,

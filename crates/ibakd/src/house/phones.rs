@@ -58,13 +58,6 @@ impl PhoneSlot {
     fn is_there(&self) -> bool {
         !self.attachments.is_empty() || self.address.is_some()
     }
-
-    /// Returns the spelling of its UDID on the wire.
-    pub(super) fn wire_udid(&self, udid: &Udid) -> String {
-        self.attachments
-            .last()
-            .map_or_else(|| udid.as_str().to_owned(), |it| it.wire_udid.clone())
-    }
 }
 
 impl House {
