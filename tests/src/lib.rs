@@ -1,7 +1,9 @@
 //! What the whole-system tests of ibak share: the repository, its programs, and the rigs.
 
 pub mod guest;
+pub mod headless;
 pub mod programs;
+pub mod trouble;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -2,6 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architecture;
+mod demo;
+mod durability;
 mod packaging;
+mod quirks;
+mod strangers;
 mod systemd;
+mod trouble;
+mod unit_daemon;
 mod unit_probe;
