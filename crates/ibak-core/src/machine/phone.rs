@@ -4,8 +4,8 @@ use crate::facts::Facts;
 use crate::{
     Asking, AttentionKind, Automatic, BackingOff, BackupFacts, Bytes, Cadence, Calendar,
     ConditionState, Conditions, Decision, Due, Identity, JobResult, LastResult, Met, Monotonic,
-    Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Source, Told, Trust, Udid, Unknown,
-    Unmet, Verdict, Wall,
+    Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Trust, Udid,
+    Unknown, Unmet, Verdict, Wall,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,11 +38,18 @@ pub(super) struct TellAgain {
 /// When messages of each kind were last sent.
 pub(super) type ToldTable = BTreeMap<AttentionKind, TellAgain>;
 
-/// When the phone's signals may next be asked for.
+/// When one thing may next be asked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct Pace {
     pub(super) not_before: Monotonic,
     pub(super) tries: u32,
+}
+
+/// When the phone's signals may next be asked for: each at its own pace, so that one that is
+/// never told does not let the others grow stale.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) paces: BTreeMap<Signal, Pace>,
     pub(super) looked_at_until: Option<Monotonic>,
     pub(super) appeared: bool,
     pub(super) edge: bool,

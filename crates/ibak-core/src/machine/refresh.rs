@@ -4,7 +4,7 @@
 //! five minutes; a phone that sleeps is not worn out.
 
 use super::Machine;
-use super::phone::{Asked, Phone};
+use super::phone::{Asked, Pace, Phone};
 use crate::{
     Condition, Decision, Demand, Effect, Hold, JobKind, Monotonic, Now, OnLoss, RefreshWhy, Signal,
     Trust, Udid,
@@ -17,7 +17,7 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(300);
 /// What grows stale within this time of another is read together with it.
 const TOGETHER: Duration = Duration::from_secs(5);
 
-impl Asked {
+impl Pace {
     /// Notes that it is asked now.
     fn ask(&mut self, now: Now) {
         let wait = ASK_AGAIN_MIN
@@ -25,6 +25,22 @@ impl Asked {
             .min(ASK_AGAIN_MAX);
         self.not_before = now.monotonic + wait;
         self.tries = self.tries.saturating_add(1);
+    }
+}
+
+impl Asked {
+    /// Returns when this signal may be asked for again.
+    fn not_before(&self, signal: Signal) -> Monotonic {
+        self.paces
+            .get(&signal)
+            .map_or(Monotonic::ZERO, |pace| pace.not_before)
+    }
+
+    /// Notes that these signals are asked for now.
+    fn ask(&mut self, which: &[Signal], now: Now) {
+        for signal in which {
+            self.paces.entry(*signal).or_default().ask(now);
+        }
     }
 }
 
@@ -50,13 +66,13 @@ impl Machine {
             return;
         }
         if std::mem::take(&mut phone.asked.appeared) {
-            phone.asked.tries = 0;
             phone.asked.edge = false;
-            phone.asked.ask(now);
             let which = match phone.trust {
                 Trust::Untrusted => vec![Signal::Trust],
                 Trust::Trusted | Trust::Unknown => Signal::ALL.to_vec(),
             };
+            phone.asked.paces.clear();
+            phone.asked.ask(&which, now);
             effects.push(Effect::RefreshSignals {
                 phone: udid.clone(),
                 which,
@@ -73,30 +89,27 @@ impl Machine {
             });
             return;
         }
-        let Some(first) = plan.values().map(|(at, _)| *at).min() else {
-            phone.asked.tries = 0;
-            return;
+        // What is known and fresh was answered; asking for it may begin quickly again.
+        phone
+            .asked
+            .paces
+            .retain(|signal, _| plan.get(signal).is_some_and(|(at, _)| *at <= now.monotonic));
+        let may_ask = |signal: &Signal| phone.asked.not_before(*signal) <= now.monotonic;
+        let is_due = |(signal, (at, _)): (&Signal, &(Monotonic, RefreshWhy))| {
+            *at <= now.monotonic && may_ask(signal)
         };
-        // Whatever is known and fresh was answered; asking may begin quickly again.
-        if first > now.monotonic {
-            phone.asked.tries = 0;
+        if !plan.iter().any(is_due) {
             return;
         }
-        if now.monotonic < phone.asked.not_before {
-            return;
-        }
-        phone.asked.ask(now);
         let soon = now.monotonic + TOGETHER;
-        let which = plan
+        let read: BTreeMap<Signal, RefreshWhy> = plan
             .iter()
-            .filter(|(_, (at, _))| *at <= soon)
-            .map(|(signal, _)| *signal)
+            .filter(|(signal, (at, _))| *at <= soon && may_ask(signal))
+            .map(|(signal, (_, why))| (*signal, *why))
             .collect();
-        let why = plan
-            .values()
-            .map(|(_, why)| *why)
-            .min()
-            .unwrap_or(RefreshWhy::Due);
+        let why = read.values().min().copied().unwrap_or(RefreshWhy::Due);
+        let which: Vec<Signal> = read.into_keys().collect();
+        phone.asked.ask(&which, now);
         effects.push(Effect::RefreshSignals {
             phone: udid.clone(),
             which,
@@ -106,12 +119,10 @@ impl Machine {
 
     /// Returns when this phone's signals are next to be asked for.
     pub(super) fn next_reread(&self, phone: &Phone, now: Now) -> Option<Monotonic> {
-        let first = self
-            .reread_plan(&phone.udid, now)
-            .values()
-            .map(|(at, _)| *at)
-            .min()?;
-        Some(first.max(phone.asked.not_before))
+        self.reread_plan(&phone.udid, now)
+            .iter()
+            .map(|(signal, (at, _))| (*at).max(phone.asked.not_before(*signal)))
+            .min()
     }
 
     /// Lists what is to be read again, when, and for what.
