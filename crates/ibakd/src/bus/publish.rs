@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 use zbus::Connection;
-use zbus::fdo::ObjectManager;
+use zbus::fdo::{ObjectManager, RequestNameFlags};
 use zbus::object_server::SignalEmitter;
 use zbus::wire::{OwnedObjectPath, OwnedVariant};
 
@@ -114,7 +114,11 @@ pub async fn serve(bus: &BusChoice, first: Wire) -> zbus::Result<Served> {
             answers: Vec::new(),
         })
         .await?;
-    connection.request_name(names::BUS_NAME).await?;
+    // By itself zbus takes a name away from its owner, and lets its own be taken.
+    let alone = RequestNameFlags::DO_NOT_QUEUE;
+    connection
+        .request_name_with_flags(names::BUS_NAME, alone)
+        .await?;
     tokio::spawn(async move {
         shown.run(publications).await;
         drop(alive);
