@@ -2,8 +2,10 @@
 
 pub mod guest;
 pub mod headless;
+pub mod night;
 pub mod programs;
 pub mod trouble;
+pub mod words;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -4,6 +4,8 @@
 mod architecture;
 mod demo;
 mod durability;
+mod house;
+mod night;
 mod packaging;
 mod quirks;
 mod strangers;
