@@ -102,8 +102,17 @@ fn two_backups_are_committed_and_nothing_goes_on() {
 
 #[test]
 fn a_killed_demo_takes_everything_with_it() {
+    killed(&[]);
+}
+
+#[test]
+fn a_demo_to_be_kept_that_is_killed_takes_everything_with_it() {
+    killed(&["--keep"]);
+}
+
+fn killed(arguments: &[&str]) {
     let place = tempfile::tempdir().unwrap();
-    let mut child = demo(&[], place.path())
+    let mut child = demo(arguments, place.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -6,6 +6,7 @@
 //! when asked to (`--keep`) everything running.
 
 pub(crate) mod house;
+mod janitor;
 pub(crate) mod player;
 pub(crate) mod stage;
 pub(crate) mod wifi;

@@ -1,6 +1,6 @@
 //! A process of the demo.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -43,6 +43,14 @@ impl Player {
     /// Hands out its standard output, once.
     pub(crate) fn output(&mut self) -> Option<ChildStdout> {
         self.child.as_mut().and_then(|child| child.stdout.take())
+    }
+
+    /// Writes a line to its input.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.child.as_mut().and_then(|child| child.stdin.as_mut());
+        let input = input.with_context(|| format!("`{}` has no input", self.name))?;
+        input.write_all(format!("{line}\n").as_bytes())?;
+        Ok(())
     }
 
     /// Lets it go: neither stopped nor reaped, it belongs to nobody from here on.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::janitor::Janitor;
 use super::player::{Player, Showing};
 use super::wifi::Wifi;
 use crate::say::Teller;
@@ -23,9 +24,6 @@ use crate::tools;
 
 /// How long a process may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// Waits for the end of its input and removes a directory. Who was at home there is ending at the
-/// same time, so it tries again for a while.
-const JANITOR: &str = r#"cat >/dev/null; for again in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 1; done"#;
 /// How many lines of each log are shown when something went wrong.
 const LAST_LINES: usize = 15;
 
@@ -50,6 +48,7 @@ pub(crate) struct Stage {
     udid: String,
     wifi: Wifi,
     keep: bool,
+    janitor: Option<Janitor>,
     // Last: it is removed when nobody is in it any more.
     directory: Option<tempfile::TempDir>,
     path: PathBuf,
@@ -82,6 +81,7 @@ impl Stage {
             udid: String::new(),
             wifi,
             keep,
+            janitor: None,
             directory: Some(directory),
             path,
         };
@@ -92,9 +92,7 @@ impl Stage {
     }
 
     fn raise(&mut self, phone: &str, day: Duration, settle: Duration) -> Result<()> {
-        if !self.keep {
-            self.janitor()?;
-        }
+        self.janitor = Some(Janitor::new(&self.path)?);
         self.bus()?;
         self.simulated_phone(phone)?;
         self.daemon(day, settle)
@@ -232,7 +230,6 @@ impl Stage {
         if let Some(directory) = self.directory.take() {
             self.path = directory.keep();
         }
-        // The janitor goes with the others, before it hears of our end.
         self.stop();
     }
 
@@ -241,6 +238,8 @@ impl Stage {
             player.stop();
         }
         self.players.clear();
+        // Goes before it hears of our end: there is nothing left for it to do.
+        self.janitor = None;
     }
 
     /// Returns the process of one of the services.
@@ -265,13 +264,16 @@ impl Stage {
             .map(|pid| pid.to_string())
             .collect();
         let script = format!(
-            "#!/bin/sh\n# Ends the demo that was left running and removes its directory, the backups included.\nkill {} 2>/dev/null\nrm -rf -- '{}'\n",
+            "#!/bin/sh\n# Ends the demo that was left running and removes its directory, the backups included.\nkill {} 2>/dev/null\nfor again in 1 2 3 4 5 6 7 8 9 10 11 12; do rm -rf -- '{}' && exit; sleep 1; done\n",
             pids.join(" "),
             self.path.display()
         );
         let path = self.stop_script();
         fs::write(&path, script)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        if let Some(janitor) = self.janitor.take() {
+            janitor.keep()?;
+        }
         self.players.drain(..).for_each(Player::release);
         if let Some(directory) = self.directory.take() {
             self.path = directory.keep();
@@ -301,9 +303,13 @@ impl Stage {
         self.path.join(format!("{name}.log"))
     }
 
-    /// Prepares one of our programs, or any by its whole path, to run in this house.
+    /// Prepares one of our programs, or any by its whole path, to run in this house for as long as
+    /// this program does.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = self.prepare(&self.programs.join(program));
+        self.at_home(Self::tied(&self.programs.join(program)))
+    }
+
+    fn at_home(&self, mut command: Command) -> Command {
         command
             .envs(self.environment())
             .env_remove("NOTIFY_SOCKET")
@@ -311,21 +317,28 @@ impl Stage {
         command
     }
 
-    /// Prepares a program that the kernel ends when this one is gone, however it went; or, to be
-    /// left running, one that does not hear this terminal's Ctrl-C.
-    fn prepare(&self, program: &Path) -> Command {
+    /// Prepares a program that the kernel ends when this one is gone, however it went.
+    fn tied(program: &Path) -> Command {
         let mut command = match tools::find("setpriv") {
-            Some(setpriv) if !self.keep => {
+            Some(setpriv) => {
                 let mut tied = Command::new(setpriv);
                 tied.args(["--pdeathsig", "TERM", "--"]).arg(program);
                 tied
             }
-            Some(_) | None => Command::new(program),
+            None => Command::new(program),
         };
-        if self.keep {
-            command.process_group(0);
-        }
         command.current_dir("/");
+        command
+    }
+
+    /// Prepares a service: it does not hear this terminal's Ctrl-C, and may have to outlive us.
+    fn prepare(&self, program: &Path) -> Command {
+        let mut command = if self.keep {
+            Command::new(program)
+        } else {
+            Self::tied(program)
+        };
+        command.process_group(0).current_dir("/");
         command
     }
 
@@ -344,24 +357,13 @@ impl Stage {
         });
         let mut player = Player::start(name, command)?;
         let output = player.output();
+        let pid = player.pid();
+        // In the order in which they are to end, also when the next line fails.
         self.players.insert(0, player);
+        if let (Some(janitor), Some(pid)) = (&mut self.janitor, pid) {
+            janitor.see_to(pid)?;
+        }
         Ok(output)
-    }
-
-    /// Sees to the directory should this program be killed: a shell that waits for the end of its
-    /// input. It hears no Ctrl-C, so that it outlives the one that ends us.
-    fn janitor(&mut self) -> Result<()> {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", JANITOR])
-            .arg(&self.path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .process_group(0);
-        self.players.insert(0, Player::start("sh", command)?);
-        Ok(())
     }
 
     fn bus(&mut self) -> Result<()> {
@@ -397,7 +399,7 @@ impl Stage {
             c | 1
         );
         fs::write(&file, format!("{phone}{own}"))?;
-        let mut command = self.command("ibak-sim");
+        let mut command = self.at_home(self.prepare(&self.programs.join("ibak-sim")));
         command
             .arg("serve")
             .arg("--usbmuxd")
@@ -448,7 +450,7 @@ impl Stage {
         let socket = self.path.join("notify");
         let notify = UnixDatagram::bind(&socket)?;
         notify.set_read_timeout(Some(READY_MAX))?;
-        let mut command = self.command("ibakd");
+        let mut command = self.at_home(self.prepare(&self.programs.join("ibakd")));
         command
             .arg("--config")
             .arg(&configuration)
