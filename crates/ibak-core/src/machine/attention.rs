@@ -44,12 +44,12 @@ impl Machine {
     }
 
     pub(super) fn call_for_attention(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if let Some(complaint) = self.store_complaint(now) {
+            self.tell(None, Attention::StoreTrouble(complaint), now, effects);
+        }
         // Before the store is recovered nobody can say when the last backup was.
         if !self.recovered {
             return;
-        }
-        if let Some(complaint) = self.store_complaint(now) {
-            self.tell(None, Attention::StoreTrouble(complaint), now, effects);
         }
         let mut messages = Vec::new();
         for phone in self.phones.values() {
@@ -104,7 +104,7 @@ impl Machine {
     pub(super) fn next_messages(&self, now: Now) -> Vec<Monotonic> {
         let again = |it: Option<&TellAgain>| it.map(|it| it.not_before);
         let mut moments = Vec::new();
-        if self.recovered && self.store_complaint(now).is_some() {
+        if self.store_complaint(now).is_some() {
             moments.extend(again(self.told.get(&AttentionKind::StoreTrouble)));
         }
         for phone in self.phones.values() {

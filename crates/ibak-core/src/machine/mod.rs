@@ -162,9 +162,19 @@ impl Machine {
         self.jobs.values().filter(|job| job.is_running()).count()
     }
 
+    /// Returns whether the newest report says anything: an open store only once it is recovered,
+    /// trouble at once, for a store that is in trouble may never be recovered.
+    fn store_is_told(&self) -> bool {
+        self.recovered
+            || self.store.is_some_and(|seen| match seen.report {
+                StoreReport::Unavailable(_) => true,
+                StoreReport::Open(_) => false,
+            })
+    }
+
     /// Returns the newest report on the store while it may be believed.
     fn store_report(&self, now: Now) -> Result<StoreReport, Unknown> {
-        let Some(seen) = self.store.filter(|_| self.recovered) else {
+        let Some(seen) = self.store.filter(|_| self.store_is_told()) else {
             return Err(Unknown::StoreNotRead);
         };
         let end = seen.time_to_live.map(|time| seen.at.monotonic + time);

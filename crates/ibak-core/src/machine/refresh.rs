@@ -197,7 +197,7 @@ impl Machine {
 
     /// Tells whether anything depends on how the store is.
     fn store_matters(&self) -> bool {
-        self.recovered
+        self.store_is_told()
             && self.phones.values().any(|phone| {
                 phone.asked.looked_at_until.is_some()
                     || self

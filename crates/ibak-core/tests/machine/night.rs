@@ -145,6 +145,37 @@ fn nothing_starts_before_the_store_is_recovered_or_while_it_is_unknown() {
 }
 
 #[test]
+fn a_store_in_trouble_from_the_start_is_told_and_looked_at_again_until_it_is_there() {
+    let ada = udid(1);
+    let start = Now {
+        monotonic: Monotonic::ZERO,
+        wall: Wall::from_secs(EVENING),
+    };
+    let mut house = House::quiet();
+    house.machine = Machine::new(Policies::default(), JobId::new(1), start);
+    house.store = StoreReport::Unavailable(StoreTrouble::Missing);
+    house.look_at_store();
+    house.bed(&ada);
+    let space = house.phone(&ada).conditions.space.verdict;
+    assert_eq!(space, Verdict::Unmet(Unmet::Store(StoreTrouble::Missing)));
+    assert_eq!(
+        house.machine.view().house.storage,
+        StorageState::Unavailable
+    );
+    assert_eq!(house.messages(), [(None, AttentionKind::StoreTrouble)]);
+    // Its disk is mounted an hour later, and nobody says so: only looking finds it.
+    house.pass(HOUR);
+    assert_eq!(house.starts(), []);
+    house.store = StoreReport::Open(StoreNumbers {
+        free: Bytes::from_gib(500),
+        ..StoreNumbers::default()
+    });
+    house.send(Event::StoreRecovered(vec![]));
+    house.pass(HOUR);
+    assert_eq!(house.starts().len(), 1);
+}
+
+#[test]
 fn the_wall_clock_jumps() {
     for (name, hours, within, want) in [
         ("back, and the phone stays in bed", -72_i64, HOUR, 1),
