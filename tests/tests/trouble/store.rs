@@ -74,12 +74,18 @@ impl Disk {
         }
     }
 
-    /// Leaves so many bytes free.
-    fn fill_up_to(&self, left: u64) {
-        let free = rustix::fs::statvfs(&self.at).unwrap();
+    /// Fills it to the last block.
+    fn fill(&self) {
         let filler = fs::File::create(self.at.join("filler")).unwrap();
-        let size = (free.f_bavail * free.f_frsize).saturating_sub(left);
-        rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, size).unwrap();
+        let (mut at, mut step) = (0, 64 << 20);
+        while step >= 4_096 {
+            let flags = rustix::fs::FallocateFlags::empty();
+            match rustix::fs::fallocate(&filler, flags, at, step) {
+                Ok(()) => at += step,
+                Err(rustix::io::Errno::NOSPC) => step /= 2,
+                Err(error) => panic!("cannot fill the disk: {error}"),
+            }
+        }
     }
 
     fn empty(&self) {
@@ -118,7 +124,7 @@ async fn a_disk_that_fills_up_in_the_middle_keeps_what_there_is() {
     let generations = store.join(it.udid.as_str()).join("gens");
     let before = fingerprint(&generations).unwrap();
     let job = it.in_the_middle().await;
-    disk.fill_up_to(0);
+    disk.fill();
     let end = it.watcher.end_of(job).await.unwrap();
     let log = it.daemon.as_ref().unwrap().last_words();
     assert_eq!(end, Outcome::NoSpace, "{log}");
@@ -158,7 +164,7 @@ async fn a_disk_that_fills_up_in_the_middle_keeps_what_there_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_whose_disk_is_not_mounted_is_never_made_again() {
     let house = House::build(vec![phone(59, 40, 1 << 20)]).await.unwrap();
-    let Some(mut disk) = Disk::new(&house, 64) else {
+    let Some(mut disk) = Disk::new(&house, 300) else {
         return;
     };
     let config = house.config_at(&disk.at, "");
