@@ -314,11 +314,14 @@ fn state(
     now: Now,
     say: impl Fn(bool) -> Verdict,
 ) -> ConditionState {
-    let verdict = match level {
-        Some(it) if it.fresh(now) => it.value.map_or(Verdict::Unknown(Unknown::NotTold), say),
-        None if reach.best().is_some() => Verdict::Unknown(Unknown::NotRead),
-        Some(_) if reach.best().is_some() => Verdict::Unknown(Unknown::Stale),
-        Some(_) | None => Verdict::Unknown(Unknown::NotReachable),
+    let there = reach.best().is_some();
+    let fresh = level.as_ref().filter(|it| it.fresh(now));
+    let verdict = match (fresh.map(|it| it.value), level) {
+        (Some(Some(told)), _) => say(told),
+        (Some(None), _) if there => Verdict::Unknown(Unknown::NotTold),
+        (None, Some(_)) if there => Verdict::Unknown(Unknown::Stale),
+        (None, None) if there => Verdict::Unknown(Unknown::NotRead),
+        _ => Verdict::Unknown(Unknown::NotReachable),
     };
     ConditionState {
         verdict,

@@ -101,3 +101,16 @@ fn a_backup_that_does_not_fit_is_told() {
     house.pass(HOUR);
     assert_eq!(house.messages(), [(Some(ada), AttentionKind::StoreTrouble)]);
 }
+
+#[test]
+fn a_phone_that_has_left_is_not_said_to_keep_silent() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.set(&ada, |it| it.usb = true);
+    house.set(&ada, |it| it.answers = false);
+    house.see(&ada, Fact::ExternalPower(None));
+    let power = |house: &House| house.phone(&ada).conditions.get(Condition::Power).verdict;
+    assert_eq!(power(&house), Verdict::Unknown(Unknown::NotTold));
+    house.set(&ada, |it| it.usb = false);
+    house.see(&ada, Fact::ExternalPower(None));
+    assert_eq!(power(&house), Verdict::Unknown(Unknown::NotReachable));
+}
