@@ -3,7 +3,7 @@
 //! away or committed, in that order of doubt.
 
 use super::outcome::{of_conversation, of_device, of_store};
-use super::progress::report;
+use super::progress::{Meter, report};
 use super::{End, Reporter, StagingVault, Stop};
 use crate::clock::{Clock, system_time};
 use ibak_core::{
@@ -162,11 +162,18 @@ impl BackupJob {
             &self.limits,
             self.stop.token(),
         );
-        let reports = report(progress, self.reporter.clone(), self.clock.clone());
+        let reports = report(
+            Arc::clone(&progress),
+            self.reporter.clone(),
+            self.clock.clone(),
+        );
         let ended = tokio::select! {
             ended = talk => ended,
             never = reports => match never {},
         };
+        // What came after the last look at the counters counts too.
+        let all = Meter::new(self.clock.now()).read(&progress.view(), self.clock.now());
+        self.reporter.progress(all).await;
         // What goes wrong while taking leave explains nothing of what came before.
         listener.abort();
         let asked = self.stop.why();
