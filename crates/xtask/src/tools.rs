@@ -22,6 +22,8 @@ enum Sign {
     Program(&'static str),
     /// A file at this place.
     File(&'static str),
+    /// A module that python3 finds.
+    Module(&'static str),
     /// A library that pkg-config knows.
     Library(&'static str),
 }
@@ -106,7 +108,7 @@ const TEST: [Need; 11] = [
     },
     Need {
         package: "python3-venv",
-        sign: Sign::Program("python3"),
+        sign: Sign::Module("ensurepip"),
         why: "for more such clients",
     },
 ];
@@ -136,6 +138,9 @@ impl Need {
         match self.sign {
             Sign::Program(name) => find(name).is_some(),
             Sign::File(path) => Path::new(path).exists(),
+            Sign::Module(name) => {
+                succeeds(Command::new("python3").args(["-c", &format!("import {name}")]))
+            }
             Sign::Library(name) => succeeds(Command::new("pkg-config").args(["--exists", name])),
         }
     }
