@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) wifi: bool,
     pub(crate) locked: bool,
     pub(crate) answers: bool,
+    pub(crate) tells_wifi: bool,
     pub(crate) os: &'static str,
     pub(crate) battery: Option<u8>,
 }
@@ -40,6 +41,7 @@ impl Default for World {
             wifi: false,
             locked: false,
             answers: true,
+            tells_wifi: true,
             os: "15.6",
             battery: Some(80),
         }
@@ -233,7 +235,7 @@ impl House {
                     self.see(phone, Fact::BatteryPercent(world.battery));
                 }
                 Signal::Wifi if world.trusted => {
-                    self.see(phone, Fact::OnWifi(Some(world.wifi)));
+                    self.see(phone, Fact::OnWifi(world.tells_wifi.then_some(world.wifi)));
                 }
                 Signal::Locked if world.trusted => {
                     self.see(phone, Fact::ScreenLocked(Some(world.locked)));

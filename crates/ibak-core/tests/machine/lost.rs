@@ -438,3 +438,27 @@ fn a_success_forgives_earlier_failures() {
         "the first failure again"
     );
 }
+
+/// With `wifi = "or-usb"` and no multicast nobody ever tells whether the phone is on the network.
+#[test]
+fn a_signal_that_is_never_told_does_not_let_the_others_grow_stale() {
+    let mut policies = Policies::default();
+    policies.default.wifi = WifiNeed::OrUsb;
+    let (mut house, ada, job) = backing_up(policies);
+    house.set(&ada, |it| it.tells_wifi = false);
+    house.see_for(&ada, Fact::OnWifi(None), None);
+    house.set(&ada, |it| it.power = false);
+    for _ in 0..HOUR.as_secs() {
+        house.pass(SECOND);
+        let power = house.phone(&ada).conditions.power.verdict;
+        assert!(!matches!(power, Verdict::Unknown(_)), "{power:?}");
+        if !house.stops().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(
+        house.stops(),
+        [StopWhy::Interrupted(Interruption::Lost(Condition::Power))]
+    );
+    assert!(house.job(&ada) == Some(job));
+}
