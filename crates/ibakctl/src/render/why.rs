@@ -356,7 +356,7 @@ fn hint_of_lock(view: &WhyView) -> Option<String> {
     let waited = waits_for(view).contains(&WaitsFor::Locked);
     (locked.required && silent && waited).then(|| {
         format!(
-            "`ibakctl backup{}` starts one now. If this phone has no passcode, `locked = \"ignored\"` in its configuration leaves the lock out.",
+            "`ibakctl backup{}` starts one now. If this phone has no passcode, `locked = \"ignored\"` in /etc/ibak/ibakd.toml leaves the lock out.",
             view.me
         )
     })
