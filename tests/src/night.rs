@@ -11,34 +11,27 @@
     reason = "a fixture of tests fails by panicking"
 )]
 
+mod asking;
+mod bus;
+mod setup;
+mod tree;
+
+pub use bus::Bus;
+pub use setup::{Setup, phone};
+pub use tree::{Print, fingerprint};
+
 use crate::words::unknown_words;
-use futures_util::FutureExt;
-use futures_util::future::{Either, select};
 use ibak_core::{BackupId, JobId, Udid, Wall};
-use ibak_dbus::views::{AttemptView, BackupView, JobView, ManagerView, PhoneView};
+use ibak_dbus::views::{JobView, ManagerView, PhoneView};
 use ibak_dbus::words::{ConditionName, ConditionStatus, Outcome, Phase, PhoneState};
-use ibak_dbus::{
-    BusChoice, Dict, Error, JobProxy, ManagerProxy, Mirror, MirrorError, MirrorEvent, MirrorState,
-    PhoneProxy, names,
-};
-use ibak_device::{Deadlines, MuxAddress};
-use ibak_mobilebackup2::Limits;
-use ibak_sim::content::FileKind;
-use ibak_sim::state::{PhoneState as SimState, Switch};
-use ibak_sim::{Phone, PhoneSpec, Setting, SimOptions, Simulator};
+use ibak_dbus::{BusChoice, Dict, Error, Mirror, MirrorError, MirrorEvent, MirrorState};
+use ibak_sim::{Phone, Setting, SimOptions, Simulator};
 use ibakd::clock::Clock;
-use ibakd::config::Config;
-use ibakd::house::{Daemon, Options};
-use sha1::{Digest, Sha1};
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use ibakd::house::Daemon;
+use setup::{start_daemon, write_config};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use zbus::Connection;
@@ -67,144 +60,6 @@ pub const FOUR: [ConditionName; 4] = [
     ConditionName::Locked,
     ConditionName::Space,
 ];
-
-/// How a night begins.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The phones; see [`phone`].
-    pub phones: Vec<PhoneSpec>,
-    /// Configuration before the first table.
-    pub keys: String,
-    /// Configuration tables, not `[network]`.
-    pub tables: String,
-    /// Whether phones announce themselves on the loopback interface, and the daemon listens there.
-    pub network: bool,
-    /// For each step of the daemon with a phone.
-    pub deadlines: Deadlines,
-}
-
-impl Setup {
-    /// Takes these phones and the configuration as it is by itself.
-    pub fn of(phones: Vec<PhoneSpec>) -> Self {
-        Self {
-            phones,
-            keys: String::new(),
-            tables: String::new(),
-            network: true,
-            deadlines: Deadlines::default(),
-        }
-    }
-
-    /// Has a cable count as Wi-Fi, which needs no multicast.
-    #[must_use]
-    pub fn by_cable(self) -> Self {
-        Self {
-            network: false,
-            tables: format!("[conditions]\nwifi = \"or-usb\"\n{}", self.tables),
-            ..self
-        }
-    }
-
-    /// Adds configuration before the first table.
-    #[must_use]
-    pub fn keys(self, keys: &str) -> Self {
-        Self {
-            keys: format!("{}{keys}\n", self.keys),
-            ..self
-        }
-    }
-
-    /// Adds configuration tables.
-    #[must_use]
-    pub fn tables(self, tables: &str) -> Self {
-        Self {
-            tables: format!("{}{tables}\n", self.tables),
-            ..self
-        }
-    }
-
-    /// Begins the night.
-    pub async fn begin(self) -> Night {
-        Night::begin(self).await
-    }
-}
-
-/// Makes a small paired phone on its cable, awake, unlocked, on battery, away from the network:
-/// iOS 15.6 with a passcode, which never asks for it.
-///
-/// Seed and address are its own in this and other processes, so that nights may run side by side
-/// on one loopback interface.
-pub fn phone(name: &str) -> PhoneSpec {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    let (number, pid) = (MADE.fetch_add(1, Ordering::Relaxed), std::process::id());
-    let [.., high, low] = pid.to_be_bytes();
-    let [.., last] = number.to_be_bytes();
-    let address = Ipv4Addr::new(127, 64 + high % 64, low, last.wrapping_add(1));
-    PhoneSpec {
-        name: name.to_owned(),
-        seed: (u64::from(pid) << 20) + u64::from(number) + 1,
-        files: 40,
-        bytes: 1 << 20,
-        apps: 2,
-        paired: true,
-        wifi_address: Some(SocketAddr::from((
-            address,
-            ibak_sim::profile::LOCKDOWN_PORT,
-        ))),
-        state: SimState {
-            passcode: Switch::On,
-            ..SimState::default()
-        },
-        ..PhoneSpec::default()
-    }
-}
-
-/// A `dbus-daemon` of its own; killed when dropped.
-#[derive(Debug)]
-pub struct Bus {
-    process: Child,
-    /// Where it listens.
-    pub address: String,
-}
-
-impl Bus {
-    /// Starts one with its socket in `dir`, open to every user of the machine.
-    pub fn start(dir: &Path) -> Self {
-        let config = dir.join("bus.conf");
-        let text = format!(
-            "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n \
-             \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig>\n \
-             <listen>unix:path={}</listen>\n <auth>EXTERNAL</auth>\n <policy context=\"default\">\n  \
-             <allow user=\"*\"/>\n  <allow own=\"*\"/>\n  <allow send_destination=\"*\" eavesdrop=\"true\"/>\n  \
-             <allow receive_sender=\"*\" eavesdrop=\"true\"/>\n </policy>\n</busconfig>\n",
-            dir.join("bus").display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut process = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", config.display()))
-            .args(["--nofork", "--print-address=1"])
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .stderr(std::fs::File::create(dir.join("bus.log")).unwrap())
-            .spawn()
-            .expect("dbus-daemon starts (Debian: dbus)");
-        let mut address = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut address)
-            .unwrap();
-        let address = address.trim().to_owned();
-        assert!(address.starts_with("unix:"), "dbus-daemon said {address:?}");
-        Self { process, address }
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        // It may have ended already, which is as good.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
 
 /// A house with everything in it.
 pub struct Night {
@@ -539,136 +394,6 @@ impl Night {
         .await
     }
 
-    /// Asks for a backup with these flags set.
-    ///
-    /// # Errors
-    /// The daemon's refusal.
-    pub async fn back_up(&mut self, phone: usize, flags: &[&str]) -> Result<JobId, Error> {
-        let proxy = self.phone_proxy(&self.udid(phone)).await;
-        let options: Dict = flags
-            .iter()
-            .map(|flag| ((*flag).to_owned(), true.into()))
-            .collect();
-        let path = self
-            .drive(async move { proxy.backup(options).await })
-            .await?;
-        Ok(names::job_of(path.as_str()).expect("the path of a job"))
-    }
-
-    /// Asks for a backup with these flags set and waits for its end.
-    pub async fn back_up_now(&mut self, phone: usize, flags: &[&str]) -> Outcome {
-        let job = self.back_up(phone, flags).await.unwrap();
-        self.ended(job).await
-    }
-
-    /// Calls a job off.
-    ///
-    /// # Errors
-    /// The daemon's refusal.
-    pub async fn cancel(&mut self, job: JobId) -> Result<(), Error> {
-        let built = JobProxy::builder(&self.connection)
-            .path(names::job_path(job))
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await;
-        let proxy = built.unwrap();
-        self.drive(async move { proxy.cancel(Dict::new()).await })
-            .await
-    }
-
-    /// Lists a phone's backups, oldest first.
-    pub async fn backups(&mut self, phone: usize) -> Vec<BackupView> {
-        let proxy = self.phone_proxy(&self.udid(phone)).await;
-        let rows = self
-            .drive(async move { proxy.list_backups(Dict::new()).await })
-            .await
-            .unwrap();
-        rows.iter()
-            .map(|row| BackupView::from_dict(row).unwrap())
-            .collect()
-    }
-
-    /// Lists a phone's attempts, oldest first.
-    pub async fn attempts(&mut self, phone: usize) -> Vec<AttemptView> {
-        let proxy = self.phone_proxy(&self.udid(phone)).await;
-        let rows = self
-            .drive(async move { proxy.list_attempts(0, Dict::new()).await })
-            .await
-            .unwrap();
-        rows.iter().map(AttemptView::from_dict).collect()
-    }
-
-    /// Returns the Manager's methods; call them through [`Night::drive`].
-    pub async fn manager(&self) -> ManagerProxy<'static> {
-        let built = ManagerProxy::builder(&self.connection)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await;
-        built.unwrap()
-    }
-
-    /// Returns a Phone's methods; call them through [`Night::drive`].
-    pub async fn phone_proxy(&self, udid: &Udid) -> PhoneProxy<'static> {
-        let built = PhoneProxy::builder(&self.connection)
-            .path(names::phone_path(udid))
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await;
-        built.unwrap()
-    }
-
-    /// Runs a call while the client goes on listening: its queue must not fill.
-    pub async fn drive<T>(&mut self, call: impl Future<Output = T>) -> T {
-        let mut call = pin!(timeout_at(Instant::now() + PATIENCE, call));
-        let answer = loop {
-            let event = match select(call.as_mut(), pin!(self.mirror.next())).await {
-                Either::Left((answer, _)) => break answer,
-                Either::Right((event, _)) => event,
-            };
-            self.take(event);
-        };
-        // What the daemon told before it answered is seen before the answer is.
-        while let Some(event) = self.mirror.next().now_or_never() {
-            self.take(event);
-        }
-        answer.unwrap_or_else(|_| panic!("no answer{}", self.picture()))
-    }
-
-    // What lies in the store
-
-    /// Returns the MobileSync directory of a committed backup.
-    pub fn backup_dir(&self, phone: usize, backup: &BackupId) -> PathBuf {
-        let udid = self.udid(phone);
-        self.store()
-            .join(udid.as_str())
-            .join("gens")
-            .join(backup.as_str())
-            .join(&self.simulated(phone).identity().udid)
-    }
-
-    /// Compares a committed backup with what the phone holds now: each file is there with the
-    /// same content, and nothing else.
-    pub fn assert_equals_phone(&self, phone: usize, backup: &BackupId) {
-        let dir = self.backup_dir(phone, backup);
-        let content = self.simulated(phone).content();
-        let content = content.lock().unwrap();
-        let mut wanted: BTreeMap<String, String> = BTreeMap::new();
-        for file in content.files().filter(|it| it.kind == FileKind::Regular) {
-            let name = file.id.hex();
-            let folder = name.get(..2).unwrap().to_owned();
-            wanted.insert(
-                format!("{folder}/{name}"),
-                hex(&content.sha1_of(&file).unwrap()),
-            );
-        }
-        let payload: BTreeMap<String, String> = fingerprint(&dir)
-            .into_iter()
-            .filter(|(path, _)| path.as_bytes().get(2) == Some(&b'/'))
-            .map(|(path, print)| (path, print.content))
-            .collect();
-        assert_eq!(payload, wanted, "backup {backup} against the phone");
-    }
-
     // Inside
 
     fn take(&mut self, event: Result<MirrorEvent, MirrorError>) {
@@ -714,97 +439,4 @@ pub const ALL_MET: [ConditionStatus; 4] = [
 /// Lists the status of the four conditions.
 pub fn statuses(phone: &PhoneView) -> [ConditionStatus; 4] {
     FOUR.map(|name| phone.condition(&name).status)
-}
-
-fn write_config(dir: &Path, setup: &Setup) {
-    let network = if setup.network {
-        "interfaces = [\"lo\"]"
-    } else {
-        "mdns = false"
-    };
-    let text = format!(
-        "store = {:?}\nreserve = \"1MiB\"\n{}\n[network]\n{network}\n{}\n",
-        dir.join("store"),
-        setup.keys,
-        setup.tables
-    );
-    std::fs::write(dir.join("ibakd.toml"), text).unwrap();
-}
-
-async fn start_daemon(
-    dir: &Path,
-    bus: &Bus,
-    clock: &Clock,
-    setup: &Setup,
-) -> anyhow::Result<Daemon> {
-    let path = dir.join("ibakd.toml");
-    Daemon::start(Options {
-        config: Config::load(&path)?,
-        config_path: Some(path),
-        state_dir: dir.join("state"),
-        bus: BusChoice::Address(bus.address.clone()),
-        mux: MuxAddress::Unix(dir.join("usbmuxd")),
-        clock: clock.clone(),
-        deadlines: setup.deadlines,
-        limits: Limits::default(),
-    })
-    .await
-}
-
-/// What is true of one file of a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Print {
-    /// SHA-1 of a file's content; empty for a directory, the target of a link.
-    pub content: String,
-    /// Kind and permissions.
-    pub mode: u32,
-    /// Nanoseconds since 1970.
-    pub modified: i128,
-}
-
-/// Describes every file and directory below `root`, by path from there.
-pub fn fingerprint(root: &Path) -> BTreeMap<String, Print> {
-    let mut prints = BTreeMap::new();
-    let mut left = vec![root.to_owned()];
-    while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            let content = if meta.is_dir() {
-                left.push(path.clone());
-                String::new()
-            } else if meta.is_symlink() {
-                path.read_link().unwrap().display().to_string()
-            } else {
-                sha1_of(&path)
-            };
-            let name = path.strip_prefix(root).unwrap().display().to_string();
-            let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-            prints.insert(
-                name,
-                Print {
-                    content,
-                    mode: meta.mode(),
-                    modified,
-                },
-            );
-        }
-    }
-    prints
-}
-
-fn sha1_of(path: &Path) -> String {
-    let mut file = std::fs::File::open(path).unwrap();
-    let (mut hash, mut block) = (Sha1::new(), vec![0; 64 * 1024]);
-    loop {
-        let read = file.read(&mut block).unwrap();
-        if read == 0 {
-            return hex(&hash.finalize());
-        }
-        hash.update(block.get(..read).unwrap());
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
