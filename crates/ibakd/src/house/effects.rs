@@ -4,8 +4,8 @@ use super::{House, Input, Running};
 use crate::executor::{self, BackupJob, End, PairJob, Report, Reporter, Stop, blocking};
 use crate::history::Attempt;
 use ibak_core::{
-    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, Outcome, Signal, StartJob,
-    StoreComplaint, Udid,
+    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, Outcome, Progress, Signal,
+    StartJob, StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
 use ibak_device::PairOptions;
@@ -220,12 +220,27 @@ impl House {
             self.keep_history(job, &running, &end, result, detail);
         }
         let phone = running.phone.clone();
+        self.tell_last_progress(job, end.bytes, end.files);
         self.handle(Event::JobEnded(job, end.outcome));
         self.look_at_store();
         self.look_at_contents(phone.clone());
         if running.kind == JobKind::Pair {
             self.reread_after_pairing(&phone);
         }
+    }
+
+    /// Tells what had arrived when a job ended: the last paced look is older. It goes out in one
+    /// step with the end.
+    fn tell_last_progress(&mut self, job: JobId, bytes: u64, files: u64) {
+        let Some(last) = self.machine.view().jobs.get(&job).map(|view| view.progress) else {
+            return;
+        };
+        let progress = Progress {
+            bytes_done: last.bytes_done.max(Bytes::new(bytes)),
+            files_done: last.files_done.max(files),
+            ..last
+        };
+        self.handle(Event::JobProgress(job, progress));
     }
 
     fn keep_history(
