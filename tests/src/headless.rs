@@ -20,7 +20,7 @@ use ibak_sim::backup::{
 use ibak_sim::content::{Content, ContentSpec, Tree};
 use ibak_sim::{Identity, IosVersion};
 use ibak_store::{
-    Begin, Create, DeviceDone, Full, Generation, OpenOptions, Reserve, Store, StoreError,
+    Begin, Create, DeviceDone, Full, Generation, OpenOptions, Reserve, Staging, Store, StoreError,
 };
 use ibakd::clock::Clock;
 use ibakd::executor::StagingVault;
@@ -209,16 +209,32 @@ pub async fn back_up(phone: &PhoneAlone, store: &Store, clock: &Clock, wish: Wis
         CancellationToken::new(),
     );
     let (ended, phone_end) = tokio::join!(talk, serve(theirs, phone, CancellationToken::new()));
-    let mut staging = ended.vault.staging;
-    let committed = match &ended.outcome {
+    let committed = conclude(ended.vault.staging, &ended.outcome, &info, clock)?;
+    Ok(Came {
+        outcome: ended.outcome,
+        stats: ended.stats,
+        phone: phone_end,
+        sent: sent.load(Ordering::Relaxed),
+        resumed,
+        committed,
+    })
+}
+
+/// Commits a finished working copy, throws away one that the phone could not use, keeps any other.
+fn conclude(
+    mut staging: Staging,
+    outcome: &Outcome,
+    info: &[u8],
+    clock: &Clock,
+) -> Result<Option<Result<Generation, StoreError>>> {
+    match outcome {
         Outcome::Finished => {
-            staging.write_info_plist(&info, clock.now())?;
+            staging.write_info_plist(info, clock.now())?;
             let done = DeviceDone::from_error_code(0).context("0 is no error")?;
-            Some(staging.commit(done, clock.now()))
+            return Ok(Some(staging.commit(done, clock.now())));
         }
         Outcome::Refused { error, .. } if error.code() == PREVIOUS_UNREADABLE => {
             staging.discard()?;
-            None
         }
         Outcome::Refused { .. }
         | Outcome::NotConfirmed
@@ -230,17 +246,9 @@ pub async fn back_up(phone: &PhoneAlone, store: &Store, clock: &Clock, wish: Wis
         | Outcome::Disconnected { .. }
         | Outcome::Protocol { .. } => {
             staging.keep(clock.now())?;
-            None
         }
-    };
-    Ok(Came {
-        outcome: ended.outcome,
-        stats: ended.stats,
-        phone: phone_end,
-        sent: sent.load(Ordering::Relaxed),
-        resumed,
-        committed,
-    })
+    }
+    Ok(None)
 }
 
 /// Writes the little of Info.plist that a store wants to see.

@@ -63,7 +63,7 @@ fn combinations() -> Vec<BTreeSet<Quirk>> {
     };
     let mut dice = Dice::new(SEED);
     while all.len() < 2 + known.len() * (known.len() + 1) / 2 + mixtures {
-        let bits = dice.next();
+        let bits = dice.roll();
         let mixture: BTreeSet<Quirk> = known
             .iter()
             .enumerate()
