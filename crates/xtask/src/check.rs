@@ -10,6 +10,9 @@ use crate::say::{answer, say};
 use crate::tools::{self, For};
 use crate::workspace::{self, PROGRAMS_VARIABLE, cargo};
 
+/// Tests at once in each program: most of their time they wait for phones and guests, not for a core.
+const TEST_THREADS: &str = "6";
+
 /// One step: its name, and the command.
 struct Step {
     name: &'static str,
