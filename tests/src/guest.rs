@@ -22,8 +22,8 @@ use xtask::manifest::Manifest;
 
 /// How long a guest may take until its systemd says that it is up.
 const BOOT_MAX: Duration = Duration::from_secs(60);
-/// How long a guest may take to shut down, beyond what its supervisor allows it.
-const STOP_MAX: Duration = Duration::from_secs(20);
+/// How long a guest and its supervisor may take to go; the supervisor gives the guest 10 s.
+const STOP_MAX: Duration = Duration::from_secs(60);
 /// How long a polled condition is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often a polled condition is looked at.
@@ -104,6 +104,7 @@ pub fn unavailable() -> Option<String> {
         "nsenter",
         "script",
         "unshare",
+        "setpriv",
         "pgrep",
     ]
     .into_iter()
@@ -160,8 +161,10 @@ impl Guest {
             supervisor,
             state,
         };
-        guest.leader = wait_for_boot(&notify)
+        wait_for_boot(&notify)
             .with_context(|| format!("{suite:?} did not boot:\n{}", guest.console()))?;
+        guest.leader = leader_below(guest.supervisor.id())
+            .context("the guest's first process is not to be found")?;
         // A guest may be `degraded` by a unit that wants hardware; the rest of it is up.
         let up = guest.exec(&["systemctl", "is-system-running", "--wait"])?;
         ensure!(
@@ -300,6 +303,17 @@ impl Guest {
         self.run(&["journalctl", "--no-pager", "--output=cat", "--unit", unit])
     }
 
+    /// Kills the supervisor, as a machine short of memory would.
+    pub fn kill_supervisor(&self) {
+        if let Some(pid) = i32::try_from(self.supervisor.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            // It may have ended by itself, which is as good.
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -335,15 +349,14 @@ impl Drop for Guest {
                 Ok(Some(_)) | Err(_) => return,
             }
         }
-        // The supervisor hangs; nothing better is left than to end it.
+        // The supervisor hangs. What it started is killed with it.
         self.supervisor.kill().ok();
         self.supervisor.wait().ok();
     }
 }
 
-/// Reads what systemd-nspawn tells until the guest is up; returns its first process.
-fn wait_for_boot(notify: &UnixDatagram) -> Result<u32> {
-    let mut leader = None;
+/// Reads what systemd-nspawn passes on until the guest's systemd says that it is up.
+fn wait_for_boot(notify: &UnixDatagram) -> Result<()> {
     let mut buffer = [0; 4096];
     loop {
         let length = match notify.recv(&mut buffer) {
@@ -352,20 +365,33 @@ fn wait_for_boot(notify: &UnixDatagram) -> Result<u32> {
             }
             other => other.context("cannot hear from the guest")?,
         };
-        let message =
-            String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
-        for line in message.lines() {
-            if let Some(pid) = line.strip_prefix("X_NSPAWN_LEADER_PID=") {
-                leader = Some(
-                    pid.parse()
-                        .with_context(|| format!("not a process: {pid}"))?,
-                );
-            }
-            if let (Some(leader), "READY=1") = (leader, line) {
-                return Ok(leader);
-            }
+        let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+        // systemd-nspawn names the guest's first process with it, by a number that only holds in
+        // the supervisor's process namespace.
+        if message.lines().any(|line| line == "READY=1") {
+            return Ok(());
         }
     }
+}
+
+/// Finds the guest's first process below the supervisor: the first that is number 1 in a process
+/// namespace within the supervisor's own.
+fn leader_below(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let numbers: Vec<&str> = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?
+        .split_whitespace()
+        .collect();
+    // Outside, in the supervisor's namespace, in the guest's.
+    if let [.., _, _, "1"] = numbers.as_slice() {
+        return Some(pid);
+    }
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok())
+        .find_map(leader_below)
 }
 
 /// Returns a release's tree, building it when there is none for the build script as it is.

@@ -181,3 +181,23 @@ fn watchdog(guest: &Guest) -> Result<()> {
     guest.wait_for(&["systemctl", "is-active", UNIT], |state| state == "active")?;
     Ok(())
 }
+
+/// A guest goes with whoever booted it, also when that is killed without a word.
+#[test]
+fn a_guest_does_not_outlive_its_supervisor() {
+    if guest::available() {
+        let guest = Guest::boot(Suite::Bookworm).unwrap();
+        let inside = guest.path("/");
+        assert!(inside.join("etc/os-release").exists());
+        guest.kill_supervisor();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while inside.exists() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{} is still there",
+                inside.display()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
