@@ -81,6 +81,7 @@ fn steps(programs: &Path, strangers: &Path) -> Vec<Step> {
     let mut tests = with(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     tests
         .env(PROGRAMS_VARIABLE, programs)
+        .env("RUST_TEST_THREADS", TEST_THREADS)
         .env(tools::PYTHON_VARIABLE, strangers)
         .env(tools::STRANGERS_VARIABLE, "required");
     let mut configuration = Command::new(programs.join("ibakd"));
