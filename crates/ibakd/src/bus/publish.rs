@@ -119,8 +119,13 @@ pub async fn serve(bus: &BusChoice, first: Wire) -> zbus::Result<Served> {
     connection
         .request_name_with_flags(names::BUS_NAME, alone)
         .await?;
+    let line = connection.clone();
     tokio::spawn(async move {
-        shown.run(publications).await;
+        // A lost bus is noticed at once, not when there is next something to tell.
+        tokio::select! {
+            () = shown.run(publications) => {}
+            () = line.closed() => warn!("the bus has closed the connection"),
+        }
         drop(alive);
     });
     Ok(Served {
