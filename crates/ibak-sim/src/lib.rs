@@ -6,6 +6,7 @@
 //!
 //! [`Simulator::start`] runs phones inside a test; the binary `ibak-sim` runs them for others.
 
+mod addresses;
 pub mod backup;
 pub mod cli;
 pub mod content;

@@ -2,6 +2,8 @@
 //! simulator so that both do not share a mistake.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod shape;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -394,4 +396,23 @@ pub fn corpus(name: &str) -> serde_json::Value {
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap()
+}
+
+pub fn pair(record: &Dictionary) -> Dictionary {
+    let mut shown = record.clone();
+    for secret in [
+        "HostPrivateKey",
+        "RootPrivateKey",
+        "EscrowBag",
+        "WiFiMACAddress",
+    ] {
+        shown.remove(secret);
+    }
+    request(
+        "Pair",
+        [
+            ("PairRecord", shown.into()),
+            ("ProtocolVersion", "2".into()),
+        ],
+    )
 }
