@@ -1,4 +1,4 @@
-//! The three interfaces. They render the newest [`Wire`] and turn methods into calls to the loop.
+//! The three interfaces. They render the newest [`super::wire::Wire`] and turn methods into calls to the loop.
 
 mod job;
 
