@@ -292,6 +292,19 @@ fn what_ships_spawns_nothing() {
 }
 
 #[test]
+fn the_cron_calculator_is_never_started() {
+    let lines = shipped_lines(&["ibakd"]);
+    let schedulers = lines
+        .iter()
+        .filter(|(_, line)| line.contains("JobScheduler"));
+    let rooms: BTreeSet<&PathBuf> = schedulers.map(|(file, _)| file).collect();
+    assert_eq!(rooms.len(), 1, "one place asks it: {rooms:?}");
+    for (file, line) in lines.iter().filter(|(file, _)| rooms.contains(file)) {
+        assert!(!line.contains(".start("), "{}: {line}", file.display());
+    }
+}
+
+#[test]
 fn every_test_that_the_page_names_exists() {
     let root = ibak_tests::repository();
     let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
