@@ -1,6 +1,6 @@
 //! What is not known of real phones, each as a switch with a name.
 //!
-//! `phone.md` marks hypotheses with [h], and the corpus leaves points open. The simulator does the
+//! `phone.md` marks hypotheses with \[h\], and the corpus leaves points open. The simulator does the
 //! most probable thing; each switch makes it do the other one, so that nothing on the host's side
 //! can come to depend on a guess.
 
@@ -32,20 +32,20 @@ macro_rules! quirks {
 
 quirks! {
     /// A phone without a passcode posts no `lockcomplete` when its screen goes off (phone.md §2,
-    /// "locked" [h]).
+    /// "locked" \[h\]).
     SilentLock = "silent-lock",
-    /// `CloudBackupEnabled` and `LastCloudBackupDate` are absent (phone.md §2, iCloud [h]).
+    /// `CloudBackupEnabled` and `LastCloudBackupDate` are absent (phone.md §2, iCloud \[h\]).
     NoCloudBackupKeys = "no-cloud-backup-keys",
     /// The phone gives up when the host's first reply is held for more than 60 s (phone.md §1,
-    /// "how long a real phone waits is not known" [h]).
+    /// "how long a real phone waits is not known" \[h\]).
     Impatient = "impatient",
     /// Paths in host operations begin with `/` and are still backup-relative (phone.md §5, corpus 18).
     AbsolutePaths = "absolute-paths",
     /// Some files are uploaded to `/.b/…` and moved into the tree (phone.md §5, corpus 18).
     ScratchPaths = "scratch-paths",
-    /// A batch holds 16 files rather than 128 (phone.md §5 [h]).
+    /// A batch holds 16 files rather than 128 (phone.md §5 \[h\]).
     SmallBatches = "small-batches",
-    /// `PurgeDiskSpace` asks for exactly the deficit, without 2 GiB on top (phone.md §5 [h]).
+    /// `PurgeDiskSpace` asks for exactly the deficit, without 2 GiB on top (phone.md §5 \[h\]).
     PurgeExact = "purge-exact",
     /// `PurgeDiskSpace` asks for several times the phone's own capacity (corpus README, trap 4).
     PurgeHuge = "purge-huge",
