@@ -6,12 +6,12 @@ use anyhow::Result;
 
 use super::meter;
 use super::plan::Who;
-use crate::workspace::Profile;
 
 /// Everything.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
-    profile: &'static str,
+    /// How the programs were built, or where they lay ready built.
+    pub(super) build: String,
     pub(super) begin: Machine,
     pub(super) end: Machine,
     pub(super) large: Workload,
@@ -19,21 +19,14 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(profile: Profile, begin: Machine) -> Self {
+    pub(super) fn new(build: String, begin: Machine) -> Self {
         Self {
-            profile: match profile {
-                Profile::Dev => "dev",
-                Profile::Release => "release",
-            },
+            build,
             begin,
             end: begin,
             large: Workload::default(),
             small: Workload::default(),
         }
-    }
-
-    pub(super) const fn profile(&self) -> &'static str {
-        self.profile
     }
 }
 

@@ -4,18 +4,15 @@ use super::figures::{Figures, Pair, Round, Run, StoreAlone, Workload};
 use super::plan::Who;
 use crate::say::Teller;
 
-const LABEL: usize = 44;
+const LABEL: usize = 52;
 const COLUMN: usize = 15;
 
 /// Shows every figure next to the peer's; of several rounds the median.
 pub(super) fn show(figures: &Figures, teller: Teller) {
     teller.part("Figures");
     teller.tell(&format!(
-        "{} build, {} processors, load {:.2} at the beginning and {:.2} at the end",
-        figures.profile(),
-        figures.begin.cores,
-        figures.begin.load_1min,
-        figures.end.load_1min,
+        "build: {}; {} processors, load {:.2} at the beginning and {:.2} at the end",
+        figures.build, figures.begin.cores, figures.begin.load_1min, figures.end.load_1min,
     ));
     let (large, small) = (&figures.large, &figures.small);
     let title = format!(
