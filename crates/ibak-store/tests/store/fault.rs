@@ -57,6 +57,10 @@ impl FaultFs {
     }
 
     /// How often the whole file system and single files or directories were synced.
+    #[allow(
+        dead_code,
+        reason = "the power tests, a program of their own, ask for it"
+    )]
     pub fn syncs(&self) -> (u64, u64) {
         (
             self.syncs.whole.load(Ordering::SeqCst),

@@ -19,7 +19,6 @@ mod fault;
 mod faults;
 mod model;
 mod opening;
-mod power;
 mod resume;
 mod scale;
 mod verbs;
