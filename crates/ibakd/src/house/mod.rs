@@ -130,6 +130,8 @@ impl House {
         let pulse_every = Notifier::pulse_interval();
         let mut pulse = tokio::time::interval(pulse_every.unwrap_or(Duration::from_secs(86_400)));
         self.publish();
+        let sentence = status_sentence(&self.machine.view());
+        self.notifier.status(&sentence);
         self.notifier.ready();
         let mut stopping: Option<Monotonic> = None;
         loop {
