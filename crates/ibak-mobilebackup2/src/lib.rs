@@ -28,6 +28,6 @@ mod writer;
 pub use backup::{BackupRequest, Ended, Hooks, Notice, Release, backup};
 pub use device_error::DeviceError;
 pub use limits::{Limits, Timeouts};
-pub use outcome::{BackupKind, Outcome, RemoteError, Stats};
+pub use outcome::{BackupKind, CopyDoubt, Outcome, RemoteError, Stats};
 pub use progress::{Phase, Progress, ProgressView};
 pub use vault::{Entry, EntryKind, Vault, VaultError, VaultErrorKind};

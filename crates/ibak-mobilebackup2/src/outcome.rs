@@ -52,7 +52,47 @@ pub enum Outcome {
     },
 }
 
+/// Whether the copy that the phone was offered may itself be what it stumbled over (store.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyDoubt {
+    /// The copy had no part in it.
+    Never,
+    /// If the copy was an interrupted session's (104).
+    IfResumed,
+    /// Whatever it came from (205).
+    Always,
+}
+
 impl Outcome {
+    /// Returns the phone's own error number (MBErrorDomain), 0 when it gave none.
+    pub fn device_code(&self) -> i64 {
+        self.device_error().map_or(0, DeviceError::code)
+    }
+
+    /// Says whether the copy the phone was offered is to be used again.
+    pub fn copy_in_doubt(&self) -> CopyDoubt {
+        match self.device_error() {
+            Some(DeviceError::PreviousUnreadable) => CopyDoubt::Always,
+            Some(DeviceError::ReadWrite(104)) => CopyDoubt::IfResumed,
+            Some(_) | None => CopyDoubt::Never,
+        }
+    }
+
+    fn device_error(&self) -> Option<DeviceError> {
+        match self {
+            Self::Refused { error, .. } => Some(*error),
+            Self::NotConfirmed => Some(DeviceError::NotConfirmed),
+            Self::Finished
+            | Self::NotLockedInTime
+            | Self::HostFailed { .. }
+            | Self::Cancelled
+            | Self::CancelledOnDevice
+            | Self::Timeout { .. }
+            | Self::Disconnected { .. }
+            | Self::Protocol { .. } => None,
+        }
+    }
+
     /// Says whether trying again may help; [`Retry::Never`] for a finished backup.
     pub fn retry(&self) -> Retry {
         match self {
@@ -204,6 +244,30 @@ mod tests {
         ];
         for (outcome, want) in cases {
             assert_eq!(outcome.retry(), want, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn which_errors_put_the_copy_in_doubt() {
+        let refused = |code| Outcome::Refused {
+            error: DeviceError::from_code(code).unwrap(),
+            description: String::new(),
+        };
+        for (outcome, code, doubt) in [
+            (refused(205), 205, CopyDoubt::Always),
+            (refused(104), 104, CopyDoubt::IfResumed),
+            (refused(103), 103, CopyDoubt::Never),
+            (refused(105), 105, CopyDoubt::Never),
+            (refused(777), 777, CopyDoubt::Never),
+            (Outcome::NotConfirmed, 208, CopyDoubt::Never),
+            (Outcome::Finished, 0, CopyDoubt::Never),
+            (Outcome::Cancelled, 0, CopyDoubt::Never),
+        ] {
+            assert_eq!(
+                (outcome.device_code(), outcome.copy_in_doubt()),
+                (code, doubt),
+                "{outcome:?}"
+            );
         }
     }
 }

@@ -13,7 +13,9 @@ use ibak_device::{
     BackupSession, Deadlines, DeviceError, HostInputs, Link, PairRecord, PairStore, PhoneEvent,
     info_plist,
 };
-use ibak_mobilebackup2::{BackupRequest, Ended, Hooks, Limits, Notice, Release, Stats, backup};
+use ibak_mobilebackup2::{
+    BackupRequest, CopyDoubt, Ended, Hooks, Limits, Notice, Release, Stats, backup,
+};
 use ibak_store::{Begin, DeviceDone, Full, Generation, Staging, Store, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +25,6 @@ use tracing::{info, warn};
 
 /// Notices kept for the conversation.
 const NOTICES_MAX: usize = 64;
-/// The phone's error that says it could not use the working copy it was offered.
-const CODE_PREVIOUS_UNREADABLE: i64 = 205;
-/// The phone's error after trouble with single files; on a resumed copy the copy is in doubt.
-const CODE_MANY_ERRORS: i64 = 104;
 
 /// All that one backup needs.
 pub struct BackupJob {
@@ -195,13 +193,14 @@ impl BackupJob {
         } = ended;
         let staging = vault.staging;
         tracing::debug!(?outcome, ?stats, resumed, "the conversation ended");
-        let device_code = device_code(&outcome);
+        let device_code = outcome.device_code();
+        let doubted = outcome.copy_in_doubt();
         let end = |outcome| End {
             outcome,
             device_code,
             bytes: stats.bytes_received,
             files: stats.files_received,
-            copy_unreadable: device_code == CODE_PREVIOUS_UNREADABLE && !resumed,
+            copy_unreadable: doubted == CopyDoubt::Always && !resumed,
         };
         if outcome != ibak_mobilebackup2::Outcome::Finished {
             // A stop that was asked for explains whatever followed from it.
@@ -210,10 +209,10 @@ impl BackupJob {
                 (None, Some(outcome)) => outcome,
                 (None, None) => self.stopped(),
             };
-            let doubt = match device_code {
-                CODE_PREVIOUS_UNREADABLE => Doubt::Whole,
-                CODE_MANY_ERRORS if resumed => Doubt::Whole,
-                _ => Doubt::None,
+            let doubt = match doubted {
+                CopyDoubt::Always => Doubt::Whole,
+                CopyDoubt::IfResumed if resumed => Doubt::Whole,
+                CopyDoubt::IfResumed | CopyDoubt::Never => Doubt::None,
             };
             self.put_away(staging, doubt).await;
             return end(told);
@@ -313,22 +312,6 @@ impl BackupJob {
 enum Doubt {
     None,
     Whole,
-}
-
-fn device_code(outcome: &ibak_mobilebackup2::Outcome) -> i64 {
-    use ibak_mobilebackup2::Outcome as Talk;
-    match outcome {
-        Talk::Refused { error, .. } => error.code(),
-        Talk::NotConfirmed => 208,
-        Talk::Finished
-        | Talk::NotLockedInTime
-        | Talk::HostFailed { .. }
-        | Talk::Cancelled
-        | Talk::CancelledOnDevice
-        | Talk::Timeout { .. }
-        | Talk::Disconnected { .. }
-        | Talk::Protocol { .. } => 0,
-    }
 }
 
 /// Converts a committed backup for the core.
