@@ -61,11 +61,16 @@ impl BackupHost for Phone {
         self.set(&state::Setting::DropAfter(None));
         self.set(&state::Setting::RefuseWith(None));
         self.set(&state::Setting::FileErrors(0));
+        self.set(&state::Setting::RemoteErrors(0));
+        self.set(&state::Setting::ErrorsEnd(state::Switch::Off));
+        self.set(&state::Setting::DropIn(None));
         Faults {
-            drop_after_bytes: state.drop_after,
+            drop_after_bytes: state.drop_after.or(state.drop_in.map(|_| 0)),
             local_errors: u64::from(state.file_errors),
+            remote_errors: u64::from(state.remote_errors),
+            errors_end_with_104: state.errors_end.is_on(),
             refuse_with: state.refuse_with.map(i64::from),
-            ..Faults::default()
+            drop_in: state.drop_in,
         }
     }
 

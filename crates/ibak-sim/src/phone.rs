@@ -253,7 +253,15 @@ impl Phone {
             | Setting::Silence(_)
             | Setting::RefuseWith(_)
             | Setting::FileErrors(_)
+            | Setting::RemoteErrors(_)
+            | Setting::ErrorsEnd(_)
+            | Setting::DropIn(_)
+            | Setting::FindMy(_)
+            | Setting::Setup(_)
+            | Setting::ICloud(_)
+            | Setting::ICloudAccount(_)
             | Setting::SyncLock(_) => &[],
+            Setting::FreeSpace(_) => &["com.apple.mobile.lockdown.disk_usage_changed"],
         };
         if let Setting::SyncLock(to) = setting {
             locked(&self.afc).hold_sync_lock(*to);

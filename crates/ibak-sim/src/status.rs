@@ -130,7 +130,7 @@ impl PhoneStatus {
             backups_begun: activity.backups_begun,
             backups_finished: activity.backups_finished,
             last_was_full: activity.last_was_full,
-            backup_phase: activity.phase.map(phase),
+            backup_phase: activity.phase.map(Phase::word),
             passcode_prompts: activity.passcode_prompts,
             bytes_sent: phone.bytes_sent(),
             files_sent: activity.files_sent,
@@ -138,18 +138,6 @@ impl PhoneStatus {
             last_error: activity.last_error,
             posted_by_hosts: activity.posted_by_hosts,
         }
-    }
-}
-
-const fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Asked => "asked",
-        Phase::Scanning => "scanning",
-        Phase::Uploading => "uploading",
-        Phase::Moving => "moving",
-        Phase::Removing => "removing",
-        Phase::Verifying => "verifying",
-        Phase::Ended => "ended",
     }
 }
 

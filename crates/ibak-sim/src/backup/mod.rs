@@ -66,8 +66,11 @@ pub struct Faults {
     pub remote_errors: u64,
     /// A file error ends the backup with 104 after everything was uploaded.
     pub errors_end_with_104: bool,
-    /// The backup is refused with this MBErrorDomain code before anything else happens.
+    /// The request is refused with this MBErrorDomain code before anything else happens.
     pub refuse_with: Option<i64>,
+    /// `drop_after_bytes` counts from the beginning of this phase, on the wire and both ways;
+    /// `None` counts file content only.
+    pub drop_in: Option<Phase>,
 }
 
 /// What the backup service needs of the rest of the phone.
@@ -131,8 +134,37 @@ pub enum Phase {
     Removing,
     /// It downloads the manifests back and compares them.
     Verifying,
+    /// It takes the files of a backup from the host: a restore.
+    Sending,
     /// The final response was sent.
     Ended,
+}
+
+impl Phase {
+    /// The phases in which a connection can be cut on demand.
+    pub const CUTTABLE: &[Self] = &[
+        Self::Asked,
+        Self::Scanning,
+        Self::Uploading,
+        Self::Moving,
+        Self::Removing,
+        Self::Verifying,
+        Self::Sending,
+    ];
+
+    /// Returns the word for it in status and settings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Scanning => "scanning",
+            Self::Uploading => "uploading",
+            Self::Moving => "moving",
+            Self::Removing => "removing",
+            Self::Verifying => "verifying",
+            Self::Sending => "sending",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// What the phone remembers of its backups with this host.
