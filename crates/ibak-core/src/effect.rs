@@ -67,8 +67,8 @@ pub struct StartJob {
     pub trigger: Trigger,
     /// How much it sends.
     pub extent: Extent,
-    /// How to reach the phone.
-    pub transport: Transport,
+    /// How to reach the phone; `None` for an errand that does without it.
+    pub transport: Option<Transport>,
     /// After a passcode was given, hold the first answer until the screen is locked, for at
     /// most this long; `None` does not hold.
     pub hold_until_locked: Option<Duration>,
@@ -81,6 +81,71 @@ pub enum JobKind {
     Backup,
     /// It pairs with a phone.
     Pair,
+    /// It does one thing that a person asked for.
+    Errand(Errand),
+}
+
+/// One thing that a person asks of a phone or of its backups, begun at once or refused.
+///
+/// What it needs beside its name (passwords, file descriptors, which backup) never passes through
+/// the core: the shell keeps it beside the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Errand {
+    /// It gives the phone's backups a password.
+    EncryptionOn,
+    /// It takes the password of the phone's backups away.
+    EncryptionOff,
+    /// It changes the password of the phone's backups.
+    ChangePassword,
+    /// It proves a password against a backup, without the phone.
+    CheckPassword,
+    /// It gives a backup back to a phone.
+    Restore,
+    /// It reads files out of a backup, without the phone.
+    Read,
+    /// It copies what was bought in the stores off the phone.
+    Purchases,
+    /// It switches iCloud Backup on the phone.
+    ICloud,
+}
+
+impl Errand {
+    /// Lists all errands.
+    pub const ALL: [Self; 8] = [
+        Self::EncryptionOn,
+        Self::EncryptionOff,
+        Self::ChangePassword,
+        Self::CheckPassword,
+        Self::Restore,
+        Self::Read,
+        Self::Purchases,
+        Self::ICloud,
+    ];
+
+    /// Returns the word on the bus; the three about the password share theirs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::EncryptionOn | Self::EncryptionOff | Self::ChangePassword => "encryption",
+            Self::CheckPassword => "check-password",
+            Self::Restore => "restore",
+            Self::Read => "read",
+            Self::Purchases => "purchases",
+            Self::ICloud => "icloud",
+        }
+    }
+
+    /// Tells whether it talks to the phone; the others only read a backup.
+    pub const fn uses_phone(self) -> bool {
+        match self {
+            Self::EncryptionOn
+            | Self::EncryptionOff
+            | Self::ChangePassword
+            | Self::Restore
+            | Self::Purchases
+            | Self::ICloud => true,
+            Self::CheckPassword | Self::Read => false,
+        }
+    }
 }
 
 impl JobKind {
@@ -89,6 +154,23 @@ impl JobKind {
         match self {
             Self::Backup => "backup",
             Self::Pair => "pair",
+            Self::Errand(errand) => errand.word(),
+        }
+    }
+
+    /// Tells whether it talks to the phone, which does one thing at a time.
+    pub const fn uses_phone(self) -> bool {
+        match self {
+            Self::Backup | Self::Pair => true,
+            Self::Errand(errand) => errand.uses_phone(),
+        }
+    }
+
+    /// Tells whether it takes one of the slots; an errand is done at once.
+    pub const fn takes_slot(self) -> bool {
+        match self {
+            Self::Backup | Self::Pair => true,
+            Self::Errand(_) => false,
         }
     }
 }
@@ -197,6 +279,11 @@ pub enum Attention {
         /// From the backup before (or since it was known) to this one.
         gap: Duration,
     },
+    /// It is time to see whether the backup password is still known.
+    CheckPassword {
+        /// When it was last proved; `None` for never.
+        last: Option<Wall>,
+    },
 }
 
 /// What is wrong with the store.
@@ -221,15 +308,18 @@ pub enum AttentionKind {
     StoreTrouble,
     /// Backed up again after a gap.
     DoneAfterGap,
+    /// Whether the password is still known.
+    CheckPassword,
 }
 
 impl AttentionKind {
     /// Lists all kinds.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::FailedNeedsYou,
         Self::Overdue,
         Self::StoreTrouble,
         Self::DoneAfterGap,
+        Self::CheckPassword,
     ];
 
     /// Returns the word on the bus.
@@ -239,6 +329,7 @@ impl AttentionKind {
             Self::Overdue => "overdue",
             Self::StoreTrouble => "store-trouble",
             Self::DoneAfterGap => "done-after-gap",
+            Self::CheckPassword => "check-password",
         }
     }
 
@@ -256,6 +347,7 @@ impl Attention {
             Self::Overdue { .. } => AttentionKind::Overdue,
             Self::StoreTrouble(_) => AttentionKind::StoreTrouble,
             Self::DoneAfterGap { .. } => AttentionKind::DoneAfterGap,
+            Self::CheckPassword { .. } => AttentionKind::CheckPassword,
         }
     }
 }
@@ -295,6 +387,9 @@ pub enum RequestError {
         /// Which job.
         job: JobId,
     },
+    /// Too many people read backups of this phone at once.
+    #[error("too many others are reading this phone's backups: try again when one is done")]
+    TooManyReaders,
     /// The backup does not fit.
     #[error("there is no room for the backup")]
     NoSpace(Room),
@@ -335,7 +430,7 @@ impl RequestError {
             Self::NoSuchPhone | Self::NoSuchJob => ErrorName::Failed,
             Self::NotConnected | Self::NeedsCable => ErrorName::NotConnected,
             Self::NotTrusted => ErrorName::NotTrusted,
-            Self::Busy { .. } => ErrorName::Busy,
+            Self::Busy { .. } | Self::TooManyReaders => ErrorName::Busy,
             Self::NoSpace(_) => ErrorName::NoSpace,
             Self::StoreUnavailable(_) | Self::Stopping => ErrorName::ConditionsNotMet,
             Self::PauseInThePast => ErrorName::InvalidOption,

@@ -72,6 +72,13 @@ pub enum Request {
         /// Which phone.
         phone: Udid,
     },
+    /// Do this errand.
+    Errand {
+        /// The phone, or whose backups it is about.
+        phone: Udid,
+        /// What to do.
+        errand: crate::Errand,
+    },
     /// End this job.
     Cancel {
         /// Which job.
@@ -168,11 +175,17 @@ pub enum Phase {
     Verifying,
     /// It becomes a backup.
     Committing,
+    /// A key is made from a password; that takes seconds.
+    Unlocking,
+    /// The phone takes files from a backup.
+    Sending,
+    /// Files go to the person who asked for them.
+    Copying,
 }
 
 impl Phase {
     /// Lists all phases, in the order in which a backup goes through them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Queued,
         Self::Connecting,
         Self::Preparing,
@@ -183,6 +196,9 @@ impl Phase {
         Self::Arranging,
         Self::Verifying,
         Self::Committing,
+        Self::Unlocking,
+        Self::Sending,
+        Self::Copying,
     ];
 
     /// Returns the word on the bus.
@@ -198,6 +214,9 @@ impl Phase {
             Self::Arranging => "arranging",
             Self::Verifying => "verifying",
             Self::Committing => "committing",
+            Self::Unlocking => "unlocking",
+            Self::Sending => "sending",
+            Self::Copying => "copying",
         }
     }
 }
@@ -235,6 +254,8 @@ pub struct PhoneMemory {
     pub lock_ever_seen: bool,
     /// How its last backup ended.
     pub last_result: Option<LastResult>,
+    /// When the password of its backups was last proved to be known.
+    pub password_proved: Option<Wall>,
     /// Failures and interruptions since the last success.
     pub failures: u32,
     /// Before this moment no automatic start, because of these failures.

@@ -59,6 +59,7 @@ pub(crate) struct Facts {
     /// The newest data use ever told; it changes slowly and outlives its time-to-live.
     pub(crate) data_used_kept: Option<Bytes>,
     pub(crate) encrypts: Option<bool>,
+    pub(crate) encryption_required: Option<bool>,
     pub(crate) icloud: Option<bool>,
     has_passcode: Option<bool>,
     pub(crate) lock_ever_seen: bool,
@@ -128,6 +129,7 @@ impl Facts {
                 }
             }
             Fact::EncryptsBackups(it) => self.encrypts = *it,
+            Fact::EncryptionRequired(it) => self.encryption_required = *it,
             Fact::ICloudBackup(it) => self.icloud = *it,
             Fact::HasPasscode(it) => {
                 self.has_passcode = *it;

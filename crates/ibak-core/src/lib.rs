@@ -19,6 +19,7 @@ mod passcode;
 mod path;
 pub mod plist_guard;
 pub mod policy;
+mod secret;
 pub mod store;
 mod time;
 pub mod view;
@@ -29,15 +30,15 @@ pub use decision::{
     decide_for,
 };
 pub use effect::{
-    Answer, Attention, AttentionKind, Effect, ErrorName, JobKind, RefreshWhy, RequestError, Signal,
-    StartJob, StopWhy, StoreComplaint, Trigger,
+    Answer, Attention, AttentionKind, Effect, Errand, ErrorName, JobKind, RefreshWhy, RequestError,
+    Signal, StartJob, StopWhy, StoreComplaint, Trigger,
 };
 pub use event::{
     Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase,
     PhoneMemory, Progress, Request, RequestId, Told, When,
 };
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
-pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX};
+pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX};
 pub use observation::{Fact, Observation, Source, Transport};
 pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcome, Retry};
 pub use passcode::Passcode;
@@ -45,6 +46,7 @@ pub use path::{BackupPath, PathError};
 pub use policy::{
     Backoff, Cadence, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed,
 };
+pub use secret::Secret;
 pub use store::{
     BackupFacts, Basis, Estimate, PhoneBackups, Room, StorageState, StoreNumbers, StoreObservation,
     StoreReport, StoreTrouble, estimate,

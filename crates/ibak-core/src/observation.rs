@@ -98,6 +98,8 @@ pub enum Fact {
     DataUsed(Option<Bytes>),
     /// Whether the phone encrypts its backups (`WillEncrypt`; absent means never had a password).
     EncryptsBackups(Option<bool>),
+    /// Whether the phone's management demands encrypted backups (`RequiresEncryption`).
+    EncryptionRequired(Option<bool>),
     /// Whether iCloud Backup is switched on.
     ICloudBackup(Option<bool>),
     /// Whether the phone has a passcode, as far as it was ever seen.

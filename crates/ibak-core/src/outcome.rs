@@ -3,7 +3,7 @@
 //! An outcome is a fact with one word. Only [`Failure`]s are failures: a passcode nobody gave
 //! or a cable somebody pulled is an ordinary evening.
 
-use crate::{BackupFacts, Condition, Wall};
+use crate::{BackupFacts, BackupId, Condition, Wall};
 
 /// Whether trying again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,13 +65,29 @@ pub enum Failure {
     TrustNotAnswered,
     /// Pairing needs the cable, and there is none.
     NeedsCable,
+    /// The password is not the one of this backup or phone (207, or our own proof).
+    WrongPassword,
+    /// The phone's management demands encrypted backups.
+    EncryptionRequired,
+    /// The phone's system is older than the backup's.
+    OlderSystem,
+    /// The phone's system is older than what is spoken here.
+    SystemTooOld,
+    /// What is to be restored does not fit on the phone.
+    NoRoomOnPhone,
+    /// There is no such backup.
+    NoSuchBackup,
+    /// What lies in the store cannot be read as a backup.
+    BackupUnreadable,
+    /// Who asked for the files has gone away.
+    ClientGone,
     /// The job itself broke: a bug of ours.
     Crashed,
 }
 
 impl Failure {
     /// Lists every failure.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 32] = [
         Self::NotConnected,
         Self::NotTrusted,
         Self::NoAnswer,
@@ -95,6 +111,14 @@ impl Failure {
         Self::TrustDenied,
         Self::TrustNotAnswered,
         Self::NeedsCable,
+        Self::WrongPassword,
+        Self::EncryptionRequired,
+        Self::OlderSystem,
+        Self::SystemTooOld,
+        Self::NoRoomOnPhone,
+        Self::NoSuchBackup,
+        Self::BackupUnreadable,
+        Self::ClientGone,
         Self::Crashed,
     ];
 
@@ -124,6 +148,14 @@ impl Failure {
             Self::TrustDenied => "trust-denied",
             Self::TrustNotAnswered => "trust-not-answered",
             Self::NeedsCable => "needs-cable",
+            Self::WrongPassword => "wrong-password",
+            Self::EncryptionRequired => "encryption-required",
+            Self::OlderSystem => "older-system",
+            Self::SystemTooOld => "system-too-old",
+            Self::NoRoomOnPhone => "no-room-on-phone",
+            Self::NoSuchBackup => "no-such-backup",
+            Self::BackupUnreadable => "backup-unreadable",
+            Self::ClientGone => "client-gone",
             Self::Crashed => "crashed",
         }
     }
@@ -153,8 +185,15 @@ impl Failure {
             | Self::StoreUnavailable
             | Self::TrustDenied
             | Self::TrustNotAnswered
-            | Self::NeedsCable => Retry::UserMustAct,
-            Self::Version => Retry::Never,
+            | Self::NeedsCable
+            | Self::WrongPassword
+            | Self::EncryptionRequired
+            | Self::OlderSystem
+            | Self::NoRoomOnPhone
+            | Self::ClientGone => Retry::UserMustAct,
+            Self::Version | Self::SystemTooOld | Self::NoSuchBackup | Self::BackupUnreadable => {
+                Retry::Never
+            }
         }
     }
 }
@@ -201,6 +240,10 @@ pub enum Outcome {
     BackedUp(BackupFacts),
     /// The phone trusts this computer.
     Paired,
+    /// The errand is done.
+    Done,
+    /// The password is this backup's.
+    PasswordProved(BackupId),
     /// A person ended it here.
     Cancelled,
     /// A person ended it on the phone.
@@ -256,7 +299,9 @@ impl Outcome {
     /// Returns the outcome without its particulars.
     pub const fn result(&self) -> JobResult {
         match self {
-            Self::BackedUp(_) | Self::Paired => JobResult::Succeeded,
+            Self::BackedUp(_) | Self::Paired | Self::Done | Self::PasswordProved(_) => {
+                JobResult::Succeeded
+            }
             Self::Cancelled => JobResult::Cancelled,
             Self::CancelledOnDevice => JobResult::CancelledOnDevice,
             Self::NotConfirmed => JobResult::NotConfirmed,

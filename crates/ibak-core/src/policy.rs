@@ -138,6 +138,9 @@ pub struct Policy {
     pub overdue_after: Duration,
     /// For how long a backup asked for with "when ready" is kept waiting. Default: 7 days.
     pub when_ready_max: Duration,
+    /// How often a person is to prove that the backup password is still known; `None` for never.
+    /// Default: 90 days; a day to ten years.
+    pub password_check: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -155,6 +158,7 @@ impl Default for Policy {
             hold_until_locked_max: 5 * MINUTE,
             overdue_after: 3 * DAY,
             when_ready_max: 7 * DAY,
+            password_check: Some(90 * DAY),
         }
     }
 }
@@ -211,6 +215,12 @@ impl Policy {
             ),
             ("overdue_after", self.overdue_after, second, 366 * DAY),
             ("when_ready_max", self.when_ready_max, second, 366 * DAY),
+            (
+                "password_check_days",
+                self.password_check.unwrap_or(DAY),
+                DAY,
+                3660 * DAY,
+            ),
         ];
         for (field, value, min, max) in rows {
             if value < min || value > max {

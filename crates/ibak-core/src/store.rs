@@ -145,6 +145,8 @@ pub struct BackupFacts {
     pub size: Bytes,
     /// What it added to the store when it was made.
     pub added: Bytes,
+    /// Whether it is under a password.
+    pub encrypted: bool,
 }
 
 /// All that the store holds of one phone.
@@ -274,6 +276,7 @@ mod tests {
             finished: Wall::from_secs(i64::from(n)),
             size: Bytes::new(size),
             added: Bytes::new(added),
+            encrypted: false,
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the bus and the CLI may see. Everything here is a copy; nothing here decides.
 
 use crate::{
-    Automatic, BackupFacts, BackupId, Conditions, Decision, Extent, Identity, JobId, JobKind,
-    JobResult, JobState, LastResult, MuxerState, Passcode, Pause, Phase, Progress, Reach, Room,
-    StorageState, StoreReport, Transport, Trigger, Trust, Udid, Wall,
+    Automatic, BackupFacts, BackupId, Bytes, Conditions, Decision, Extent, Identity, JobId,
+    JobKind, JobResult, JobState, LastResult, MuxerState, Passcode, Pause, Phase, Progress, Reach,
+    Room, StorageState, StoreReport, Transport, Trigger, Trust, Udid, Wall,
 };
 use std::collections::BTreeMap;
 
@@ -119,6 +119,12 @@ pub struct PhoneView {
     pub battery_percent: Option<u8>,
     /// Whether it encrypts its backups, if known.
     pub encrypts: Option<bool>,
+    /// Whether its management demands encrypted backups, if known.
+    pub encryption_required: Option<bool>,
+    /// When the password of its backups was last proved to be known.
+    pub password_proved: Option<Wall>,
+    /// What an unfinished backup already has, and the next one need not send.
+    pub staged: Bytes,
     /// Whether iCloud Backup is on, if known.
     pub icloud: Option<bool>,
     /// Whether it asks for its passcode.

@@ -109,6 +109,7 @@ impl Machine {
             | Fact::ScreenLocked(_)
             | Fact::DataUsed(_)
             | Fact::EncryptsBackups(_)
+            | Fact::EncryptionRequired(_)
             | Fact::ICloudBackup(_)
             | Fact::HasPasscode(_) => phone.facts.observe(seen, now),
         }

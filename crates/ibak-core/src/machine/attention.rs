@@ -1,7 +1,8 @@
 //! Telling people: seldom, and each cause at most once a day.
 
 use super::Machine;
-use super::phone::{TELL_AGAIN, TellAgain};
+use super::errand::check_at;
+use super::phone::{TellAgain, tell_again};
 use crate::{
     Attention, AttentionKind, Decision, Effect, Monotonic, Now, StorageState, StoreComplaint,
     StoreReport, Udid, Unmet, Verdict,
@@ -34,7 +35,7 @@ impl Machine {
             kind,
             TellAgain {
                 at: now.wall,
-                not_before: now.monotonic + TELL_AGAIN,
+                not_before: now.monotonic + tell_again(kind),
             },
         );
         effects.push(Effect::Attention {
@@ -51,7 +52,7 @@ impl Machine {
         if !self.recovered {
             return;
         }
-        let mut messages = Vec::new();
+        let mut messages = self.passwords_to_check(now);
         for phone in self.phones.values() {
             if self.is_overdue(&phone.udid, now) {
                 let last = phone.newest().map(|it| it.facts.finished);
@@ -110,6 +111,11 @@ impl Machine {
         for phone in self.phones.values() {
             if self.is_overdue(&phone.udid, now) {
                 moments.extend(again(phone.told.get(&AttentionKind::Overdue)));
+            }
+            if let Some(at) = check_at(phone, self.policy(&phone.udid)) {
+                let told = again(phone.told.get(&AttentionKind::CheckPassword));
+                let at = now.monotonic + at.saturating_since(now.wall);
+                moments.push(told.unwrap_or(at).max(at));
             }
         }
         moments

@@ -42,7 +42,9 @@ impl Machine {
         let (detail, backup) = match &outcome {
             Outcome::Failed { detail, .. } => (detail.clone(), None),
             Outcome::BackedUp(facts) => (String::new(), Some(facts.id.clone())),
+            Outcome::PasswordProved(backup) => (String::new(), Some(backup.clone())),
             Outcome::Paired
+            | Outcome::Done
             | Outcome::Cancelled
             | Outcome::CancelledOnDevice
             | Outcome::NotConfirmed
@@ -59,6 +61,7 @@ impl Machine {
         let (udid, kind, trigger, asked) = (job.phone.clone(), job.kind, job.trigger(), job.asked);
         match kind {
             JobKind::Pair => self.pairing_ended(&udid, &outcome),
+            JobKind::Errand(errand) => self.errand_ended(&udid, errand, &outcome, now),
             JobKind::Backup => {
                 let policy = self.policies.of(&udid).clone();
                 let gap = self.gap_closed_by(&udid, &outcome, now);
@@ -148,6 +151,8 @@ fn learn(phone: &mut Phone, outcome: &Outcome, asked: bool) {
             ..
         } => phone.trust = Trust::Untrusted,
         Outcome::Paired
+        | Outcome::Done
+        | Outcome::PasswordProved(_)
         | Outcome::Cancelled
         | Outcome::CancelledOnDevice
         | Outcome::NotReadyInTime

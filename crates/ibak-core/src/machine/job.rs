@@ -12,9 +12,12 @@ pub(super) enum Stage {
     /// Accepted, and waiting for what it needs.
     Queued,
     /// The shell was told to start it.
-    Running { transport: Transport },
+    Running { transport: Option<Transport> },
     /// The shell was told to stop it.
-    Stopping { transport: Transport, why: StopWhy },
+    Stopping {
+        transport: Option<Transport>,
+        why: StopWhy,
+    },
     /// Over.
     Ended {
         result: JobResult,
@@ -92,7 +95,7 @@ impl Job {
 
     pub(super) const fn transport(&self) -> Option<Transport> {
         match self.stage {
-            Stage::Running { transport } | Stage::Stopping { transport, .. } => Some(transport),
+            Stage::Running { transport } | Stage::Stopping { transport, .. } => transport,
             Stage::Queued | Stage::Ended { .. } => None,
         }
     }

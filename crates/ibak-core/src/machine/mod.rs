@@ -1,4 +1,4 @@
-//! The machine: events in, effects out, one phone at most one job at a time.
+//! The machine: events in, effects out, one phone at most one thing at a time.
 //!
 //! Every call does the same: take in the event, evaluate all conditions afresh, stop what lost
 //! its ground, start what may start, ask for what is missing, tell what must be told. Nothing
@@ -19,6 +19,7 @@ mod apply;
 mod attention;
 mod deadline;
 mod ending;
+mod errand;
 mod invariants;
 mod job;
 mod phone;
@@ -37,6 +38,7 @@ use phone::{Phone, ToldTable};
 use std::collections::BTreeMap;
 
 pub use deadline::DEADLINE_MAX;
+pub use errand::READERS_MAX;
 pub use viewing::JOB_KEPT;
 
 /// The most phones that are kept in mind. Further ones are not taken in.
@@ -151,15 +153,17 @@ impl Machine {
         )
     }
 
-    /// Returns the phone's job, waiting or running.
+    /// Returns the job that has the phone or waits for it.
     fn job_of(&self, phone: &Udid) -> Option<&Job> {
         self.jobs
             .values()
-            .find(|job| &job.phone == phone && !job.has_ended())
+            .find(|job| &job.phone == phone && job.kind.uses_phone() && !job.has_ended())
     }
 
+    /// Returns how many slots are taken.
     fn running(&self) -> usize {
-        self.jobs.values().filter(|job| job.is_running()).count()
+        let takes_slot = |job: &&Job| job.is_running() && job.kind.takes_slot();
+        self.jobs.values().filter(takes_slot).count()
     }
 
     /// Returns whether the newest report says anything: an open store only once it is recovered,

@@ -17,8 +17,18 @@ const FUTURE_MAX: Duration = Duration::from_secs(3600);
 const FUTURE_WAIT: Duration = Duration::from_secs(3600);
 /// A cable that was away for less is a bad contact, not a person who came back.
 const REPLUG_MIN: Duration = Duration::from_secs(10);
-/// One message per cause in this time.
-pub(super) const TELL_AGAIN: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Returns in what time one message per cause is enough.
+pub(super) const fn tell_again(kind: AttentionKind) -> Duration {
+    match kind {
+        AttentionKind::FailedNeedsYou
+        | AttentionKind::Overdue
+        | AttentionKind::StoreTrouble
+        | AttentionKind::DoneAfterGap => DAY,
+        AttentionKind::CheckPassword => Duration::from_secs(7 * 86_400),
+    }
+}
 
 /// A committed backup, and how long this process has known of it.
 #[derive(Clone, Debug)]
@@ -69,6 +79,7 @@ pub(super) struct Phone {
     pub(super) learned: Option<Asking>,
     pub(super) backups: Vec<KnownBackup>,
     pub(super) staged: Bytes,
+    pub(super) password_proved: Option<Wall>,
     pub(super) failures: u32,
     pub(super) backing_off: Option<BackingOff>,
     /// The end of that wait on the wall clock, as it is kept.
@@ -108,6 +119,7 @@ impl Phone {
             learned: None,
             backups: Vec::new(),
             staged: Bytes::ZERO,
+            password_proved: None,
             failures: 0,
             backing_off: None,
             not_before: None,
@@ -297,6 +309,7 @@ impl Phone {
             passcode_learned: self.learned,
             lock_ever_seen: self.facts.lock_ever_seen,
             last_result: self.last_result,
+            password_proved: self.password_proved,
             failures: self.failures,
             not_before: self.not_before,
             first_seen: self.first_seen,
@@ -314,6 +327,7 @@ impl Phone {
         self.facts.lock_ever_seen |= memory.lock_ever_seen;
         self.facts.data_used_kept = self.facts.data_used_kept.or(memory.data_used);
         self.last_result = memory.last_result;
+        self.password_proved = memory.password_proved;
         self.failures = memory.failures;
         self.not_before = memory.not_before;
         self.first_seen = memory.first_seen.min(now.wall);
@@ -356,7 +370,7 @@ pub(super) fn told_list(told: &ToldTable) -> Vec<Told> {
 pub(super) fn recall_told(told: &[Told], now: Now) -> ToldTable {
     told.iter()
         .map(|it| {
-            let left = TELL_AGAIN.saturating_sub(now.wall.saturating_since(it.at));
+            let left = tell_again(it.kind).saturating_sub(now.wall.saturating_since(it.at));
             (
                 it.kind,
                 TellAgain {

@@ -168,7 +168,7 @@ impl Machine {
             .filter(|it| policy.requires(*it))
             .collect();
         match self.job_of(&phone.udid) {
-            Some(job) if job.kind == JobKind::Pair => {}
+            Some(job) if job.kind != JobKind::Backup => {}
             Some(job) if job.is_queued() => match job.demand {
                 Demand::AtOnce => want(&[Condition::Space], RefreshWhy::Due),
                 Demand::Schedule | Demand::WhenReady => want(&required, RefreshWhy::Due),

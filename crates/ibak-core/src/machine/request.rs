@@ -17,6 +17,7 @@ impl Machine {
         match request {
             Request::BackUp { phone, when, full } => self.request_backup(&phone, when, full, now),
             Request::Pair { phone } => self.request_pairing(&phone, now),
+            Request::Errand { phone, errand } => self.request_errand(&phone, errand, now, effects),
             Request::Cancel { job } => self.request_cancel(job, now, effects),
             Request::Pause { until } => {
                 if until.is_some_and(|until| until <= now.wall) {

@@ -48,10 +48,13 @@ impl Machine {
 
 /// Tells what stops the job now, and notes since when each condition is lost.
 fn ground_lost(job: &mut Job, phone: &Phone, policy: &Policy, now: Now) -> Option<Interruption> {
-    let Stage::Running { transport } = job.stage else {
+    let Stage::Running {
+        transport: Some(transport),
+    } = job.stage
+    else {
         return None;
     };
-    if job.has_arrived() {
+    if job.has_arrived() || matches!(job.kind, JobKind::Errand(_)) {
         return None;
     }
     if transport == Transport::Usb && !phone.reach.usb {

@@ -138,6 +138,8 @@ impl Machine {
                     let ready = match job.kind {
                         JobKind::Backup => self.decision(phone, Slot::Free, now) == Decision::Start,
                         JobKind::Pair => phone.reach.usb,
+                        // An errand never waits.
+                        JobKind::Errand(_) => false,
                     };
                     if ready {
                         claims.push((Claim::Asked(job.id), udid.clone()));
@@ -203,7 +205,7 @@ impl Machine {
         }
     }
 
-    fn start(&mut self, id: JobId, effects: &mut Vec<Effect>) {
+    pub(super) fn start(&mut self, id: JobId, effects: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
@@ -213,8 +215,11 @@ impl Machine {
         let transport = match job.kind {
             JobKind::Pair => Some(Transport::Usb),
             JobKind::Backup => phone.reach.best(),
+            JobKind::Errand(errand) => phone.reach.best().filter(|_| errand.uses_phone()),
         };
-        let Some(transport) = transport else { return };
+        if transport.is_none() && job.kind.uses_phone() {
+            return;
+        }
         let policy = self.policy(&job.phone);
         let hold = policy.hold_until_locked_max;
         let may_ask = phone.passcode() != Passcode::Never && policy.locked == Need::Required;
@@ -222,7 +227,7 @@ impl Machine {
             (job.demand != Demand::AtOnce && may_ask && !hold.is_zero()).then_some(hold);
         let promised = match job.kind {
             JobKind::Backup => phone.room.map_or(Bytes::ZERO, |room| room.estimate.needed),
-            JobKind::Pair => Bytes::ZERO,
+            JobKind::Pair | JobKind::Errand(_) => Bytes::ZERO,
         };
         let counted = phone
             .conditions

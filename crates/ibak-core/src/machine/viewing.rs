@@ -59,6 +59,9 @@ impl Machine {
             room: phone.room,
             battery_percent: phone.facts.battery_percent(now),
             encrypts: phone.facts.encrypts,
+            encryption_required: phone.facts.encryption_required,
+            password_proved: phone.password_proved,
+            staged: phone.staged,
             icloud: phone.facts.icloud,
             passcode: phone.passcode(),
             decision: phone.decision.clone(),
@@ -127,7 +130,7 @@ fn state(phone: &Phone, job: Option<&Job>) -> PhoneState {
                 return PhoneState::Committing;
             }
             (_, JobKind::Backup) => return PhoneState::BackingUp,
-            (_, JobKind::Pair) => {}
+            (_, JobKind::Pair | JobKind::Errand(_)) => {}
         }
     }
     if phone.reach.best().is_none() {

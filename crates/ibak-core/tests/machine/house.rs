@@ -60,6 +60,8 @@ pub(crate) struct House {
     pub(crate) house_memory: HouseMemory,
     pub(crate) backups: BTreeMap<Udid, PhoneBackups>,
     pub(crate) policies: Policies,
+    /// Whether the backups that succeed are under a password.
+    pub(crate) encrypts: bool,
     next_backup: u64,
     next_request: u64,
 }
@@ -87,6 +89,7 @@ impl House {
             house_memory: HouseMemory::default(),
             backups: BTreeMap::new(),
             policies,
+            encrypts: false,
             next_backup: 1,
             next_request: 1,
         };
@@ -363,6 +366,7 @@ impl House {
             } else {
                 20
             }),
+            encrypted: self.encrypts,
         };
         self.next_backup += 1;
         self.backups

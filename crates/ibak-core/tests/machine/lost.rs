@@ -170,7 +170,7 @@ fn over_the_network_the_network_can_be_lost() {
         None,
     );
     house.pass(MINUTE);
-    assert_eq!(house.starts()[0].transport, Transport::Wifi);
+    assert_eq!(house.starts()[0].transport, Some(Transport::Wifi));
     house.see_for(
         &ada,
         Fact::Reachable {
@@ -349,6 +349,7 @@ fn four_slots_for_six_phones_and_the_most_overdue_first() {
             finished: house.now.wall - age,
             size: Bytes::from_gib(20),
             added: Bytes::from_gib(20),
+            encrypted: false,
         };
         let committed = if n == 2 { vec![] } else { vec![facts] };
         house.backups.insert(

@@ -11,6 +11,7 @@
 
 mod calendar;
 mod decide;
+mod errands;
 mod house;
 mod lost;
 mod night;

@@ -32,7 +32,7 @@ fn an_evening_passes() {
         kind: JobKind::Backup,
         trigger: Trigger::Schedule,
         extent: Extent::Changes,
-        transport: Transport::Usb,
+        transport: Some(Transport::Usb),
         hold_until_locked: None,
     };
     assert_eq!(house.starts(), [start]);
@@ -203,6 +203,7 @@ fn a_date_in_the_future_does_not_block_for_ever() {
         finished: house.now.wall + 400 * DAY,
         size: Bytes::from_gib(20),
         added: Bytes::from_gib(20),
+        encrypted: false,
     };
     house.backups.insert(
         ada.clone(),

@@ -125,20 +125,28 @@ impl Run {
             self.started.insert(start.job),
             "a job starts once, and its number is never used again"
         );
+        let has_the_phone = |it: &StartJob| it.phone == start.phone && it.kind.uses_phone();
         assert!(
-            self.open.values().all(|it| it.phone != start.phone),
-            "at most one job per phone"
+            !start.kind.uses_phone() || !self.open.values().any(has_the_phone),
+            "a phone does one thing at a time"
         );
-        assert!(self.open.len() < self.slots, "no start without a slot");
+        let slot = self.slots_taken() < self.slots;
+        assert!(slot || !start.kind.takes_slot(), "no start without a slot");
         let heard = self.heard[&start.phone].clone();
         let reached = match start.transport {
-            Transport::Usb => heard.usb,
-            Transport::Wifi => heard.wifi_link && !heard.usb,
+            Some(Transport::Usb) => heard.usb,
+            Some(Transport::Wifi) => heard.wifi_link && !heard.usb,
+            None => !start.kind.uses_phone(),
         };
         assert!(reached, "no start without a way");
         self.open.insert(start.job, start.clone());
-        if start.kind == JobKind::Pair {
-            return;
+        match start.kind {
+            JobKind::Backup => {}
+            JobKind::Pair => return,
+            JobKind::Errand(_) => {
+                assert_eq!(start.trigger, Trigger::User, "an errand is never automatic");
+                return;
+            }
         }
         assert!(heard.trusted, "no backup of a phone that does not trust us");
         let space = self.store_open && self.store_until.is_some_and(|end| self.now.monotonic < end);
@@ -170,12 +178,16 @@ impl Run {
         self.scheduled += 1;
     }
 
+    fn slots_taken(&self) -> usize {
+        self.open.values().filter(|it| it.kind.takes_slot()).count()
+    }
+
     fn law_of_the_view(&self) {
         let view = self.machine.view();
         let running: BTreeSet<JobId> = view
             .jobs
             .values()
-            .filter(|it| it.state == JobState::Running && it.transport.is_some())
+            .filter(|it| it.state == JobState::Running && it.phase != Phase::Queued)
             .map(|it| it.id)
             .collect();
         assert_eq!(
@@ -183,8 +195,8 @@ impl Run {
             self.open.keys().copied().collect(),
             "the view shows the jobs that run"
         );
-        assert_eq!(view.house.running, self.open.len());
-        assert!(self.open.len() <= self.slots.max(self.slots_were));
+        assert_eq!(view.house.running, self.slots_taken());
+        assert!(self.slots_taken() <= self.slots.max(self.slots_were));
         for (udid, phone) in &view.phones {
             let job = phone.job.and_then(|id| view.jobs.get(&id));
             assert_eq!(
@@ -269,6 +281,13 @@ impl Run {
         let outcome = match (start.kind, how) {
             (JobKind::Pair, 0..=3) => Outcome::Paired,
             (JobKind::Pair, _) => Outcome::failed(Failure::TrustDenied, ""),
+            (JobKind::Errand(_), 4) => Outcome::Interrupted(Interruption::ConnectionLost),
+            (JobKind::Errand(_), 5) => Outcome::NotConfirmed,
+            (JobKind::Errand(_), 6) => Outcome::failed(Failure::NotTrusted, ""),
+            (JobKind::Errand(Errand::CheckPassword), 0..=3) => {
+                Outcome::PasswordProved(backup_id(self.backups))
+            }
+            (JobKind::Errand(_), _) => Outcome::Done,
             (JobKind::Backup, 0..=2) => {
                 self.backups += 1;
                 let heard = self.heard.get_mut(&start.phone).unwrap();
@@ -279,6 +298,7 @@ impl Run {
                     finished: self.now.wall,
                     size,
                     added,
+                    encrypted: false,
                 })
             }
             (JobKind::Backup, 3) => Outcome::failed(Failure::NoAnswer, "timeout"),
@@ -289,7 +309,7 @@ impl Run {
         };
         let heard = self.heard.get_mut(&start.phone).unwrap();
         match outcome.result() {
-            JobResult::Succeeded => heard.trusted = true,
+            JobResult::Succeeded if start.kind.takes_slot() => heard.trusted = true,
             JobResult::Failed(Failure::NotTrusted) if !self.stopped.contains(&start.job) => {
                 heard.trusted = false
             }
@@ -299,7 +319,7 @@ impl Run {
     }
 
     fn apply(&mut self, step: &Step) {
-        self.slots_were = self.slots_were.max(self.open.len());
+        self.slots_were = self.slots_were.max(self.slots_taken());
         match step.clone() {
             Step::Pass(secs) => self.pass(Duration::from_secs(u64::from(secs))),
             Step::Jump(secs) => {
@@ -397,6 +417,10 @@ impl Run {
                 full: Extent::Changes,
             }),
             Step::Pair(n) => self.request(Request::Pair { phone: udid(n) }),
+            Step::Errand(n, errand) => self.request(Request::Errand {
+                phone: udid(n),
+                errand,
+            }),
             Step::Cancel(n) => {
                 let jobs: Vec<JobId> = self.machine.view().jobs.keys().copied().collect();
                 let job = jobs
