@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 use futures_util::future::BoxFuture;
 use ibak_core::{Bytes, Udid};
-use ibak_mobilebackup2::{BackupRequest, Hooks, Limits, Outcome, Release, Stats, backup};
+use ibak_mobilebackup2::{Deed, Hooks, Limits, Outcome, Release, Request, Stats, converse};
 use ibak_sim::backup::{
     BackupEnd, BackupError, BackupHost, BackupMemory, Faults, PasscodeAnswer, Quirks, serve,
 };
@@ -179,10 +179,13 @@ pub async fn back_up(phone: &PhoneAlone, store: &Store, clock: &Clock, wish: Wis
     let info = info_plist(phone)?;
     staging.write_info_plist(&info, clock.now())?;
     let resumed = staging.resumed();
-    let request = BackupRequest {
+    let request = Request {
         udid,
-        wire_udid: wire,
-        full: wish.full || (staging.parent().is_none() && !resumed),
+        folder: wire.clone(),
+        target: wire,
+        deed: Deed::Backup {
+            full: wish.full || (staging.parent().is_none() && !resumed),
+        },
     };
     let (ours, theirs) = tokio::io::duplex(1 << 18);
     let sent = Arc::new(AtomicU64::new(0));
@@ -200,7 +203,7 @@ pub async fn back_up(phone: &PhoneAlone, store: &Store, clock: &Clock, wish: Wis
         ..Hooks::default()
     };
     let limits = Limits::default();
-    let talk = backup(
+    let talk = converse(
         ours,
         vault,
         request,

@@ -1,4 +1,4 @@
-//! The phone's own reasons for ending a backup.
+//! The phone's own reasons for not doing what it was asked.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum DeviceError {
     CloudRestoreRunning,
     /// 100 to 104: reading or writing failed; 104 also when the phone was locked.
     ReadWrite(u8),
-    /// 105: not enough space on this side.
+    /// 105: not enough space, here for a backup, on the phone for a restore.
     NoSpace,
     /// 202: cancelled.
     Cancelled,
@@ -89,8 +89,8 @@ impl DeviceError {
                 "the phone could not send some files, perhaps because it was locked"
             }
             Self::ReadWrite(_) => "the phone could not read or write a file of the backup",
-            Self::NoSpace => "the phone found too little space on this computer",
-            Self::Cancelled => "the backup was cancelled",
+            Self::NoSpace => "the phone found too little space",
+            Self::Cancelled => "it was cancelled",
             Self::Version => "the phone speaks no common protocol version",
             Self::PreviousUnreadable => "the phone cannot read the previous backup",
             Self::Password => "the backup password is wrong, or the phone requires encryption",
@@ -98,7 +98,7 @@ impl DeviceError {
             Self::NoAccount => "the phone has no iCloud account",
             Self::FindMyOn => "Find My is on",
             Self::SetupUnfinished => "the phone's setup is not finished",
-            Self::Other(_) => "the phone ended the backup with an error",
+            Self::Other(_) => "the phone ended with an error",
         }
     }
 }

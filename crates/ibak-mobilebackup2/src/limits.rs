@@ -56,13 +56,13 @@ impl Default for Limits {
 /// file nothing legitimate is silent for minutes, and a phone that fell asleep says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For each message before the backup is requested.
+    /// For each message before the deed is requested.
     pub handshake: Duration,
     /// From the request, or from an answered passcode prompt, to the phone's first message.
     pub first_message: Duration,
     /// From the passcode prompt to its end; iOS gives up after 30 min at most.
     pub passcode: Duration,
-    /// Between messages, before and during the transfer.
+    /// Between messages, before and during the transfer, either way.
     pub between_messages: Duration,
     /// Between messages once the phone verifies.
     pub verifying: Duration,

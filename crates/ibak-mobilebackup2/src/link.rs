@@ -2,7 +2,7 @@
 
 use crate::message::Message;
 use crate::text::sanitise;
-use crate::{Limits, Notice, Phase, Progress, Timeouts, writer::Gone};
+use crate::{Limits, Notice, Phase, Progress, Timeouts, request::Prompts, writer::Gone};
 use ibak_core::plist_guard;
 use plist::Value;
 use std::convert::Infallible;
@@ -56,7 +56,11 @@ pub(crate) struct Control {
     notices: Option<mpsc::Receiver<Notice>>,
     progress: Arc<Progress>,
     timeouts: Timeouts,
-    /// Prompts seen while the backup was waited for.
+    /// Which prompts are taken for this session's.
+    taken: Prompts,
+    /// The phase that a prompt interrupted.
+    interrupted: Phase,
+    /// Prompts seen that were taken for this session's.
     pub(crate) prompts: u32,
 }
 
@@ -66,12 +70,15 @@ impl Control {
         notices: Option<mpsc::Receiver<Notice>>,
         progress: Arc<Progress>,
         timeouts: Timeouts,
+        taken: Prompts,
     ) -> Self {
         Self {
             cancel,
             notices,
             progress,
             timeouts,
+            taken,
+            interrupted: Phase::WaitingForPhone,
             prompts: 0,
         }
     }
@@ -133,20 +140,37 @@ impl Control {
     /// Takes a notice; true when the wait begins anew, which happens a bounded number of times.
     fn notice(&mut self, notice: Option<Notice>) -> Result<bool, Stop> {
         let phase = self.progress.phase();
-        let waiting = self.prompts < PROMPTS_MAX
-            && matches!(phase, Phase::WaitingForPhone | Phase::WaitingForPasscode);
         match notice {
             None => self.notices = None,
             Some(Notice::CancelRequested) => return Err(Stop::CancelledOnDevice),
-            // Prompts are not the backup's own: they mean it only while it is waited for.
-            Some(Notice::PromptPresented) if waiting => {
+            Some(Notice::PromptPresented) if self.takes_prompt(phase) => {
                 self.prompts += 1;
+                if phase != Phase::WaitingForPasscode {
+                    self.interrupted = phase;
+                }
                 self.progress.enter(Phase::WaitingForPasscode);
             }
-            Some(Notice::PromptDismissed) if waiting => self.progress.enter(Phase::WaitingForPhone),
+            Some(Notice::PromptDismissed) if phase == Phase::WaitingForPasscode => {
+                self.progress.enter(self.interrupted);
+            }
             Some(Notice::PromptPresented | Notice::PromptDismissed) => {}
         }
         Ok(self.progress.phase() != phase)
+    }
+
+    /// Says whether a prompt is this session's: nothing in it says whose it is.
+    fn takes_prompt(&self, phase: Phase) -> bool {
+        let is_ours = match phase {
+            Phase::WaitingForPhone | Phase::WaitingForPasscode => true,
+            Phase::Comparing
+            | Phase::Receiving
+            | Phase::Sending
+            | Phase::Moving
+            | Phase::Removing
+            | Phase::Verifying => self.taken == Prompts::Always,
+            Phase::Handshake | Phase::Held | Phase::Ending => false,
+        };
+        is_ours && self.prompts < PROMPTS_MAX
     }
 
     fn idle(&self, wait: Wait) -> Duration {
@@ -161,7 +185,12 @@ impl Control {
             (Wait::Message, Phase::Ending) => timeouts.farewell,
             (
                 Wait::Message,
-                Phase::Held | Phase::Comparing | Phase::Receiving | Phase::Moving | Phase::Removing,
+                Phase::Held
+                | Phase::Comparing
+                | Phase::Receiving
+                | Phase::Sending
+                | Phase::Moving
+                | Phase::Removing,
             ) => timeouts.between_messages,
         }
     }
@@ -381,7 +410,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let (cancel, timeouts) = (CancellationToken::new(), self.control.timeouts.clone());
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Ending);
-        self.control = Control::new(cancel, None, progress, timeouts);
+        self.control = Control::new(cancel, None, progress, timeouts, self.control.taken);
         let goodbye = async {
             self.send(message).await?;
             loop {

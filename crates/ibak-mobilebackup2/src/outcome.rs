@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The one way a session ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The phone said that the backup is complete, and nothing failed on this side.
+    /// The phone said that it did what was asked, and nothing failed on this side.
     Finished,
     /// The phone ended it with an error of its own.
     Refused {
@@ -43,7 +43,8 @@ pub enum Outcome {
         /// How, in words.
         how: String,
     },
-    /// The phone broke the protocol or a limit.
+    /// The phone broke the protocol or a limit, or its last word had no error code: then nothing
+    /// says that it did what was asked.
     Protocol {
         /// Where.
         phase: Phase,
@@ -93,7 +94,7 @@ impl Outcome {
         }
     }
 
-    /// Says whether trying again may help; [`Retry::Never`] for a finished backup.
+    /// Says whether trying again may help; [`Retry::Never`] for a finished deed.
     pub fn retry(&self) -> Retry {
         match self {
             Self::Finished | Self::Cancelled | Self::CancelledOnDevice => Retry::Never,

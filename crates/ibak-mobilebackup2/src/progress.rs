@@ -8,16 +8,18 @@ use tokio::sync::watch;
 pub enum Phase {
     /// Versions and greetings.
     Handshake,
-    /// The backup is requested, and the phone has not asked for anything yet.
+    /// The deed is requested, and the phone has not asked for anything yet.
     WaitingForPhone,
     /// The phone shows its passcode prompt.
     WaitingForPasscode,
     /// The phone has consented, and the caller holds the first reply.
     Held,
-    /// The phone compares itself with the earlier backup.
+    /// The phone looks at the backup here and compares itself with it.
     Comparing,
     /// Files arrive.
     Receiving,
+    /// The phone takes files from here, to restore them.
+    Sending,
     /// The phone has its files moved into place.
     Moving,
     /// The phone has old files removed.
@@ -38,6 +40,7 @@ impl Phase {
             Self::Held => "held",
             Self::Comparing => "comparing",
             Self::Receiving => "receiving",
+            Self::Sending => "sending",
             Self::Moving => "moving",
             Self::Removing => "removing",
             Self::Verifying => "verifying",
@@ -53,6 +56,7 @@ pub struct Progress {
     bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
     files_received: AtomicU64,
+    files_sent: AtomicU64,
     moved: AtomicU64,
     removed: AtomicU64,
     batch_bytes: AtomicU64,
@@ -69,6 +73,7 @@ impl Default for Progress {
             bytes_received: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
             files_received: AtomicU64::new(0),
+            files_sent: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             batch_bytes: AtomicU64::new(0),
@@ -90,6 +95,8 @@ pub struct ProgressView {
     pub bytes_sent: u64,
     /// Files received whole.
     pub files_received: u64,
+    /// Files sent whole.
+    pub files_sent: u64,
     /// Files and trees moved.
     pub moved: u64,
     /// Files and trees removed.
@@ -112,6 +119,7 @@ impl Progress {
             bytes_received: self.bytes_received.load(Relaxed),
             bytes_sent: self.bytes_sent.load(Relaxed),
             files_received: self.files_received.load(Relaxed),
+            files_sent: self.files_sent.load(Relaxed),
             moved: self.moved.load(Relaxed),
             removed: self.removed.load(Relaxed),
             batch_bytes: self.batch_bytes.load(Relaxed),
@@ -156,6 +164,10 @@ impl Progress {
 
     pub(crate) fn received_file(&self) {
         self.files_received.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn sent_file(&self) {
+        self.files_sent.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn sent(&self, bytes: u64) {

@@ -5,19 +5,19 @@ use crate::message::{self, EMPTY, Message, NOT_SUPPORTED};
 use crate::text::sanitise;
 use crate::writer::Writer;
 use crate::{
-    BackupKind, BackupRequest, DeviceError, Limits, Outcome, Phase, Progress, Release, Stats,
-    Vault, VaultError, VaultErrorKind,
+    BackupKind, Deed, DeviceError, Limits, Outcome, Phase, Progress, Release, Request, Stats,
+    Vault, VaultError, VaultErrorKind, encode, phases,
 };
 use ibak_core::BackupPath;
 use plist::{Dictionary, Value};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The state of one backup.
+/// The state of one conversation.
 pub(crate) struct Session<'a, S, V> {
     pub(crate) link: Link<S>,
     pub(crate) writer: Writer<V>,
-    pub(crate) request: BackupRequest,
+    pub(crate) request: Request,
     pub(crate) progress: Arc<Progress>,
     pub(crate) limits: &'a Limits,
     pub(crate) stats: Stats,
@@ -43,7 +43,7 @@ where
     pub(crate) fn new(
         link: Link<S>,
         writer: Writer<V>,
-        request: BackupRequest,
+        request: Request,
         progress: Arc<Progress>,
         limits: &'a Limits,
     ) -> Self {
@@ -102,7 +102,7 @@ where
         if let Some(refused) = self.greet().await? {
             return Ok(refused);
         }
-        self.link.send(&self.backup_request()).await?;
+        self.request().await?;
         self.progress.enter(Phase::WaitingForPhone);
         loop {
             let message = self.next().await?;
@@ -193,63 +193,23 @@ where
         }
     }
 
-    fn backup_request(&self) -> Value {
-        let udid = Value::from(self.request.wire_udid.as_str());
-        let mut facts = vec![
-            ("MessageName", Value::from("Backup")),
-            ("SourceIdentifier", udid.clone()),
-            ("TargetIdentifier", udid),
-        ];
-        // Without options there is no such key (corpus messages/04).
-        if self.request.full {
-            let options: Dictionary = [("ForceFullBackup".to_owned(), Value::from(true))]
-                .into_iter()
-                .collect();
-            facts.push(("Options", options.into()));
-        }
-        message::process(facts)
+    /// Asks for the deed, and forgets its passwords.
+    async fn request(&mut self) -> Result<(), Stop> {
+        let frame = encode::frame(&self.request.message())
+            .ok_or_else(|| Stop::Protocol("the request is too long".into()))?;
+        self.link.write(&frame).await?;
+        drop(frame);
+        self.request.deed.forget();
+        self.link.flush().await
     }
 
     fn enter_phase_of(&self, operation: &Message) {
-        let before = if self.has_uploaded {
-            self.progress.phase()
-        } else {
-            Phase::Comparing
-        };
-        let (phase, percent) = match operation {
-            Message::Upload { bytes, percent } => {
-                // Between moving and removing the phone uploads its status: no second transfer.
-                (
-                    if is_late(before) && *bytes == 0 {
-                        before
-                    } else {
-                        Phase::Receiving
-                    },
-                    *percent,
-                )
-            }
-            // Reading back before the end belongs to the comparison.
-            Message::Download { percent, .. }
-                if self.has_uploaded && (is_late(before) || *percent >= 99.0) =>
-            {
-                (Phase::Verifying, *percent)
-            }
-            Message::Move { percent, .. } if self.has_uploaded => (Phase::Moving, *percent),
-            Message::Remove { percent, .. } if self.has_uploaded => (Phase::Removing, *percent),
-            Message::Download { percent, .. }
-            | Message::Move { percent, .. }
-            | Message::Remove { percent, .. }
-            | Message::Copy { percent, .. } => (before, *percent),
-            Message::FreeSpace
-            | Message::Purge { .. }
-            | Message::Contents { .. }
-            | Message::CreateDirectory { .. }
-            | Message::Unknown(_)
-            | Message::VersionExchange { .. }
-            | Message::DeviceReady
-            | Message::Process(_)
-            | Message::Disconnect => (before, 0.0),
-        };
+        let (phase, percent) = phases::of_operation(
+            &self.request.deed,
+            self.progress.phase(),
+            self.has_uploaded,
+            operation,
+        );
         self.progress.enter(phase);
         self.progress.set_percent(percent);
     }
@@ -424,9 +384,11 @@ where
     /// Takes note that the phone read the earlier manifest.
     pub(crate) fn sent_file(&mut self, path: &BackupPath) {
         self.stats.files_sent += 1;
+        self.progress.sent_file();
         let manifest = matches!(path.as_str(), "Manifest.db" | "Manifest.mbdb");
         let verifies = self.progress.phase() == Phase::Verifying;
-        if manifest && !verifies && !self.request.full {
+        let may_build = self.request.deed == Deed::Backup { full: false };
+        if manifest && !verifies && may_build {
             self.stats.kind = BackupKind::Incremental;
         }
     }
@@ -434,11 +396,6 @@ where
     pub(crate) async fn length(&mut self) -> Result<usize, Stop> {
         self.link.length(Wait::Transfer).await
     }
-}
-
-/// Says whether all content has arrived.
-fn is_late(phase: Phase) -> bool {
-    matches!(phase, Phase::Moving | Phase::Removing | Phase::Verifying)
 }
 
 /// The versions of the backup protocol that are offered.
@@ -462,7 +419,7 @@ fn final_word(reply: &Dictionary) -> Result<Final, Stop> {
     }
     let Some(code) = reply.get("ErrorCode").and_then(Value::as_signed_integer) else {
         return Err(Stop::Protocol(
-            "the phone's response has no error code".into(),
+            "the phone's last word has no error code, so nothing says that it succeeded".into(),
         ));
     };
     let description = reply

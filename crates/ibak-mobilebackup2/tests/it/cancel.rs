@@ -2,7 +2,7 @@
 
 use crate::phone::{assert_tidy, recorded, request};
 use crate::vault::{DirVault, contents};
-use ibak_mobilebackup2::{Hooks, Limits, Outcome, backup};
+use ibak_mobilebackup2::{Hooks, Limits, Outcome, converse};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ async fn a_cancel_at_every_poll_ends_cancelled_and_tidy() {
     for act_on in 0.. {
         let cancel = CancellationToken::new();
         let stream = Counting::new(act_on, cancel.clone(), false);
-        let ended = backup(
+        let ended = converse(
             stream,
             DirVault::new(),
             request(false),
@@ -127,7 +127,7 @@ async fn a_dropped_session_drops_the_vault_tidily() {
         let cancel = CancellationToken::new();
         let stream = Counting::new(act_on, cancel.clone(), true);
         let limits = limits();
-        let mut session = Box::pin(backup(
+        let mut session = Box::pin(converse(
             stream,
             vault,
             request(false),
@@ -155,7 +155,7 @@ async fn a_cancel_before_the_start_ends_at_once() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let (host, _device) = tokio::io::duplex(64);
-    let ended = backup(
+    let ended = converse(
         host,
         DirVault::new(),
         request(false),

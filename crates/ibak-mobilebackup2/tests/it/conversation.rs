@@ -271,7 +271,7 @@ async fn every_last_word() {
             dictionary::<'static>(facts),
         ])
     };
-    let no_code = "the phone's response has no error code";
+    let no_code = "the phone's last word has no error code, so nothing says that it succeeded";
     let cases = vec![
         (response(0, ""), Outcome::Finished),
         (

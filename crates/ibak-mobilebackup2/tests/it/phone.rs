@@ -2,7 +2,9 @@
 
 use crate::vault::{DirVault, contents};
 use ibak_core::Udid;
-use ibak_mobilebackup2::{BackupRequest, Ended, Hooks, Limits, Notice, Outcome, Progress, backup};
+use ibak_mobilebackup2::{
+    Deed, Ended, Hooks, Limits, Notice, Outcome, Progress, Request, converse,
+};
 use plist::{Dictionary, Value};
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -41,11 +43,16 @@ pub fn nothing() -> Value {
     Value::Dictionary(Dictionary::new())
 }
 
-pub fn request(full: bool) -> BackupRequest {
-    BackupRequest {
+pub fn request(full: bool) -> Request {
+    asking(Deed::Backup { full })
+}
+
+pub fn asking(deed: Deed) -> Request {
+    Request {
         udid: Udid::parse(UDID).unwrap(),
-        wire_udid: UDID.to_owned(),
-        full,
+        folder: UDID.to_owned(),
+        target: UDID.to_owned(),
+        deed,
     }
 }
 
@@ -293,10 +300,9 @@ impl Rig {
         hooks.notices = Some(heard);
         let (progress, cancel) = (Arc::clone(&hooks.progress), CancellationToken::new());
         let token = cancel.clone();
-        let running =
-            tokio::spawn(
-                async move { backup(host, vault, request(full), hooks, &limits, token).await },
-            );
+        let running = tokio::spawn(async move {
+            converse(host, vault, request(full), hooks, &limits, token).await
+        });
         Self {
             phone: Phone {
                 stream: device,
@@ -338,7 +344,7 @@ pub async fn replay(bytes: Vec<u8>, vault: DirVault, limits: &Limits) -> Ended<D
             .await
             .unwrap()
     };
-    let run = backup(
+    let run = converse(
         host,
         vault,
         request(false),

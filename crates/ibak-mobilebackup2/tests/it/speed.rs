@@ -5,7 +5,7 @@ use crate::phone::{
     upload,
 };
 use ibak_core::BackupPath;
-use ibak_mobilebackup2::{Entry, Hooks, Limits, Outcome, Vault, VaultError, backup};
+use ibak_mobilebackup2::{Entry, Hooks, Limits, Outcome, Vault, VaultError, converse};
 use std::io::Read;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, DuplexStream};
@@ -86,7 +86,7 @@ async fn run(part: Vec<u8>, times: usize, limits: &Limits) -> (Sink, f64) {
     let (host, device) = tokio::io::duplex(1 << 20);
     let began = Instant::now();
     let phone = tokio::spawn(play(device, part, times));
-    let run = backup(
+    let run = converse(
         host,
         Sink::default(),
         request(false),
@@ -129,7 +129,7 @@ async fn moves(count: usize) -> f64 {
     let limits = Limits::default();
     let run = tokio::spawn(async move {
         let cancel = CancellationToken::new();
-        backup(
+        converse(
             host,
             Sink::default(),
             request(false),

@@ -14,7 +14,7 @@ use ibak_device::{
     info_plist,
 };
 use ibak_mobilebackup2::{
-    BackupRequest, CopyDoubt, Ended, Hooks, Limits, Notice, Release, Stats, backup,
+    CopyDoubt, Deed, Ended, Hooks, Limits, Notice, Release, Request, Stats, converse,
 };
 use ibak_store::{Begin, DeviceDone, Full, Generation, Staging, Store, StoreError};
 use std::sync::Arc;
@@ -135,10 +135,11 @@ impl BackupJob {
         }
         let resumed = staging.resumed();
         let full = self.start.extent == Extent::Full || (staging.parent().is_none() && !resumed);
-        let request = BackupRequest {
+        let request = Request {
             udid: self.start.phone.clone(),
-            wire_udid: self.wire_udid.clone(),
-            full,
+            folder: self.wire_udid.clone(),
+            target: self.wire_udid.clone(),
+            deed: Deed::Backup { full },
         };
         let (notices, receiver) = mpsc::channel(NOTICES_MAX);
         let hooks = Hooks {
@@ -152,7 +153,7 @@ impl BackupJob {
             staging,
             clock: self.clock.clone(),
         };
-        let talk = backup(
+        let talk = converse(
             stream,
             vault,
             request,

@@ -24,6 +24,7 @@ pub(super) fn phase_of(phase: mb2::Phase) -> Phase {
         mb2::Phase::WaitingForPasscode => Phase::Asking,
         mb2::Phase::Held => Phase::AwaitingLock,
         mb2::Phase::Receiving => Phase::Receiving,
+        mb2::Phase::Sending => Phase::Sending,
         mb2::Phase::Moving | mb2::Phase::Removing => Phase::Arranging,
         mb2::Phase::Verifying | mb2::Phase::Ending => Phase::Verifying,
     }

@@ -1,11 +1,12 @@
-//! One backup from the phone's greeting to the last word.
+//! One conversation from the phone's greeting to the last word.
 
 use crate::link::Link;
 use crate::message::EMPTY;
 use crate::session::Session;
 use crate::writer::Writer;
-use crate::{Limits, Outcome, Phase, Progress, Stats, Vault, VaultError, VaultErrorKind, link};
-use ibak_core::Udid;
+use crate::{
+    Limits, Outcome, Phase, Progress, Request, Stats, Vault, VaultError, VaultErrorKind, link,
+};
 use plist::Value;
 use std::fmt;
 use std::pin::Pin;
@@ -13,17 +14,6 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// Which phone is to back itself up, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupRequest {
-    /// The phone, in canonical spelling; names its folder in every path.
-    pub udid: Udid,
-    /// Its identifier as the phone itself spells it, for `TargetIdentifier`.
-    pub wire_udid: String,
-    /// Whether to send everything again (`ForceFullBackup`).
-    pub full: bool,
-}
 
 /// Something that was learned beside the conversation, from notification_proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +79,21 @@ pub struct Ended<V> {
     pub vault: V,
 }
 
-/// Runs one backup over a stream that is connected to the phone's mobilebackup2 service.
+/// Asks the phone for one deed over a stream that is connected to its mobilebackup2 service, and
+/// serves it until its last word.
+///
+/// Only [`Outcome::Finished`] means that the deed is done. A phone that was told to restart may
+/// hang up right after its last word, which is fine; before it, that is a failure.
 ///
 /// It ends by itself, by `cancel`, or by being dropped; in the last case the vault's thread
 /// finishes what it was given, abandons a half received file and drops the vault.
 ///
 /// # Panics
 /// Passes on a panic of the vault.
-pub async fn backup<S, V>(
+pub async fn converse<S, V>(
     stream: S,
     vault: V,
-    request: BackupRequest,
+    request: Request,
     hooks: Hooks,
     limits: &Limits,
     cancel: CancellationToken,
@@ -133,6 +127,7 @@ where
         notices,
         Arc::clone(&progress),
         limits.timeouts.clone(),
+        request.deed.prompts(),
     );
     let mut session = Session::new(
         Link::new(stream, control),
