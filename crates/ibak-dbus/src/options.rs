@@ -1,7 +1,8 @@
 //! The `options a{sv}` at the end of every method.
 
 use crate::{Dict, Error, Lookup};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
 use zbus::wire::{OwnedVariant, Variant};
 
 /// Is the key every method knows: when true, polkit may not ask anybody.
@@ -35,8 +36,16 @@ pub fn check_options(
             key.chars().take(80).collect::<String>()
         )));
     }
+    // Copying a descriptor can fail, and must not end the daemon.
+    let values: Result<Dict, zbus::Error> = options
+        .iter()
+        .map(|(key, value)| {
+            let copy = value.try_clone()?;
+            Ok((key.clone(), copy))
+        })
+        .collect();
     let mut checked = Options {
-        values: options.clone(),
+        values: values.map_err(|error| Error::Failed(format!("the options: {error}")))?,
         no_user_interaction: false,
     };
     checked.no_user_interaction = checked.flag(NO_USER_INTERACTION)?;
@@ -58,6 +67,62 @@ impl Options {
             None => Ok(false),
             Some(Variant::Bool(flag)) => Ok(*flag),
             Some(_) => Err(Error::InvalidOption(format!("option {key:?} is a boolean"))),
+        }
+    }
+
+    /// Reads an `s` option.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the key when it has another type.
+    pub fn text(&self, key: &str) -> Result<Option<&str>, Error> {
+        match self.values.value(key) {
+            None => Ok(None),
+            Some(Variant::Str(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(Error::InvalidOption(format!("option {key:?} is a string"))),
+        }
+    }
+
+    /// Reads an `h` option: a descriptor of its own.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the key when it has another type; [`Error::Failed`] when
+    /// this process has too many open.
+    pub fn fd(&self, key: &str) -> Result<Option<OwnedFd>, Error> {
+        match self.values.value(key) {
+            None => Ok(None),
+            Some(Variant::Fd(fd)) => fd
+                .as_fd()
+                .try_clone_to_owned()
+                .map(Some)
+                .map_err(|error| Error::Failed(format!("option {key:?}: {error}"))),
+            Some(_) => Err(Error::InvalidOption(format!(
+                "option {key:?} is a file descriptor"
+            ))),
+        }
+    }
+
+    /// Reads an `a{st}` option; absent is empty.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the key when it, or one of its values, has another type.
+    pub fn numbers(&self, key: &str) -> Result<BTreeMap<String, u64>, Error> {
+        let wrong = || Error::InvalidOption(format!("option {key:?} gives numbers by name"));
+        if self.values.value(key).is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let Some(Variant::Dict(given)) = self.values.value(key) else {
+            return Err(wrong());
+        };
+        let count = given.iter().count();
+        let read = self.values.dict(key);
+        let numbers: BTreeMap<String, u64> = read
+            .keys()
+            .filter_map(|name| Some((name.clone(), read.number(name)?)))
+            .collect();
+        if numbers.len() == count {
+            Ok(numbers)
+        } else {
+            Err(wrong())
         }
     }
 }
@@ -110,9 +175,40 @@ mod tests {
             matches!(check_options(&given, &[]), Err(Error::InvalidOption(text)) if text.contains(NO_USER_INTERACTION))
         );
         let given = options(&[("full", 1_u32.into())]);
-        assert!(matches!(
-            check_options(&given, &["full"]).unwrap().flag("full"),
-            Err(Error::InvalidOption(_))
-        ));
+        let checked = check_options(&given, &["full"]).unwrap();
+        let invalid = |error: Option<Error>| matches!(error, Some(Error::InvalidOption(_)));
+        assert!(invalid(checked.flag("full").err()));
+        assert!(invalid(checked.text("full").err()));
+        assert!(invalid(checked.fd("full").err()));
+        assert!(invalid(checked.numbers("full").err()));
+    }
+
+    #[test]
+    fn texts_descriptors_and_numbers_are_read() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let have = HashMap::from([("a/b".to_owned(), 7_u64)]);
+        let given = options(&[
+            ("source", Variant::from("x").try_into_owned().unwrap()),
+            (
+                "password",
+                Variant::from(zbus::wire::Fd::from(OwnedFd::from(theirs)))
+                    .try_into_owned()
+                    .unwrap(),
+            ),
+            ("have", Variant::from(have).try_into_owned().unwrap()),
+        ]);
+        let checked = check_options(&given, &["source", "password", "have"]).unwrap();
+        assert_eq!(checked.text("source").unwrap(), Some("x"));
+        assert_eq!(checked.text("other").unwrap(), None);
+        assert_eq!(
+            checked.numbers("have").unwrap(),
+            BTreeMap::from([("a/b".to_owned(), 7)])
+        );
+        let mut fd = std::fs::File::from(checked.fd("password").unwrap().unwrap());
+        std::io::Write::write_all(&mut fd, b"here").unwrap();
+        let mut read = [0; 4];
+        std::io::Read::read_exact(&mut &ours, &mut read).unwrap();
+        assert_eq!(&read, b"here");
+        assert!(checked.fd("none").unwrap().is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! Client proxies: the methods of issue 2's contract. Properties are read through [`crate::Mirror`].
+//! Client proxies: the methods of the contract. Properties are read through [`crate::Mirror`].
 
 use crate::{Dict, Error};
 use zbus::proxy;
-use zbus::wire::{ObjectPath, OwnedObjectPath};
+use zbus::wire::{ObjectPath, OwnedFd, OwnedObjectPath};
 
 /// The whole daemon.
 #[proxy(
@@ -55,6 +55,58 @@ pub trait Phone {
 
     /// Lists its attempts since this time in µs, oldest first; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
+
+    /// Gives a backup back to this phone; options `source` s (UDID whose backup, else this phone's),
+    /// `password` h, `dry-run` b, `keep-settings` b, `remove-others` b, `no-reboot` b.
+    #[zbus(allow_interactive_auth)]
+    fn restore(&self, id: &str, options: Dict) -> Result<OwnedObjectPath, Error>;
+
+    /// Sets, changes or removes the password of its backups; a descriptor that yields nothing is no
+    /// password.
+    #[zbus(allow_interactive_auth)]
+    fn set_encryption(
+        &self,
+        old: OwnedFd,
+        new: OwnedFd,
+        options: Dict,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Switches iCloud Backup on the phone; it answers when that is done.
+    #[zbus(name = "SetICloudBackup", allow_interactive_auth)]
+    fn set_icloud_backup(&self, on: bool, options: Dict) -> Result<(), Error>;
+
+    /// Proves a password against a backup, without the phone.
+    #[zbus(allow_interactive_auth)]
+    fn check_password(
+        &self,
+        id: &str,
+        password: OwnedFd,
+        options: Dict,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Ends the pairing, here and on the phone if it is there; backups stay.
+    #[zbus(allow_interactive_auth)]
+    fn unpair(&self, options: Dict) -> Result<(), Error>;
+
+    /// Writes what a backup holds into a pipe, one JSON object a line (see docs/dbus.md); options
+    /// `password` h, `domain` s, `path` s.
+    #[zbus(allow_interactive_auth)]
+    fn list_files(&self, id: &str, out: OwnedFd, options: Dict) -> Result<(), Error>;
+
+    /// Writes files of a backup into a pipe as a tar stream; options `password` h, `raw` b.
+    #[zbus(allow_interactive_auth)]
+    fn read_files(
+        &self,
+        id: &str,
+        selection: Vec<String>,
+        out: OwnedFd,
+        options: Dict,
+    ) -> Result<OwnedObjectPath, Error>;
+
+    /// Writes what was bought in the stores and is on the phone into a pipe as a tar stream; option
+    /// `have` a{st} names what is there already, with its size.
+    #[zbus(allow_interactive_auth)]
+    fn save_purchases(&self, out: OwnedFd, options: Dict) -> Result<OwnedObjectPath, Error>;
 }
 
 /// One job.

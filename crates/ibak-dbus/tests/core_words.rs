@@ -2,9 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use ibak_core::{
-    AttentionKind, Condition, Failure, Hold, JobId, JobKind, JobResult, JobState, Met, Monotonic,
-    Phase, PhoneState, Refusal, Status, StorageState, StoreTrouble, Trigger, Trust, Unknown, Unmet,
-    Verdict, Wall,
+    AttentionKind, Condition, Errand, Failure, Hold, JobId, JobKind, JobResult, JobState, Met,
+    Monotonic, Phase, PhoneState, Refusal, Status, StorageState, StoreTrouble, Trigger, Trust,
+    Unknown, Unmet, Verdict, Wall,
 };
 use ibak_dbus::words;
 
@@ -52,6 +52,7 @@ fn results_and_jobs() {
         .map(JobState::word)
     );
     known!(JobKind, [JobKind::Backup, JobKind::Pair].map(JobKind::word));
+    known!(JobKind, Errand::ALL.map(Errand::word));
     known!(
         Trigger,
         [Trigger::Schedule, Trigger::User].map(Trigger::word)
@@ -67,6 +68,9 @@ fn results_and_jobs() {
         Phase::Arranging,
         Phase::Verifying,
         Phase::Committing,
+        Phase::Unlocking,
+        Phase::Sending,
+        Phase::Copying,
     ];
     known!(Phase, phases.map(Phase::word));
     assert_eq!(phases.len(), words::Phase::ALL.len());

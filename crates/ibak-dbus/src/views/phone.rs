@@ -189,6 +189,12 @@ pub struct PhoneView {
     pub overdue: bool,
     /// `CurrentJob`.
     pub current_job: Option<JobId>,
+    /// `EncryptionRequired`: whoever manages the phone demands encrypted backups.
+    pub encryption_required: bool,
+    /// `PasswordChecked`: when the backup password was last proved; `None` is never.
+    pub password_checked: Option<Wall>,
+    /// `StagedBytes`: what an unfinished backup already has.
+    pub staged: Bytes,
 }
 
 impl PhoneView {
@@ -236,6 +242,9 @@ impl PhoneView {
                 .map(Outcome::parse),
             overdue: properties.flag("Overdue").unwrap_or(false),
             current_job: properties.text("CurrentJob").and_then(names::job_of),
+            encryption_required: properties.flag("EncryptionRequired").unwrap_or(false),
+            password_checked: properties.time("PasswordChecked"),
+            staged: Bytes::new(properties.number("StagedBytes").unwrap_or(0)),
         })
     }
 

@@ -27,6 +27,8 @@ pub struct BackupView {
     pub full: bool,
     /// `files`: how many files it holds.
     pub files: u64,
+    /// `keybag`: 32 hex digits naming the password it is under; `None` for a plain one.
+    pub keybag: Option<String>,
 }
 
 impl BackupView {
@@ -43,12 +45,17 @@ impl BackupView {
             pinned: dict.flag("pinned").unwrap_or(false),
             full: dict.flag("full").unwrap_or(false),
             files: dict.number("files").unwrap_or(0),
+            keybag: dict
+                .text("keybag")
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
         })
     }
 
     /// Writes a row.
     pub fn to_dict(&self) -> Dict {
         Writer::default()
+            .text_if("keybag", self.keybag.as_deref())
             .text("id", self.id.as_str())
             .time("finished", self.finished)
             .number("size-bytes", self.size.get())
@@ -268,6 +275,7 @@ mod tests {
             pinned: false,
             full: true,
             files: 2000,
+            keybag: Some("00112233445566778899aabbccddeeff".to_owned()),
         }
     }
 

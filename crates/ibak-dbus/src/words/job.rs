@@ -18,6 +18,14 @@ words! {
         Encryption = "encryption",
         /// A removal of old backups.
         Prune = "prune",
+        /// A proof that a password is a backup's (since 0.2).
+        CheckPassword = "check-password",
+        /// Files being read out of a backup (since 0.2).
+        Read = "read",
+        /// What was bought in the stores being copied off the phone (since 0.2).
+        Purchases = "purchases",
+        /// The phone's iCloud Backup being switched (since 0.2).
+        ICloud = "icloud",
     }
 }
 
@@ -48,7 +56,7 @@ words! {
 }
 
 words! {
-    /// `Job.Phase`, in the order of a backup.
+    /// `Job.Phase`, in the order of a backup; the last three belong to other jobs.
     new = "show the word";
     Phase {
         /// It waits for the conditions or for a slot (`WaitsFor`).
@@ -71,6 +79,12 @@ words! {
         Verifying = "verifying",
         /// It becomes a backup.
         Committing = "committing",
+        /// A key is made from the password, which takes seconds (since 0.2).
+        Unlocking = "unlocking",
+        /// The phone takes files from a backup (since 0.2).
+        Sending = "sending",
+        /// Files go to whoever asked for them (since 0.2).
+        Copying = "copying",
     }
 }
 
@@ -149,6 +163,22 @@ words! {
         TrustNotAnswered = "trust-not-answered",
         /// Pairing needs the cable, and there is none.
         NeedsCable = "needs-cable",
+        /// The password is not the one of this backup or phone (since 0.2).
+        WrongPassword = "wrong-password",
+        /// Whoever manages the phone demands encrypted backups (since 0.2).
+        EncryptionRequired = "encryption-required",
+        /// The phone's system is older than the backup's (since 0.2).
+        OlderSystem = "older-system",
+        /// The phone's system is older than any this program can speak to (since 0.2).
+        SystemTooOld = "system-too-old",
+        /// What is to be restored does not fit on the phone (since 0.2).
+        NoRoomOnPhone = "no-room-on-phone",
+        /// There is no such backup (since 0.2).
+        NoSuchBackup = "no-such-backup",
+        /// What lies in the store cannot be read as a backup (since 0.2).
+        BackupUnreadable = "backup-unreadable",
+        /// Whoever asked for the files has gone away (since 0.2).
+        ClientGone = "client-gone",
         /// The job itself broke: a bug of the daemon.
         Crashed = "crashed",
     }

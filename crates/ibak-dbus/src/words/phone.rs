@@ -163,5 +163,7 @@ words! {
         DoneAfterGap = "done-after-gap",
         /// Old backups were removed to make room.
         MadeRoom = "made-room",
+        /// Nobody has proved for long that the backup password is still known (since 0.2).
+        CheckPassword = "check-password",
     }
 }
