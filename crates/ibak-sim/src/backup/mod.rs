@@ -5,6 +5,7 @@
 //! reply of the host is looked at, and ends in the error a real phone was seen to give. What is not
 //! known of real phones is a [`Quirk`]. Restore, password changes and erasing are refused.
 
+pub mod crypto;
 mod download;
 mod finale;
 mod link;
