@@ -7,11 +7,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup::{
-    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks,
+    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks, RestoredContent,
+    Standing,
 };
 use crate::content::Content;
 use crate::identity::{Identity, IosVersion};
-use crate::phone::Phone;
+use crate::phone::{Phone, locked};
 use crate::state;
 
 /// How long after the request the question appears (corpus timings: 1-2 s; here short of it).
@@ -80,6 +81,30 @@ impl BackupHost for Phone {
 
     fn upload_rate(&self) -> Option<u64> {
         self.state().upload_rate
+    }
+
+    fn standing(&self) -> Standing {
+        let state = self.state();
+        Standing {
+            setup_unfinished: !state.setup.is_on(),
+            find_my: state.find_my.is_on(),
+            no_icloud_account: !state.icloud_account.is_on(),
+            awaits_reboot: self.awaits_reboot(),
+            free_bytes: self.free_bytes(),
+        }
+    }
+
+    fn restore_applications(&self) -> Option<Vec<u8>> {
+        locked(&self.afc).file("iTunesRestore/RestoreApplications.plist")
+    }
+
+    fn keep_restored(&self, content: RestoredContent) {
+        Self::keep_restored(self, content);
+    }
+
+    fn set_cloud_backup(&self, on: bool) {
+        self.set(&state::Setting::ICloud(on.into()));
+        self.post("com.apple.mobile.backup.domain_changed");
     }
 
     fn backup_phase(&self, phase: Phase) {

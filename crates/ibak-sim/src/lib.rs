@@ -22,6 +22,7 @@ pub mod phone;
 mod ports;
 pub mod products;
 pub mod profile;
+mod restored;
 mod services;
 pub mod simulator;
 pub mod state;

@@ -22,6 +22,7 @@ use crate::pairing::{Key, Pairing, PairingError, earlier_record, escrow_bag};
 use crate::ports::Ports;
 use crate::products::Product;
 use crate::profile::PhoneSpec;
+use crate::restored::Restored;
 use crate::services::afc::Tree;
 use crate::state::{PhoneState, Setting};
 use crate::wire::BoxIo;
@@ -63,6 +64,10 @@ pub struct Activity {
     pub phase: Option<crate::backup::Phase>,
     /// The last notifications that hosts posted, oldest first.
     pub posted_by_hosts: Vec<String>,
+    /// Restores that ended with error code 0.
+    pub restores_finished: u64,
+    /// How often it was started again.
+    pub reboots: u64,
 }
 
 /// Speaks in the place of a phone's backup service, over a connection that is open and encrypted.
@@ -87,6 +92,8 @@ pub struct Phone {
     last_host: Mutex<String>,
     activity: Mutex<Activity>,
     impostor: Mutex<Option<Impostor>>,
+    pub(crate) restored: Mutex<Restored>,
+    pub(crate) reboots: Notify,
     pub(crate) ports: Ports,
     pub(crate) afc: Mutex<Tree>,
     pub(crate) bytes_sent: AtomicU64,
@@ -158,6 +165,8 @@ impl Phone {
             last_host: Mutex::default(),
             activity: Mutex::default(),
             impostor: Mutex::default(),
+            restored: Mutex::default(),
+            reboots: Notify::new(),
             ports: Ports::default(),
             afc: Mutex::new(Tree::of_a_phone(&identity)),
             bytes_sent: AtomicU64::new(0),
@@ -224,6 +233,10 @@ impl Phone {
     /// Returns how many bytes its backup service sent, frames included.
     pub fn bytes_sent(&self) -> u64 {
         self.bytes_sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn change_state(&self, change: impl FnOnce(&mut PhoneState)) {
+        self.state.send_modify(change);
     }
 
     pub(crate) fn note<T>(&self, change: impl FnOnce(&mut Activity) -> T) -> T {
@@ -365,7 +378,10 @@ impl Phone {
     /// Tells whether the network reaches the phone.
     pub fn is_on_network(&self) -> bool {
         let state = self.state.borrow();
-        state.wifi.is_on() && state.awake.is_on() && self.wifi_connections()
+        state.wifi.is_on()
+            && state.awake.is_on()
+            && state.unlocked_once.is_on()
+            && self.wifi_connections()
     }
 
     pub(crate) fn pairing(&self, host_id: &str) -> Option<Pairing> {
@@ -421,7 +437,7 @@ impl Phone {
         locked(&self.afc).sync_lock_is_held()
     }
 
-    /// Returns the bytes in use and the bytes of the whole data partition.
+    /// Returns the bytes in use and the bytes of the whole disk.
     pub fn disk_usage(&self) -> (u64, u64) {
         let used = locked(&self.content).used_bytes();
         let marketing = [64_u64, 128, 256, 512, 1024]

@@ -24,6 +24,10 @@ use crate::status::{MuxStatus, PhoneStatus, Status};
 
 /// The installation's identifier, which a paired host's record repeats.
 const SYSTEM_BUID: &str = "5C3D2A10-7B1E-4E0B-9F55-1BA15ED00001";
+/// How long a phone that reboots goes on, so that its last words reach the host.
+const FINAL_WORDS: Duration = Duration::from_millis(200);
+/// How long a reboot takes; real ones take a minute.
+const REBOOT: Duration = Duration::from_millis(500);
 /// How long a phone may take to appear on the network or to leave it.
 const NETWORK_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -161,6 +165,10 @@ impl Simulator {
             place: options.usbmuxd.display().to_string(),
             source,
         })?;
+        for phone in &phones {
+            let rebooting = reboot_on_demand(Arc::clone(phone), Arc::clone(&muxer));
+            tasks.spawn(stop.clone().run_until_cancelled_owned(rebooting));
+        }
         let networks = start_networks(&options, &phones, &stop, &tasks).await?;
         let core = Arc::new(Core {
             phones,
@@ -298,6 +306,19 @@ async fn make_phones(
         phones.push(phone);
     }
     Ok(phones)
+}
+
+/// Takes a phone down and up again, each time it wants that.
+async fn reboot_on_demand(phone: Arc<Phone>, muxer: Arc<Muxer>) {
+    loop {
+        phone.reboots.notified().await;
+        tokio::time::sleep(FINAL_WORDS).await;
+        let attached = phone.go_down();
+        muxer.look_if_running().await;
+        tokio::time::sleep(REBOOT).await;
+        phone.start_up(attached);
+        muxer.look_if_running().await;
+    }
 }
 
 /// Gives each phone its address on the network: its own, or the interface's next free one.

@@ -85,6 +85,14 @@ pub struct PhoneStatus {
     pub files_sent: u64,
     /// Files that were not sent again after an interruption.
     pub files_resumed: u64,
+    /// Restores that ended with error code 0.
+    pub restores_finished: u64,
+    /// How often it was started again.
+    pub reboots: u64,
+    /// Whether iCloud Backup is on.
+    pub icloud: bool,
+    /// Whether Find My is on.
+    pub find_my: bool,
     /// The last thing that went wrong in a backup.
     pub last_error: Option<String>,
     /// The last notifications that hosts posted.
@@ -135,6 +143,10 @@ impl PhoneStatus {
             bytes_sent: phone.bytes_sent(),
             files_sent: activity.files_sent,
             files_resumed: activity.files_resumed,
+            restores_finished: activity.restores_finished,
+            reboots: activity.reboots,
+            icloud: state.icloud.is_on(),
+            find_my: state.find_my.is_on(),
             last_error: activity.last_error,
             posted_by_hosts: activity.posted_by_hosts,
         }

@@ -1,6 +1,7 @@
 //! DLMessageDownloadFiles: the phone reads files of the host.
 
 use std::io::Write;
+use std::time::Duration;
 
 use plist::Value;
 use sha1::{Digest, Sha1};
@@ -10,6 +11,7 @@ use super::BackupError;
 use super::link::{Stop, integer, nothing};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
+use super::restore::Intake;
 use super::session::Session;
 
 /// Larger frames than this make the backup agent exceed its memory limit on a large file (corpus 17).
@@ -28,6 +30,8 @@ pub(super) enum Sink {
     File(std::fs::File),
     /// Only its SHA-1 is wanted.
     Digest(Sha1),
+    /// A file of a restore.
+    Restored(Box<Intake>),
 }
 
 impl Sink {
@@ -45,6 +49,7 @@ impl Sink {
             Self::Memory(memory) => memory.extend_from_slice(bytes),
             Self::File(file) => file.write_all(bytes)?,
             Self::Digest(hash) => hash.update(bytes),
+            Self::Restored(intake) => intake.write(bytes),
         }
         Ok(())
     }
@@ -65,14 +70,18 @@ impl Fetched {
     pub(super) fn bytes(self) -> Option<Vec<u8>> {
         match self {
             Self::Whole(Sink::Memory(bytes)) => Some(bytes),
-            Self::Whole(Sink::File(_) | Sink::Digest(_)) | Self::Failed(_) => None,
+            Self::Whole(Sink::File(_) | Sink::Digest(_) | Sink::Restored(_)) | Self::Failed(_) => {
+                None
+            }
         }
     }
 
     pub(super) fn sha1(self) -> Option<[u8; 20]> {
         match self {
             Self::Whole(Sink::Digest(hash)) => Some(hash.finalize().into()),
-            Self::Whole(Sink::File(_) | Sink::Memory(_)) | Self::Failed(_) => None,
+            Self::Whole(Sink::File(_) | Sink::Memory(_) | Sink::Restored(_)) | Self::Failed(_) => {
+                None
+            }
         }
     }
 }
@@ -190,6 +199,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                         self.link.read_exact(part).await?;
                         sink.write(part)?;
                         left -= n;
+                        if self.throttled
+                            && let Some(rate) = self.host.upload_rate()
+                        {
+                            let secs = n as f64 / rate.max(1) as f64;
+                            tokio::time::sleep(Duration::from_secs_f64(secs)).await;
+                        }
                     }
                 }
                 0x00 if left == 0 => return Ok(true),

@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
         plan: &Plan,
         staged: Vec<(FileId, String)>,
     ) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Moving);
+        self.session.enter(Phase::Moving);
         self.write_status(SnapshotState::Moving, UPLOAD_PROGRESS_END)
             .await?;
         let per_message = if self.quirk(Quirk::MovesTogether) {
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
         plan: &Plan,
         failed: &HashSet<FileId>,
     ) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Removing);
+        self.session.enter(Phase::Removing);
         self.write_status(SnapshotState::Removing, 98.0).await?;
         let held: HashSet<FileId> = self
             .tree
@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
 
     /// From iOS 13 on, downloads what it has just sent and compares it (corpus 14).
     pub(super) async fn verify(&mut self, sent: &Sent, status: &[u8]) -> Result<(), Stop> {
-        self.session.host.backup_phase(Phase::Verifying);
+        self.session.enter(Phase::Verifying);
         if self.session.host.identity().ios.major < 13 {
             return Ok(());
         }

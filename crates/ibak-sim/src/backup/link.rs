@@ -4,6 +4,7 @@ use plist::{Dictionary, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
 
 use super::BackupError;
+use super::cut::{Cut, Cuttable};
 use super::refusal::Refusal;
 
 /// What DeviceLink says for "no value".
@@ -48,7 +49,9 @@ pub(super) struct Reply {
 }
 
 pub(super) struct Link<S> {
-    stream: BufStream<S>,
+    stream: BufStream<Cuttable<S>>,
+    /// Breaks the connection on demand.
+    pub(super) cut: Cut,
     /// The bytes of the last reply that said "done, no value": most replies are the same.
     plain_ok: Vec<u8>,
     buffer: Vec<u8>,
@@ -56,9 +59,15 @@ pub(super) struct Link<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Link<S> {
     pub(super) fn new(stream: S) -> Self {
+        let cut = Cut::default();
+        let stream = Cuttable {
+            stream,
+            cut: cut.clone(),
+        };
         let stream = BufStream::with_capacity(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, stream);
         Self {
             stream,
+            cut,
             plain_ok: Vec::new(),
             buffer: Vec::new(),
         }

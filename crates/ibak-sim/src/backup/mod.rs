@@ -3,9 +3,11 @@
 //! The phone drives: after `Backup` it asks the host for file operations until it sends a final
 //! response. Full, incremental and resumed backups are acted out with a true Manifest.db; every
 //! reply of the host is looked at, and ends in the error a real phone was seen to give. What is not
-//! known of real phones is a [`Quirk`]. Restore, password changes and erasing are refused.
+//! known of real phones is a [`Quirk`]. A restore is acted out the same way. Erasing is refused.
 
+mod cloud;
 pub mod crypto;
+mod cut;
 mod download;
 mod finale;
 mod link;
@@ -16,6 +18,7 @@ mod plists;
 mod queries;
 pub mod quirks;
 mod refusal;
+mod restore;
 mod run;
 mod session;
 mod upload;
@@ -33,6 +36,7 @@ use crate::content::{Content, FileId};
 use crate::identity::Identity;
 
 pub use quirks::{Quirk, Quirks, UnknownQuirk};
+pub use restore::{RestoreOptions, RestoredContent, RestoredFile};
 
 /// What the person did when the phone asked for its passcode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +120,51 @@ pub trait BackupHost: Send + Sync {
         None
     }
 
+    /// Returns what stands in the way of a backup or restore.
+    fn standing(&self) -> Standing {
+        Standing::default()
+    }
+
+    /// Returns what a host left at `/iTunesRestore/RestoreApplications.plist` over AFC.
+    fn restore_applications(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Keeps what a restore has put onto the phone.
+    fn keep_restored(&self, _content: RestoredContent) {}
+
+    /// Turns iCloud Backup on or off.
+    fn set_cloud_backup(&self, _on: bool) {}
+
     /// Hears what the backup does, for the simulator's status.
     fn backup_phase(&self, _phase: Phase) {}
+}
+
+/// What stands in the way of a backup or restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The setup assistant is not through: 212.
+    pub setup_unfinished: bool,
+    /// Find My is on: a restore ends in 211.
+    pub find_my: bool,
+    /// Nobody is signed in to iCloud: 210 for its switch.
+    pub no_icloud_account: bool,
+    /// A restore waits for the reboot that puts it into place: 102.
+    pub awaits_reboot: bool,
+    /// Free bytes on the phone.
+    pub free_bytes: u64,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            setup_unfinished: false,
+            find_my: false,
+            no_icloud_account: false,
+            awaits_reboot: false,
+            free_bytes: u64::MAX,
+        }
+    }
 }
 
 /// Where a backup is, as the phone sees it.
@@ -212,6 +259,12 @@ pub struct BackupEnd {
     pub large_frames: u64,
     /// Whether the last backup was a full one.
     pub full: bool,
+    /// Files a restore took from the host.
+    pub restored_files: u64,
+    /// Bytes of those files as they came.
+    pub restored_bytes: u64,
+    /// A restore ended well and the phone reboots.
+    pub reboots: bool,
 }
 
 /// A final response.

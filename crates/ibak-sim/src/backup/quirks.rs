@@ -78,6 +78,14 @@ quirks! {
     FrameStrict = "frame-strict",
     /// `backup_manifest.db` cannot be read: error frame 0x0b, and the backup succeeds (corpus 17).
     UnreadableManifest = "unreadable-manifest",
+    /// A restore does not ask for the passcode (phone.md §1 names backups, ChangePassword and
+    /// pairing only).
+    RestoreUnasked = "restore-unasked",
+    /// A restore writes nothing to the host, not even Status.plist (phone.md §5 does not say).
+    RestoreWritesNothing = "restore-writes-nothing",
+    /// A restore that copies the backup first copies the whole folder beside itself by one
+    /// `CopyItem`, and not the manifests into `/.b/` (phone.md §5, "may be a tree").
+    RestoreCopiesTree = "restore-copies-tree",
 }
 
 impl fmt::Display for Quirk {

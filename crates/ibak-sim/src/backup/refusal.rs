@@ -109,6 +109,69 @@ impl Refusal {
         }
     }
 
+    /// 212: the setup assistant is not through (#187).
+    pub(super) fn setup_unfinished() -> Self {
+        Self::new(212, "Unable to backup until Setup is finished")
+    }
+
+    /// 211: a restore wants Find My off (remove-mdm #3).
+    pub(super) fn find_my() -> Self {
+        Self::new(211, "Find My iPhone must be disabled before restoring")
+    }
+
+    /// 210: nobody is signed in to iCloud. The text is ours.
+    pub(super) fn no_icloud_account() -> Self {
+        Self::new(210, "No iCloud account is set up for backup")
+    }
+
+    /// 207: the password is wrong or missing (#1469).
+    pub(super) fn password() -> Self {
+        Self::because(
+            207,
+            "Invalid password when restoring encrypted backup",
+            "MKBKeyBagUnlock error (-3)",
+        )
+    }
+
+    /// 203: the backup is of a newer iOS. The text is ours.
+    pub(super) fn newer_system(backup: &str, phone: &str) -> Self {
+        Self::new(
+            203,
+            &format!("Backup of iOS {backup} cannot be restored to iOS {phone}"),
+        )
+    }
+
+    /// 205: files could not be downloaded (#801).
+    pub(super) fn downloading() -> Self {
+        Self::new(205, "Multiple errors downloading files")
+    }
+
+    /// 205: the backup was never finished. The text is ours.
+    pub(super) fn unfinished() -> Self {
+        Self::new(205, "Backup is incomplete")
+    }
+
+    /// 105: the phone has too little space (#460).
+    pub(super) fn no_space_on_phone(free_bytes: u64, needed_bytes: u64) -> Self {
+        Self::new(
+            105,
+            &format!(
+                "Insufficient free disk space on device to restore ({free_bytes} < {needed_bytes})"
+            ),
+        )
+    }
+
+    /// 102: the restore before this one still waits for its reboot (#787).
+    pub(super) fn awaits_reboot() -> Self {
+        let path = "/var/.backup.i";
+        Self::new(
+            102,
+            &format!(
+                "Failed to move the incomplete restore directory into place at path \"{path}\""
+            ),
+        )
+    }
+
     fn at(code: i64, text: &str, path: &str) -> Self {
         Self {
             code,
@@ -138,13 +201,14 @@ impl Refusal {
             105 => Self::no_space(),
             202 => Self::cancelled(),
             205 => Self::files_missing(),
-            207 => Self::because(
-                207,
-                "Invalid password when restoring encrypted backup",
-                "MKBKeyBagUnlock error (-3)",
-            ),
+            102 => Self::awaits_reboot(),
+            207 => Self::password(),
             208 => Self::locked(),
-            212 => Self::new(212, "Unable to backup until Setup is finished"),
+            210 => Self::no_icloud_account(),
+            211 => Self::find_my(),
+            212 => Self::setup_unfinished(),
+            25 => Self::new(25, "A restore from iCloud is in progress"),
+            203 => Self::new(203, "Unsupported backup version"),
             other => Self::new(other, "Error backing up"),
         }
     }

@@ -34,20 +34,13 @@ pub(super) async fn backup<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let host = session.host;
-    let slot = Arc::new(OnceLock::new());
-    session.interrupted = Arc::clone(&slot);
     let force = request
         .get("Options")
         .and_then(Value::as_dictionary)
         .and_then(|options| options.get("ForceFullBackup"))
         .and_then(Value::as_boolean)
         .unwrap_or(false);
-    let watch = async {
-        let interruption = host.interrupted().await;
-        slot.get_or_init(|| interruption);
-        std::future::pending::<std::convert::Infallible>().await
-    };
+    let watch = session.watch();
     tokio::select! {
         result = run(session, force) => result,
         never = watch => match never {},
@@ -59,10 +52,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let host = session.host;
-    host.backup_phase(Phase::Asked);
-    let faults = host.faults();
-    if let Some(code) = faults.refuse_with {
-        return Err(Refusal::on_demand(code).into());
+    let faults = session.take_faults()?;
+    session.enter(Phase::Asked);
+    if host.standing().setup_unfinished {
+        return Err(Refusal::setup_unfinished().into());
     }
     match host.passcode_prompt().await {
         PasscodeAnswer::NotAsked | PasscodeAnswer::Given => {}
@@ -70,7 +63,7 @@ where
     }
     session.stop_if_interrupted()?;
     tokio::time::sleep(host.silence()).await;
-    host.backup_phase(Phase::Scanning);
+    session.enter(Phase::Scanning);
     let tree = locked(&host.content()).snapshot();
     let base = host.identity().udid.clone();
     let mut backup = Backup {
@@ -385,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             }
             memory.partial = Some(partial);
         }
-        self.session.host.backup_phase(Phase::Uploading);
+        self.session.enter(Phase::Uploading);
         self.write_status(SnapshotState::Uploading, 0.0)
             .await
             .map(|_| ())
@@ -433,7 +426,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
     }
 }
 
-impl<S> Session<'_, S> {
+impl<'h, S> Session<'h, S> {
+    /// Notes from here on what stops the request on the phone's side; never ends by itself.
+    pub(super) fn watch(
+        &mut self,
+    ) -> impl Future<Output = std::convert::Infallible> + Send + use<'h, S> {
+        let (host, slot) = (self.host, Arc::new(OnceLock::new()));
+        self.interrupted = Arc::clone(&slot);
+        async move {
+            let interruption = host.interrupted().await;
+            slot.get_or_init(|| interruption);
+            std::future::pending().await
+        }
+    }
+
     pub(super) fn interruption(&self) -> Option<Interruption> {
         self.interrupted.get().copied()
     }

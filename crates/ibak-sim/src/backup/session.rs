@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::link::{EMPTY, Link, Stop, dictionary};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
-use super::{BackupEnd, BackupError, BackupHost, FinalResponse, Interruption, Phase, queries, run};
+use super::{
+    BackupEnd, BackupError, BackupHost, Faults, FinalResponse, Interruption, Phase, cloud, queries,
+    restore, run,
+};
 
 pub(super) struct Session<'h, S> {
     pub(super) link: Link<S>,
@@ -19,6 +22,10 @@ pub(super) struct Session<'h, S> {
     pub(super) interrupted: Arc<OnceLock<Interruption>>,
     /// A block that is reused for every file.
     pub(super) block: Vec<u8>,
+    /// The phase in which the connection breaks, and after how many bytes of it.
+    pub(super) cut: Option<(Phase, u64)>,
+    /// Files from the host come no faster than the link allows.
+    pub(super) throttled: bool,
 }
 
 pub(super) async fn serve<S>(
@@ -35,14 +42,39 @@ where
         end: BackupEnd::default(),
         interrupted: Arc::default(),
         block: Vec::new(),
+        cut: None,
+        throttled: false,
     };
     tokio::select! {
-        ended = session.talk() => ended.map(|()| session.end),
+        ended = session.talk() => match ended {
+            Err(BackupError::Io(_)) if session.link.cut.fired() => Err(BackupError::Dropped),
+            ended => ended.map(|()| session.end),
+        },
         () = cancel.cancelled() => Err(BackupError::Cancelled),
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
+    /// Says that a phase begins; a cut on demand may begin to count.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.host.backup_phase(phase);
+        if let Some((_, bytes)) = self.cut.take_if(|(at, _)| *at == phase) {
+            self.link.cut.after(bytes);
+        }
+    }
+
+    /// Takes what shall go wrong in the request that begins, and refuses it if that was asked for.
+    pub(super) fn take_faults(&mut self) -> Result<Faults, Stop> {
+        let faults = self.host.faults();
+        self.cut = faults
+            .drop_in
+            .map(|phase| (phase, faults.drop_after_bytes.unwrap_or(0)));
+        match faults.refuse_with {
+            Some(code) => Err(Refusal::on_demand(code).into()),
+            None => Ok(faults),
+        }
+    }
+
     async fn talk(&mut self) -> Result<(), BackupError> {
         self.exchange_versions().await?;
         let mut greeted = false;
@@ -155,6 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let result = match name {
             _ if !ours => Err(Refusal::wrong_target().into()),
             "Backup" => run::backup(self, request).await.map(|()| None),
+            "Restore" => restore::restore(self, request).await.map(|()| None),
+            "EnableCloudBackup" => cloud::enable(self, request).map(|()| None),
             "Info" => queries::info(self).await.map(Some),
             "List" => queries::list(self).await.map(Some),
             other => Err(Refusal::unsupported(other).into()),

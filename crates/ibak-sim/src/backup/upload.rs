@@ -225,7 +225,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
         let total = uploads.bytes().max(1);
         let mut uploaded = Uploaded::default();
         let mut done = 0;
-        let mut drop_in = uploads.faults.drop_after_bytes.unwrap_or(u64::MAX);
+        let mut drop_in = match (uploads.faults.drop_in, uploads.faults.drop_after_bytes) {
+            (None, Some(bytes)) => bytes,
+            (Some(_), _) | (None, None) => u64::MAX,
+        };
         let mut sent_before = 0;
         for (at, batch) in batches.iter().enumerate() {
             done += batch.bytes;

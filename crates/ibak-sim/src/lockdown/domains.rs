@@ -6,21 +6,17 @@ use plist::{Dictionary, Value};
 
 use crate::backup::Quirk;
 use crate::phone::{Phone, Transport, apple_seconds, locked};
+use crate::restored::SYSTEM_BYTES;
 use crate::wire::dict;
 
 /// What lies between AmountDataAvailable and TotalDataAvailable up to iOS 12, in bytes.
 const DATA_RESERVED: u64 = 209_715_200;
-/// What iOS itself occupies, in bytes.
-const SYSTEM: u64 = 10_000_000_000;
 
 /// Returns a domain, or `None` when the phone has none of that name.
 pub fn values(phone: &Phone, transport: Transport, domain: &str) -> Option<Dictionary> {
     let value = match domain {
         "com.apple.disk_usage" => disk_usage(phone),
-        "com.apple.fmip" => dict([
-            ("IsActivationLockEnabled", true.into()),
-            ("IsAssociated", true.into()),
-        ]),
+        "com.apple.fmip" => find_my(phone),
         "com.apple.international" => dict([
             ("Keyboard", "en_US".into()),
             ("Language", "en".into()),
@@ -46,9 +42,31 @@ pub fn values(phone: &Phone, transport: Transport, domain: &str) -> Option<Dicti
         ]),
         "com.apple.mobile.sync_data_class" => sync_data_class(),
         "com.apple.mobile.wireless_lockdown" => wireless(phone),
+        "com.apple.purplebuddy" => setup(phone),
         _ => return None,
     };
     value.into_dictionary()
+}
+
+/// The activation lock goes with Find My.
+fn find_my(phone: &Phone) -> Value {
+    let on = phone.state().find_my.is_on();
+    dict([
+        ("IsActivationLockEnabled", on.into()),
+        ("IsAssociated", on.into()),
+    ])
+}
+
+/// The setup assistant. Key names as the tools read them; the values of a phone in mid-setup are
+/// not published.
+fn setup(phone: &Phone) -> Value {
+    let done = phone.state().setup.is_on();
+    dict([
+        ("SetupDone", done.into()),
+        ("SetupFinishedAllSteps", done.into()),
+        ("SetupState", "SetupUsingAssistant".into()),
+        ("SetupVersion", 11.into()),
+    ])
 }
 
 fn battery(phone: &Phone) -> Value {
@@ -78,8 +96,10 @@ fn backup(phone: &Phone) -> Value {
     let major = phone.identity().ios.major;
     let mut values = Dictionary::new();
     if !phone.quirks().has(Quirk::NoCloudBackupKeys) {
-        values.insert("CloudBackupEnabled".into(), true.into());
-        if major >= 17 {
+        let state = phone.state();
+        let on = state.icloud.is_on() && state.icloud_account.is_on();
+        values.insert("CloudBackupEnabled".into(), on.into());
+        if major >= 17 && state.icloud_account.is_on() {
             values.insert("LastCloudBackupDate".into(), 812_806_913.into());
             values.insert("LastCloudBackupTZ".into(), "GMT+2".into());
         }
@@ -103,8 +123,8 @@ fn backup(phone: &Phone) -> Value {
 /// what can be purged.
 fn disk_usage(phone: &Phone) -> Value {
     let (used, disk) = phone.disk_usage();
-    let capacity = disk - SYSTEM;
-    let free = capacity.saturating_sub(used).saturating_sub(DATA_RESERVED);
+    let capacity = disk - SYSTEM_BYTES;
+    let free = phone.free_bytes().saturating_sub(DATA_RESERVED);
     let purgeable = if phone.identity().ios.major >= 13 {
         (used / 20).min(free)
     } else {
@@ -114,10 +134,10 @@ fn disk_usage(phone: &Phone) -> Value {
     values.insert("AmountDataAvailable".into(), (free - purgeable).into());
     values.insert("AmountDataReserved".into(), DATA_RESERVED.into());
     values.insert("AmountRestoreAvailable".into(), free.into());
-    values.insert("TotalDataAvailable".into(), (free + DATA_RESERVED).into());
+    values.insert("TotalDataAvailable".into(), phone.free_bytes().into());
     values.insert("TotalDataCapacity".into(), capacity.into());
     values.insert("TotalDiskCapacity".into(), disk.into());
-    values.insert("TotalSystemCapacity".into(), SYSTEM.into());
+    values.insert("TotalSystemCapacity".into(), SYSTEM_BYTES.into());
     if phone.identity().ios.major < 13 {
         values.insert("TotalSystemAvailable".into(), 0.into());
     }

@@ -55,20 +55,23 @@ fn book(phone: &Phone, end: &BackupEnd) {
         activity.phase = None;
         activity.files_sent += end.uploaded_files;
         activity.files_resumed += end.resumed_files;
-        for response in end
-            .responses
-            .iter()
-            .filter(|response| response.request == "Backup")
-        {
-            if response.code == 0 {
-                activity.backups_finished += 1;
-                activity.last_was_full = end.full;
-            } else {
-                activity.last_error =
-                    Some(format!("error {}: {}", response.code, response.description));
+        for response in &end.responses {
+            match (response.request.as_str(), response.code) {
+                ("Backup", 0) => {
+                    activity.backups_finished += 1;
+                    activity.last_was_full = end.full;
+                }
+                ("Restore", 0) => activity.restores_finished += 1,
+                (_, 0) => {}
+                (_, code) => {
+                    activity.last_error = Some(format!("error {code}: {}", response.description));
+                }
             }
         }
     });
+    if end.reboots {
+        phone.reboot();
+    }
 }
 
 /// Counts what the phone sends.

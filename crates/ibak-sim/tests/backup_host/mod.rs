@@ -69,13 +69,25 @@ pub async fn session(
     options: Option<Dictionary>,
     manners: Manners,
 ) -> Session {
+    let source = phone.identity.udid.clone();
+    session_from(phone, root, request, &source, options, manners).await
+}
+
+/// The same with the backup of any phone.
+pub async fn session_from(
+    phone: &TestPhone,
+    root: &Path,
+    request: &str,
+    source: &str,
+    options: Option<Dictionary>,
+    manners: Manners,
+) -> Session {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let udid = phone.identity.udid.clone();
-    std::fs::create_dir_all(root.join(&udid)).unwrap();
+    std::fs::create_dir_all(root.join(source)).unwrap();
     let mut host = Host {
         stream: ours,
         root: root.to_owned(),
-        udid,
+        udid: source.to_owned(),
         manners,
         seen: Vec::new(),
         received: Vec::new(),
@@ -86,8 +98,9 @@ pub async fn session(
     };
     let mut message = Dictionary::new();
     message.insert("MessageName".into(), request.into());
-    message.insert("TargetIdentifier".into(), host.udid.clone().into());
-    message.insert("SourceIdentifier".into(), host.udid.clone().into());
+    let target = phone.identity.udid.as_str();
+    message.insert("TargetIdentifier".into(), target.into());
+    message.insert("SourceIdentifier".into(), source.into());
     if let Some(options) = options {
         message.insert("Options".into(), Value::Dictionary(options));
     }

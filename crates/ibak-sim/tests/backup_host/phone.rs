@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use ibak_sim::backup::{
-    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks,
+    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks, RestoredContent,
+    Standing,
 };
 use ibak_sim::content::{Content, ContentSpec};
 use ibak_sim::{Identity, IosVersion};
@@ -23,6 +24,10 @@ pub struct TestPhone {
     pub phase_times: Mutex<Vec<(Phase, Instant)>>,
     pub silence: Duration,
     pub rate: Option<u64>,
+    pub standing: Standing,
+    pub applications: Option<Vec<u8>>,
+    pub restored: Mutex<Option<RestoredContent>>,
+    pub cloud: Mutex<Option<bool>>,
 }
 
 impl TestPhone {
@@ -42,6 +47,10 @@ impl TestPhone {
             phase_times: Mutex::default(),
             silence: Duration::ZERO,
             rate: None,
+            standing: Standing::default(),
+            applications: None,
+            restored: Mutex::default(),
+            cloud: Mutex::default(),
         }
     }
 
@@ -101,6 +110,18 @@ impl BackupHost for TestPhone {
     }
     fn upload_rate(&self) -> Option<u64> {
         self.rate
+    }
+    fn standing(&self) -> Standing {
+        self.standing
+    }
+    fn restore_applications(&self) -> Option<Vec<u8>> {
+        self.applications.clone()
+    }
+    fn keep_restored(&self, content: RestoredContent) {
+        *self.restored.lock().unwrap() = Some(content);
+    }
+    fn set_cloud_backup(&self, on: bool) {
+        *self.cloud.lock().unwrap() = Some(on);
     }
     fn backup_phase(&self, phase: Phase) {
         self.phases.lock().unwrap().push(phase);

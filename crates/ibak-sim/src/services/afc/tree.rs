@@ -217,6 +217,11 @@ impl Tree {
         }
     }
 
+    /// Returns a copy of a file that a host wrote.
+    pub(crate) fn file(&self, path: &str) -> Option<Vec<u8>> {
+        self.bytes(path).ok().map(<[u8]>::to_vec)
+    }
+
     pub(super) fn write(&mut self, path: &str, at: u64, data: &[u8]) -> Result<(), Status> {
         let node = self.find_mut(path)?;
         let at = usize::try_from(at).map_err(|_| Status::InvalidArgument)?;
