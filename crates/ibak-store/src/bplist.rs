@@ -41,6 +41,29 @@ pub(crate) enum Object<'a> {
     Other,
 }
 
+impl Object<'_> {
+    /// Returns the text of a string, with what is no character replaced.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Ascii(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Self::Utf16(text) => {
+                let units = text
+                    .chunks_exact(2)
+                    .filter_map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)));
+                let text = char::decode_utf16(units).map(|unit| unit.unwrap_or('\u{fffd}'));
+                Some(text.collect())
+            }
+            Self::Bool(_)
+            | Self::Int(_)
+            | Self::Data(_)
+            | Self::Uid(_)
+            | Self::Array(_)
+            | Self::Dict { .. }
+            | Self::Other => None,
+        }
+    }
+}
+
 fn big_endian(bytes: &[u8]) -> Option<usize> {
     let number = bytes.iter().try_fold(0u64, |sum, byte| {
         sum.checked_mul(256).map(|sum| sum | u64::from(*byte))
@@ -188,26 +211,7 @@ impl<'a> Document<'a> {
 
     pub(crate) fn text(&self, path: &[&str]) -> Option<String> {
         match self {
-            Self::Binary(list) => match list.value(path)? {
-                Object::Ascii(text) => Some(String::from_utf8_lossy(text).into_owned()),
-                Object::Utf16(text) => {
-                    let units = text
-                        .chunks_exact(2)
-                        .filter_map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)));
-                    Some(
-                        char::decode_utf16(units)
-                            .map(|unit| unit.unwrap_or('\u{fffd}'))
-                            .collect(),
-                    )
-                }
-                Object::Bool(_)
-                | Object::Int(_)
-                | Object::Data(_)
-                | Object::Uid(_)
-                | Object::Array(_)
-                | Object::Dict { .. }
-                | Object::Other => None,
-            },
+            Self::Binary(list) => list.value(path)?.text(),
             Self::Xml(value) => inside(value, path)?.as_string().map(str::to_owned),
         }
     }
@@ -269,27 +273,6 @@ fn is_shallow(bytes: &[u8]) -> bool {
         }
     }
     true
-}
-
-/// Returns the `Size` of an MBFile in its NSKeyedArchiver blob (corpus backup/manifest_db.md).
-pub(crate) fn mbfile_size(blob: &[u8]) -> Option<u64> {
-    let list = Bplist::parse(blob)?;
-    let root = list.get(list.get(list.top, "$top")?, "root")?;
-    let Object::Uid(place) = list.object(root)? else {
-        return None;
-    };
-    let file = list.element(list.get(list.top, "$objects")?, place)?;
-    match list.object(list.get(file, "Size")?)? {
-        Object::Int(size) => u64::try_from(size).ok(),
-        Object::Bool(_)
-        | Object::Ascii(_)
-        | Object::Utf16(_)
-        | Object::Data(_)
-        | Object::Uid(_)
-        | Object::Array(_)
-        | Object::Dict { .. }
-        | Object::Other => None,
-    }
 }
 
 #[cfg(test)]
@@ -361,7 +344,7 @@ mod tests {
                 list.text(&["Lockdown", "DeviceName"]);
                 list.data(&["BackupKeyBag"]);
             }
-            mbfile_size(&bytes);
+            crate::mbfile::MbFile::parse(&bytes);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in the store, and what to do about it.
 
+use crate::KeybagError;
 use crate::fs::Errno;
 use ibak_core::{BackupId, Udid};
 use std::path::PathBuf;
@@ -102,6 +103,22 @@ pub enum StoreError {
     /// There is already a session for this phone.
     #[error("a backup of {0} is already being written")]
     Busy(Udid),
+    /// An earlier call still lays out the working copy of this phone: it has not been told to
+    /// stop, or has not noticed yet. It passes by itself.
+    #[error("the working copy for {0} is still being laid out")]
+    LayingOut(Udid),
+    /// Somebody reads the backup, so that it cannot be removed (I8).
+    #[error("the backup {0} is being read")]
+    InUse(BackupId),
+    /// The keybag does not open.
+    #[error(transparent)]
+    Keybag(KeybagError),
+    /// The backup is encrypted, and no keys were given.
+    #[error("the backup is encrypted and needs its password")]
+    PasswordNeeded,
+    /// A password was to be proved, and the backup has none.
+    #[error("the backup is not encrypted and has no password")]
+    NotEncrypted,
     /// An earlier error makes this session impossible to commit.
     #[error("this backup met a write error earlier and cannot be committed")]
     Poisoned,
@@ -130,15 +147,24 @@ impl StoreError {
         match self {
             Self::System { errno, .. } => kind_of(*errno),
             Self::Unavailable { .. } | Self::NoSuchBackup(_) => ErrorKind::NotFound,
-            Self::Damaged { .. } | Self::Poisoned => ErrorKind::Io,
+            Self::Damaged { .. }
+            | Self::Poisoned
+            | Self::Keybag(KeybagError::Malformed(_) | KeybagError::TooCostly { .. }) => {
+                ErrorKind::Io
+            }
             Self::UnsafePath { .. }
             | Self::Locked { .. }
             | Self::Unfit { .. }
             | Self::NewerFormat { .. }
             | Self::Busy(_)
+            | Self::LayingOut(_)
+            | Self::InUse(_)
+            | Self::Keybag(KeybagError::WrongPassword)
+            | Self::PasswordNeeded
+            | Self::NotEncrypted
             | Self::Refused { .. }
             | Self::Incomplete(_) => ErrorKind::Refused,
-            Self::Cancelled => ErrorKind::Other,
+            Self::Cancelled | Self::Keybag(KeybagError::Cancelled) => ErrorKind::Other,
         }
     }
 
@@ -160,9 +186,22 @@ impl StoreError {
             | Self::Locked { .. }
             | Self::Unfit { .. }
             | Self::NewerFormat { .. }
-            | Self::Damaged { .. } => Retry::UserMustAct,
-            Self::Busy(_) | Self::Poisoned | Self::Incomplete(_) | Self::Cancelled => Retry::Later,
-            Self::Refused { .. } | Self::NoSuchBackup(_) => Retry::Never,
+            | Self::Damaged { .. }
+            | Self::Keybag(KeybagError::WrongPassword)
+            | Self::PasswordNeeded => Retry::UserMustAct,
+            Self::Busy(_)
+            | Self::LayingOut(_)
+            | Self::InUse(_)
+            | Self::Poisoned
+            | Self::Incomplete(_)
+            | Self::Cancelled
+            | Self::Keybag(KeybagError::Cancelled) => Retry::Later,
+            Self::Refused { .. }
+            | Self::NoSuchBackup(_)
+            | Self::NotEncrypted
+            | Self::Keybag(KeybagError::Malformed(_) | KeybagError::TooCostly { .. }) => {
+                Retry::Never
+            }
         }
     }
 
@@ -189,6 +228,17 @@ impl StoreError {
     /// Says whether this is the kernel's word that the name does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::System { errno, .. } if *errno == Errno::NOENT)
+    }
+}
+
+impl From<KeybagError> for StoreError {
+    fn from(error: KeybagError) -> Self {
+        match error {
+            KeybagError::Cancelled => Self::Cancelled,
+            KeybagError::WrongPassword
+            | KeybagError::Malformed(_)
+            | KeybagError::TooCostly { .. } => Self::Keybag(error),
+        }
     }
 }
 

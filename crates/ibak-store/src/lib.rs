@@ -1,4 +1,4 @@
-//! The backup tree: stage, verify, commit, recover, list.
+//! The backup tree: stage, verify, commit, recover, list, read, serve.
 //!
 //! Promises, each held by a test named in docs/format.md: a name under `gens/` is complete and
 //! durable, and nothing inside changes again; whatever a phone sends lands in a working copy
@@ -7,12 +7,19 @@
 //! to guess. Synchronous: the caller owns the threads, and time is an argument.
 
 mod bplist;
+mod database;
 mod error;
 pub mod fs;
 mod index;
+mod keybag;
+mod lease;
+mod mbfile;
+mod paths;
 mod phone;
+mod reader;
 mod record;
 mod recovery;
+mod serving;
 mod space;
 mod staging;
 mod store;
@@ -21,9 +28,15 @@ mod totals;
 mod verify;
 
 pub use error::{ErrorKind, Retry, StoreError};
-pub use phone::Reader;
+pub use keybag::{ClassKeys, Keybag, KeybagError, Unlocking};
+pub use lease::Removal;
+pub use reader::{
+    Applications, Catalogue, Content, FileEntry, FileKind, Filter, Listed, RawFile, RawFiles,
+    Reader,
+};
 pub use record::{Generation, Phase};
 pub use recovery::Recovery;
+pub use serving::Serving;
 pub use space::{History, Space};
 pub use staging::{Begin, DeviceDone, Entry, EntryKind, Full, Staging};
 pub use store::{Create, OpenOptions, Reserve, Store, StoreFacts};

@@ -1,15 +1,14 @@
 //! One phone's directory: its committed backups and what is known about them.
 
 use crate::error::{Context, ErrorKind, StoreError};
-use crate::fs::util::{Reading, absent_ok, ensure_dir, read_small, remove_all, replace};
-use crate::fs::{Errno, Fs, Kind, Name, Open, Replace};
+use crate::fs::util::{absent_ok, ensure_dir, read_small, remove_all, replace};
+use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::record::{
     CheckRecord, ChecksRecord, CommitRecord, FORMAT, Generation, PinsRecord, RECORD_MAX, decode,
     encode, generation,
 };
 use crate::store::{Inner, Store};
 use ibak_core::{BackupId, Udid, Wall};
-use std::io::Read;
 
 impl<F: Fs> Store<F> {
     /// Lists the phones that have a directory here, in order of their UDIDs.
@@ -31,64 +30,6 @@ impl<F: Fs> Store<F> {
             None => Ok(Vec::new()),
         }
     }
-
-    /// Opens a committed backup for reading; it stays readable whatever happens to its name.
-    ///
-    /// # Errors
-    /// `NoSuchBackup`, `Damaged`, or a system call's.
-    pub fn reader(&self, udid: &Udid, id: &BackupId) -> Result<Reader<F>, StoreError> {
-        let phone = PhoneDir::open(&self.inner, udid)?
-            .ok_or_else(|| StoreError::NoSuchBackup(id.clone()))?;
-        let (dir, record) = phone.generation(id)?;
-        let at = format!("{udid}/gens/{id}/{}", record.wire_udid);
-        let tree = self
-            .inner
-            .fs
-            .open(&dir, &record.wire_udid, Open::Directory)
-            .at("open", at)?;
-        Ok(Reader {
-            fs: self.inner.fs.clone(),
-            tree,
-        })
-    }
-}
-
-/// A committed backup's MobileSync directory, held open (I8).
-pub struct Reader<F: Fs> {
-    fs: F,
-    tree: F::Handle,
-}
-
-impl<F: Fs> Reader<F> {
-    /// Opens one file by its path below the MobileSync directory.
-    ///
-    /// # Errors
-    /// A system call's; ELOOP or EXDEV for a path that leads outside.
-    pub fn open(&self, path: &str) -> Result<Box<dyn Read + Send>, StoreError> {
-        let file = self
-            .fs
-            .open(&self.tree, path, Open::Read)
-            .at("open", path)?;
-        Ok(Box::new(Reading {
-            fs: self.fs.clone(),
-            file,
-        }))
-    }
-
-    /// Lists one directory by its path below the MobileSync directory, empty for itself.
-    ///
-    /// # Errors
-    /// A system call's.
-    pub fn list(&self, path: &str) -> Result<Vec<Name>, StoreError> {
-        let names = if path.is_empty() {
-            self.fs.read_dir(&self.tree)
-        } else {
-            self.fs
-                .open(&self.tree, path, Open::Directory)
-                .and_then(|dir| self.fs.read_dir(&dir))
-        };
-        names.at("list", path)
-    }
 }
 
 pub(crate) fn phones<F: Fs>(inner: &Inner<F>) -> Result<Vec<Udid>, StoreError> {
@@ -105,6 +46,9 @@ pub(crate) fn phones<F: Fs>(inner: &Inner<F>) -> Result<Vec<Udid>, StoreError> {
     phones.sort();
     Ok(phones)
 }
+
+/// Where readings and restores put what is thrown away after them.
+pub(crate) const SCRATCH: &str = "scratch";
 
 /// What to do about a backup whose record cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +108,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         Ok(phone)
     }
 
-    /// Opens `gens`, `staging`, `trash` or `quarantine`, making it when absent.
+    /// Opens `gens`, `staging`, `trash`, `quarantine` or `scratch`, making it when absent.
     pub(crate) fn sub(&self, name: &str) -> Result<F::Handle, StoreError> {
         ensure_dir(&self.inner.fs, &self.dir, name).at("create", self.at(name))
     }
@@ -330,15 +274,25 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
 
     /// Removes whatever lies in `trash`; returns how many things that was.
     pub(crate) fn empty_trash(&self) -> Result<u64, StoreError> {
-        let trash = self.sub("trash")?;
+        self.empty("trash")
+    }
+
+    /// Removes what readings and restores of an earlier process left; only before there are any
+    /// in this one.
+    pub(crate) fn empty_scratch(&self) -> Result<u64, StoreError> {
+        match self.inner.fs.stat(&self.dir, SCRATCH) {
+            Ok(_) => self.empty(SCRATCH),
+            Err(Errno::NOENT) => Ok(0),
+            Err(errno) => Err(errno).at("look at", self.at(SCRATCH)),
+        }
+    }
+
+    fn empty(&self, sub: &str) -> Result<u64, StoreError> {
+        let fs = &self.inner.fs;
+        let dir = self.sub(sub)?;
         let mut count = 0;
-        for entry in self
-            .inner
-            .fs
-            .read_dir(&trash)
-            .at("list", self.at("trash"))?
-        {
-            remove_all(&self.inner.fs, &trash, &entry.name).at("remove", self.at("trash"))?;
+        for entry in fs.read_dir(&dir).at("list", self.at(sub))? {
+            remove_all(fs, &dir, &entry.name).at("remove", self.at(sub))?;
             count += 1;
         }
         Ok(count)

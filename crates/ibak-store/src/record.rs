@@ -77,6 +77,8 @@ pub enum Phase {
     Finished,
     /// Everything received is durable and hashed; the commit is under way.
     Committing,
+    /// Its password was changed; the next backup goes on in it.
+    Rekeyed,
     /// Not to be used again.
     Dead,
 }
@@ -149,6 +151,8 @@ pub struct Generation {
     pub device_name: Option<String>,
     /// Whether the phone encrypted it.
     pub encrypted: bool,
+    /// Which password opens it: the UUID of its keybag, 32 hex digits; `None` for a plain one.
+    pub keybag_uuid: Option<String>,
     /// Whether it passed the structural check and no later reading found damage.
     pub verified: bool,
     /// When everything was last read again, if ever.
@@ -186,6 +190,7 @@ pub(crate) fn generation(record: CommitRecord) -> Result<Generation, StoreError>
         product_type: record.product_type,
         device_name: record.device_name,
         encrypted: record.encrypted,
+        keybag_uuid: record.keybag_uuid,
         verified: record.verified,
         checked: None,
         pinned: false,

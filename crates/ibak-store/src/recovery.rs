@@ -6,8 +6,8 @@
 use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::read_small;
 use crate::fs::{Errno, Fs, Kind, Open};
-use crate::phone::{PhoneDir, phones};
-use crate::record::{FORMAT, Phase, RECORD_MAX, StateRecord, decode};
+use crate::phone::{PhoneDir, Unreadable, phones};
+use crate::record::{FORMAT, Generation, Phase, RECORD_MAX, StateRecord, decode};
 use crate::staging::{RESUME_AGE_MAX, install};
 use crate::store::Inner;
 use ibak_core::{BackupId, Udid, Wall};
@@ -17,6 +17,8 @@ use ibak_core::{BackupId, Udid, Wall};
 pub struct Recovery {
     /// Interrupted sessions the phone can go on with.
     pub resumable: Vec<(Udid, BackupId)>,
+    /// Working copies in which the phone changed its password: the next backup goes on in them.
+    pub rekeyed: Vec<(Udid, BackupId)>,
     /// Backups whose commit was cut short after its barrier, and is finished.
     pub completed: Vec<(Udid, BackupId)>,
     /// Working copies that were of no use and are removed.
@@ -36,6 +38,7 @@ pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, St
             continue;
         };
         report.emptied += phone.empty_trash()?;
+        report.emptied += phone.empty_scratch()?;
         staging(&phone, now, &mut report)?;
         generations(&phone, &mut report)?;
         phone.empty_trash()?;
@@ -58,6 +61,10 @@ fn staging<F: Fs>(
             Some(state) if !kept && is_resumable(&state, now) => {
                 kept = true;
                 report.resumable.push(named);
+            }
+            Some(state) if !kept && stays_rekeyed(phone, &state)? => {
+                kept = true;
+                report.rekeyed.push(named);
             }
             None | Some(_) => {
                 phone.set_aside("staging", &id, "trash")?;
@@ -154,6 +161,35 @@ pub(crate) fn is_resumable(state: &StateRecord, now: Wall) -> bool {
     let young = now.saturating_since(Wall::from_micros(state.progress_unix_us)) < RESUME_AGE_MAX;
     match state.phase {
         Phase::Uploading | Phase::Moving | Phase::Removing | Phase::Committing => young,
-        Phase::Cloning | Phase::New | Phase::Finished | Phase::Dead => false,
+        Phase::Cloning | Phase::New | Phase::Finished | Phase::Rekeyed | Phase::Dead => false,
+    }
+}
+
+/// As [`is_rekeyed`]; a bad moment of the disk is no reason to give one up.
+fn stays_rekeyed<F: Fs>(phone: &PhoneDir<'_, F>, state: &StateRecord) -> Result<bool, StoreError> {
+    if state.phase != Phase::Rekeyed {
+        return Ok(false);
+    }
+    match phone.list(Unreadable::Fail) {
+        Ok(list) => Ok(is_rekeyed(state, &list)),
+        Err(error) if error.kind() == ErrorKind::Io => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says whether the next backup goes on in a working copy whose password was changed: as long as
+/// what it was cloned from is the newest verified of these, oldest first.
+pub(crate) fn is_rekeyed(state: &StateRecord, list: &[Generation]) -> bool {
+    let newest = list.iter().rfind(|found| found.verified);
+    match state.phase {
+        Phase::Rekeyed => state.parent.as_deref() == newest.map(|found| found.id.as_str()),
+        Phase::Cloning
+        | Phase::New
+        | Phase::Uploading
+        | Phase::Moving
+        | Phase::Removing
+        | Phase::Finished
+        | Phase::Committing
+        | Phase::Dead => false,
     }
 }

@@ -6,7 +6,7 @@ use crate::fs::{Errno, Fs, Open, RealFs, Replace, RootError};
 use crate::record::{AbilitiesRecord, FORMAT, RECORD_MAX, StoreRecord, decode, encode};
 use crate::recovery::{self, Recovery};
 use ibak_core::{BackupId, Bytes, Udid, Wall};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -80,9 +80,22 @@ pub(crate) struct Inner<F: Fs> {
 #[derive(Default)]
 pub(crate) struct Sessions {
     /// Phones with a session.
-    pub(crate) open: BTreeSet<Udid>,
+    pub(crate) open: BTreeMap<Udid, Stage>,
     /// Working copies that met a failed write: what the page cache says of them proves nothing.
     pub(crate) poisoned: BTreeSet<BackupId>,
+    /// How many read a backup (I8).
+    pub(crate) leases: BTreeMap<BackupId, u64>,
+    /// Backups that are about to be removed: nobody begins to read them.
+    pub(crate) leaving: BTreeSet<BackupId>,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its working copy is being laid out.
+    LayingOut,
+    /// Its working copy is in somebody's hands.
+    Open,
 }
 
 impl<F: Fs> Inner<F> {

@@ -3,21 +3,20 @@
 //! Everything read here came from a phone or a disk and may be hostile: property lists are
 //! looked up in place, the database is opened read-only, immutable and with SQLite's defences up.
 
-use crate::bplist::{Document, LEN_MAX, mbfile_size};
+use crate::bplist::{Document, LEN_MAX};
+use crate::database::{self, ROWS_MAX};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{absent_ok, copy_rest, read_small};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::index::hex;
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use crate::keybag::Keybag;
+use crate::mbfile::{KEY_LEN, MbFile};
+use rusqlite::Connection;
 use sha1::{Digest, Sha1};
 use std::collections::BTreeSet;
 
 /// Names of files given in one warning at most.
 const NAMED_MAX: usize = 3;
-/// Rows of a Manifest.db at most (security.md).
-const ROWS_MAX: u64 = 10_000_000;
 
 /// What the check learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,6 +135,21 @@ fn read_manifest<F: Fs>(
             return incomplete("its keybag cannot be read");
         };
         structure.keybag_uuid = Some(uuid);
+        // Kept all the same: what this ibak cannot open, a later one may.
+        if let Err(error) = Keybag::parse(&keybag) {
+            structure.warnings.push(format!(
+                "its files cannot be listed or extracted here: {error}"
+            ));
+        }
+        if manifest
+            .data(&["ManifestKey"])
+            .is_none_or(|key| key.len() != KEY_LEN)
+        {
+            structure.warnings.push(
+                "its files cannot be listed or extracted here: it has no key for its list of files"
+                    .to_owned(),
+            );
+        }
     }
     Ok(())
 }
@@ -231,21 +245,14 @@ fn check_database<F: Fs>(
         stale: Named::default(),
         structure,
     };
-    let outcome = open_database(&path).and_then(|database| rows.all(&database));
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(error),
-        Err(rusqlite::Error::SqliteFailure(failure, _))
-            if failure.code == rusqlite::ErrorCode::CannotOpen =>
-        {
-            return Err(Errno::MFILE).at("open", "Manifest.db");
+    match database::open(&path).and_then(|database| rows.all(&database)) {
+        Ok(outcome) => outcome?,
+        Err(error) => {
+            return Err(match database::trouble(&error) {
+                Some(trouble) => trouble,
+                None => StoreError::Incomplete(format!("Manifest.db is damaged: {error}")),
+            });
         }
-        Err(rusqlite::Error::SqliteFailure(failure, _))
-            if failure.code == rusqlite::ErrorCode::SystemIoFailure =>
-        {
-            return Err(Errno::IO).at("read", "Manifest.db");
-        }
-        Err(error) => return incomplete(format!("Manifest.db is damaged: {error}")),
     }
     let Rows {
         lost,
@@ -259,38 +266,6 @@ fn check_database<F: Fs>(
         structure,
     );
     Ok(())
-}
-
-fn open_database(path: &std::path::Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database =
-        Connection::open_with_flags(format!("file:{}?immutable=1", path.display()), flags)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    database.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
-    for (limit, value) in [
-        (Limit::SQLITE_LIMIT_LENGTH, 16 << 20),
-        (Limit::SQLITE_LIMIT_SQL_LENGTH, 64 << 10),
-        (Limit::SQLITE_LIMIT_COLUMN, 64),
-        (Limit::SQLITE_LIMIT_EXPR_DEPTH, 32),
-        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 4),
-        (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
-        (Limit::SQLITE_LIMIT_FUNCTION_ARG, 8),
-        (Limit::SQLITE_LIMIT_ATTACHED, 0),
-        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100),
-        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 8),
-        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1),
-        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-    ] {
-        database.set_limit(limit, value)?;
-    }
-    database.pragma_update(None, "query_only", true)?;
-    database.pragma_update(None, "cell_size_check", true)?;
-    database.pragma_update(None, "mmap_size", 0)?;
-    Ok(database)
 }
 
 /// A few names out of many.
@@ -345,6 +320,9 @@ impl<F: Fs> Rows<'_, F> {
         if verdict != "ok" {
             return Ok(incomplete("Manifest.db is damaged"));
         }
+        if !database::is_plain(database)? {
+            return Ok(incomplete("Manifest.db has no plain list of files"));
+        }
         let mut query = database.prepare(
             "SELECT fileID, domain, relativePath, flags, file FROM Files ORDER BY fileID",
         )?;
@@ -397,7 +375,7 @@ impl<F: Fs> Rows<'_, F> {
         match self.size_of(id)? {
             Some(size) => {
                 if blob
-                    .and_then(mbfile_size)
+                    .and_then(|blob| MbFile::parse(blob)?.size)
                     .is_some_and(|noted| noted != size)
                 {
                     self.stale.add(&format!("{domain} {path}"));

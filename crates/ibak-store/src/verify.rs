@@ -4,6 +4,7 @@ use crate::error::{Context, StoreError};
 use crate::fs::util::{hash_rest, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::index::{IndexReader, hex};
+use crate::lease::Lease;
 use crate::phone::PhoneDir;
 use crate::record::CheckRecord;
 use crate::store::Store;
@@ -65,6 +66,7 @@ impl<F: Fs> Store<F> {
         now: Wall,
         progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
     ) -> Result<VerifyReport, StoreError> {
+        let _lease = Lease::take(&self.inner, id)?;
         let phone = PhoneDir::open(&self.inner, udid)?
             .ok_or_else(|| StoreError::NoSuchBackup(id.clone()))?;
         let report = read_again(&phone, id, progress)?;

@@ -202,6 +202,11 @@ pub trait Fs: Clone + Send + Sync + 'static {
     /// # Errors
     /// What the kernel says.
     fn read(&self, file: &Self::Handle, buffer: &mut [u8]) -> Result<usize, Errno>;
+    /// Reads from a place of the file, leaving its position; zero at the end.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn read_at(&self, file: &Self::Handle, buffer: &mut [u8], at: u64) -> Result<usize, Errno>;
     /// Writes at the file's position, perhaps less than asked.
     ///
     /// # Errors

@@ -155,6 +155,10 @@ impl Fs for RealFs {
         rustix::io::retry_on_intr(|| rustix::io::read(file, &mut *buffer))
     }
 
+    fn read_at(&self, file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+        rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut *buffer, at))
+    }
+
     fn write(&self, file: &OwnedFd, block: &[u8]) -> Result<usize, Errno> {
         rustix::io::retry_on_intr(|| rustix::io::write(file, block))
     }

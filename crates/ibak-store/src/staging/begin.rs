@@ -6,9 +6,10 @@ use super::{Claim, Staging, write_state};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{ensure_dir, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
+use crate::lease::Lease;
 use crate::phone::{PhoneDir, Unreadable};
 use crate::record::{FORMAT, Generation, Phase, StateRecord};
-use crate::recovery::{is_resumable, read_state};
+use crate::recovery::{is_rekeyed, is_resumable, read_state};
 use crate::store::Store;
 use ibak_core::{BackupId, BackupPath, Bytes, Now, Udid};
 use std::sync::Arc;
@@ -43,9 +44,15 @@ impl<F: Fs> Store<F> {
     /// hard links to the newest verified backup, else an empty one.
     ///
     /// # Errors
-    /// `Busy` while there is another session for the phone, `Refused` for a wire spelling of
-    /// another UDID, or a system call's.
+    /// `LayingOut` while an earlier call has not come back, `Busy` while there is another session
+    /// for the phone, `Refused` for a wire spelling of another UDID, or a system call's.
     pub fn begin(&self, begin: Begin<'_>) -> Result<Staging<F>, StoreError> {
+        let staging = self.lay_out(begin)?;
+        staging._claim.laid_out();
+        Ok(staging)
+    }
+
+    fn lay_out(&self, begin: Begin<'_>) -> Result<Staging<F>, StoreError> {
         let wire = begin.wire_udid;
         if Udid::parse(wire).as_ref() != Ok(begin.udid) {
             return Err(StoreError::refused(wire, "it is another phone's UDID"));
@@ -91,8 +98,8 @@ impl<F: Fs> Store<F> {
                 .iter()
                 .any(|found| found.verified && found.id.as_str() == parent),
         };
-        let usable =
-            parent && state.wire_udid == begin.wire_udid && is_resumable(&state, begin.now.wall);
+        let usable = state.wire_udid == begin.wire_udid
+            && (is_rekeyed(&state, list) || (parent && is_resumable(&state, begin.now.wall)));
         Ok(usable.then_some(state))
     }
 
@@ -152,6 +159,16 @@ impl<F: Fs> Store<F> {
         let tree = ensure_dir(fs, &dir, &state.wire_udid).at("create", id)?;
         let scratch = ensure_dir(fs, &dir, "scratch").at("create", id)?;
         let bad = |_| StoreError::damaged(format!("staging/{id}/state.json"));
+        let parent = state
+            .parent
+            .as_deref()
+            .map(BackupId::parse)
+            .transpose()
+            .map_err(bad)?;
+        let lease = parent
+            .as_ref()
+            .map(|parent| Lease::take(&self.inner, parent))
+            .transpose()?;
         Ok(Staging {
             inner: Arc::clone(&self.inner),
             udid: begin.udid.clone(),
@@ -160,12 +177,8 @@ impl<F: Fs> Store<F> {
             tree,
             scratch,
             barrier,
-            parent: state
-                .parent
-                .as_deref()
-                .map(BackupId::parse)
-                .transpose()
-                .map_err(bad)?,
+            parent,
+            _lease: lease,
             wire: state.wire_udid.clone(),
             started: ibak_core::Wall::from_micros(state.started_unix_us),
             phase: state.phase,

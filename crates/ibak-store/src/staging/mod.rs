@@ -15,18 +15,21 @@ mod write;
 pub(crate) use begin::RESUME_AGE_MAX;
 pub use begin::{Begin, Full};
 pub(crate) use commit::install;
+pub(crate) use verbs::entries;
 pub use verbs::{Entry, EntryKind};
 
 use crate::error::{Context, StoreError};
 use crate::fs::util::replace;
 use crate::fs::{Fs, RealFs};
+use crate::lease::Lease;
 use crate::phone::PhoneDir;
 use crate::record::{FORMAT, Phase, StateRecord, encode};
-use crate::store::Inner;
+use crate::store::{Inner, Stage};
 use ibak_core::{BackupId, Bytes, Now, Udid, Wall};
 use ledger::Ledger;
 use log::ReceivedLog;
 pub(crate) use log::logged_bytes;
+use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 use write::OpenFile;
 
@@ -64,6 +67,8 @@ pub struct Staging<F: Fs = RealFs> {
     /// Opened before the first write, so that `sync_fs` reports every failure since (I6).
     barrier: F::Handle,
     parent: Option<BackupId>,
+    /// Its parent stays as long as files are shared with it or looked up in it.
+    _lease: Option<Lease<F>>,
     wire: String,
     started: Wall,
     phase: Phase,
@@ -135,8 +140,30 @@ impl<F: Fs> Staging<F> {
         self.note(outcome)?;
         Ok(matches!(
             self.phase,
-            Phase::Uploading | Phase::Moving | Phase::Removing
+            Phase::Uploading | Phase::Moving | Phase::Removing | Phase::Rekeyed
         ))
+    }
+
+    /// Leaves the working copy for the next backup after the phone changed the password in it,
+    /// so that the chain stays incremental: it is gone on with, however late, as long as the
+    /// backup it was cloned from is the newest verified one. Returns whether that will be so.
+    ///
+    /// # Errors
+    /// A system call's; the working copy is then not gone on with in this process.
+    pub fn keep_rekeyed(mut self, now: Now) -> Result<bool, StoreError> {
+        if self.open.is_some() {
+            self.drop_partial()?;
+        }
+        if self.poison.is_some() {
+            self.bury(now)?;
+            return Ok(false);
+        }
+        let outcome = self.checkpoint(now).and_then(|()| {
+            self.phase = Phase::Rekeyed;
+            self.write_state(now)
+        });
+        self.note(outcome)?;
+        Ok(true)
     }
 
     /// Removes the working copy.
@@ -221,13 +248,29 @@ struct Claim<F: Fs> {
 
 impl<F: Fs> Claim<F> {
     fn take(inner: &Arc<Inner<F>>, udid: &Udid) -> Result<Self, StoreError> {
-        if !inner.sessions().open.insert(udid.clone()) {
-            return Err(StoreError::Busy(udid.clone()));
-        }
+        match inner.sessions().open.entry(udid.clone()) {
+            Slot::Occupied(entry) => {
+                return Err(match entry.get() {
+                    Stage::LayingOut => StoreError::LayingOut(udid.clone()),
+                    Stage::Open => StoreError::Busy(udid.clone()),
+                });
+            }
+            Slot::Vacant(place) => place.insert(Stage::LayingOut),
+        };
         Ok(Self {
             inner: Arc::clone(inner),
             udid: udid.clone(),
         })
+    }
+}
+
+impl<F: Fs> Claim<F> {
+    /// Says that the working copy is in somebody's hands.
+    fn laid_out(&self) {
+        self.inner
+            .sessions()
+            .open
+            .insert(self.udid.clone(), Stage::Open);
     }
 }
 

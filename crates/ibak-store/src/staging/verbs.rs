@@ -5,13 +5,11 @@ use super::ledger::Received;
 use crate::error::{Context, StoreError};
 use crate::fs::util::{Reading, absent_ok, copy_rest, ensure_dir, hash_rest, remove_all};
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
+use crate::paths::{COMPONENTS_MAX, checked, child, holds};
 use crate::space::{Space, space};
 use ibak_core::BackupPath;
 use std::io::Read;
 use std::time::SystemTime;
-
-/// Most components of a path from a phone.
-const COMPONENTS_MAX: usize = 64;
 
 /// What an entry of a directory is, in the phone's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +33,27 @@ pub struct Entry {
     pub size: u64,
     /// Last change of its content.
     pub modified: SystemTime,
+}
+
+/// Lists an open directory in the order of its names.
+pub(crate) fn entries<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Vec<Entry>, Errno> {
+    let names = crate::fs::util::sorted(fs, dir)?;
+    names
+        .into_iter()
+        .map(|name| {
+            let stat = fs.stat(dir, &name.name)?;
+            Ok(Entry {
+                name: name.name,
+                kind: match stat.kind {
+                    Kind::Directory => EntryKind::Directory,
+                    Kind::Regular => EntryKind::Regular,
+                    Kind::Symlink | Kind::Other => EntryKind::Unknown,
+                },
+                size: stat.size,
+                modified: stat.modified,
+            })
+        })
+        .collect()
 }
 
 impl<F: Fs> Staging<F> {
@@ -74,22 +93,7 @@ impl<F: Fs> Staging<F> {
                 .at("list", dir)?;
             &handle
         };
-        let mut entries = Vec::new();
-        for name in crate::fs::util::sorted(fs, opened).at("list", dir)? {
-            let stat = fs.stat(opened, &name.name).at("look at", dir)?;
-            let kind = match stat.kind {
-                Kind::Directory => EntryKind::Directory,
-                Kind::Regular => EntryKind::Regular,
-                Kind::Symlink | Kind::Other => EntryKind::Unknown,
-            };
-            entries.push(Entry {
-                name: name.name,
-                kind,
-                size: stat.size,
-                modified: stat.modified,
-            });
-        }
-        Ok(entries)
+        entries(fs, opened).at("list", dir)
     }
 
     /// Makes a directory, and those above it.
@@ -380,59 +384,4 @@ impl<F: Fs> Staging<F> {
             None => Err(StoreError::refused(path, "it names nothing")),
         }
     }
-}
-
-fn child(path: &BackupPath, name: &str) -> BackupPath {
-    let join = |text: &str| {
-        if text.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{text}/{name}")
-        }
-    };
-    match path {
-        BackupPath::Tree(text) => BackupPath::Tree(join(text)),
-        BackupPath::Scratch(text) => BackupPath::Scratch(join(text)),
-    }
-}
-
-/// Checks the components again: a path may have been built without being parsed.
-fn checked(path: &BackupPath) -> Result<(), StoreError> {
-    let bad = |part: &str| {
-        matches!(part, "" | "." | "..")
-            || part.len() > BackupPath::NAME_LEN_MAX
-            || part.chars().any(char::is_control)
-    };
-    let text = path.as_str();
-    if text.is_empty() {
-        return Err(StoreError::refused(
-            path,
-            "it is the backup's own directory",
-        ));
-    }
-    if text.len() > BackupPath::LEN_MAX
-        || text.split('/').count() > COMPONENTS_MAX
-        || text.split('/').any(bad)
-    {
-        return Err(StoreError::refused(
-            path,
-            "it is not a path inside a backup",
-        ));
-    }
-    Ok(())
-}
-
-/// Says whether `dir` is strictly above `path`.
-fn holds(dir: &BackupPath, path: &BackupPath) -> bool {
-    let same = match (dir, path) {
-        (BackupPath::Tree(_), BackupPath::Tree(_))
-        | (BackupPath::Scratch(_), BackupPath::Scratch(_)) => true,
-        (BackupPath::Tree(_), BackupPath::Scratch(_))
-        | (BackupPath::Scratch(_), BackupPath::Tree(_)) => false,
-    };
-    same && (dir.as_str().is_empty()
-        || path
-            .as_str()
-            .strip_prefix(dir.as_str())
-            .is_some_and(|rest| rest.starts_with('/')))
 }

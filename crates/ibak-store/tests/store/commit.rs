@@ -240,7 +240,16 @@ fn an_encrypted_backup_is_checked_by_its_shape() {
     let mut device = Device::new(&[("a", "sixteen bytes ok")]);
     device.encrypted = true;
     let made = back_up(&store, &device, at(0)).unwrap();
-    assert_eq!((made.encrypted, made.warnings.len()), (true, 0));
+    assert!(made.encrypted);
+    assert_eq!(made.keybag_uuid, Some("ab".repeat(16)));
+    // The keybag of this phone is two fields long, and it has no ManifestKey.
+    assert_eq!(made.warnings.len(), 2);
+    for warning in &made.warnings {
+        assert!(
+            warning.starts_with("its files cannot be listed or extracted here: "),
+            "{warning}"
+        );
+    }
     let record =
         std::fs::read_to_string(gens(dir.path()).join(made.id.as_str()).join("commit.json"))
             .unwrap();

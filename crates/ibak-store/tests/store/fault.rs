@@ -144,6 +144,11 @@ impl Fs for FaultFs {
     fn read(&self, file: &Handle, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.step(|| self.real.read(file, buffer))
     }
+    fn read_at(&self, file: &Handle, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+        // Short, as a signal would make it.
+        let half = buffer.len().div_ceil(2);
+        self.step(|| self.real.read_at(file, &mut buffer[..half], at))
+    }
     fn write(&self, file: &Handle, block: &[u8]) -> Result<usize, Errno> {
         // Always short: nobody may take one call for the whole.
         let half = block.len().div_ceil(2);

@@ -203,6 +203,11 @@ fn trouble(error: &StoreError) -> Trouble {
             _ => StoreTrouble::Failing,
         },
         StoreError::Busy(_)
+        | StoreError::LayingOut(_)
+        | StoreError::InUse(_)
+        | StoreError::Keybag(_)
+        | StoreError::PasswordNeeded
+        | StoreError::NotEncrypted
         | StoreError::Poisoned
         | StoreError::Refused { .. }
         | StoreError::Incomplete(_)
