@@ -296,6 +296,15 @@ impl Outcome {
         Some(Self::failed(failure, detail))
     }
 
+    /// Returns the error in its own words; empty without one.
+    pub fn detail(&self) -> &str {
+        if let Self::Failed { detail, .. } = self {
+            detail
+        } else {
+            ""
+        }
+    }
+
     /// Returns the outcome without its particulars.
     pub const fn result(&self) -> JobResult {
         match self {

@@ -86,6 +86,8 @@ pub struct Config {
     pub parallel_max: u32,
     /// When a phone counts as overdue.
     pub overdue: Duration,
+    /// How often a person is asked whether the backup password is still known, in days; 0 = never.
+    pub password_check_days: u16,
     /// How long a confirmed backup waits for the lock.
     pub hold_until_locked_max: Duration,
     /// The log level.
@@ -127,6 +129,7 @@ struct Raw {
     settle: Option<String>,
     parallel_max: Option<i64>,
     overdue: Option<String>,
+    password_check_days: Option<i64>,
     hold_until_locked_max: Option<String>,
     log: Option<String>,
     usbmuxd: Option<String>,
@@ -228,6 +231,13 @@ impl Reader<'_> {
                 i64::from(PARALLEL_MAX),
             )?,
             overdue: self.bounded("overdue", raw.overdue, 3 * 86_400, (1, 3_650 * 86_400))?,
+            password_check_days: self.number(
+                "password_check_days",
+                raw.password_check_days,
+                90,
+                0,
+                3_660,
+            )?,
             hold_until_locked_max: self.bounded(
                 "hold_until_locked_max",
                 raw.hold_until_locked_max,

@@ -193,6 +193,7 @@ mod tests {
                 result: JobResult::Failed(Failure::NoSpace),
                 at: Wall::from_secs(7),
             }),
+            password_proved: Some(Wall::from_secs(1_750_000_000)),
             failures: 3,
             not_before: Some(Wall::from_secs(8)),
             first_seen: Wall::from_secs(1),

@@ -22,8 +22,14 @@ const ALLOW_USER_INTERACTION: u32 = 1;
 pub enum Action {
     /// Begin, queue or cancel a backup.
     Backup,
-    /// Pair, pause, resume, switch automatic backup, reload.
+    /// Pair, unpair, pause, resume, switch automatic backup or iCloud Backup, reload.
     Manage,
+    /// Set, change or remove the password of a phone's backups.
+    SetEncryption,
+    /// Give a backup back to a phone.
+    Restore,
+    /// Read what is in a backup, or on a phone; prove a password.
+    ReadBackup,
 }
 
 impl Action {
@@ -32,6 +38,9 @@ impl Action {
         match self {
             Self::Backup => "org.ibak.Ibak1.backup",
             Self::Manage => "org.ibak.Ibak1.manage",
+            Self::SetEncryption => "org.ibak.Ibak1.set-encryption",
+            Self::Restore => "org.ibak.Ibak1.restore",
+            Self::ReadBackup => "org.ibak.Ibak1.read-backup",
         }
     }
 }

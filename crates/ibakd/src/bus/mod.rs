@@ -3,11 +3,13 @@
 pub mod auth;
 pub mod objects;
 mod publish;
+mod secret;
 pub mod wire;
 
 pub use publish::{Publication, Publisher, Reply, Served, serve};
 
-use ibak_core::{Answer, ErrorName, Request, RequestError, Udid, Wall};
+use crate::executor::ErrandWork;
+use ibak_core::{Answer, Errand, ErrorName, JobId, JobResult, Request, RequestError, Udid, Wall};
 use ibak_dbus::{Dict, Error};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +23,31 @@ pub const CALLS_MAX: usize = 64;
 pub enum Call {
     /// Something the core decides.
     Request(Request, oneshot::Sender<Result<Answer, RequestError>>),
+    /// An errand, with what the core does not see of it.
+    Errand {
+        /// The phone, or whose backups it is about.
+        phone: Udid,
+        /// What to do.
+        errand: Errand,
+        /// With what.
+        work: ErrandWork,
+        /// The job, or why not.
+        reply: oneshot::Sender<Result<Answer, RequestError>>,
+    },
+    /// Tell how a job ends, once it does.
+    Await {
+        /// Which job.
+        job: JobId,
+        /// Its end, and the error in its own words.
+        reply: oneshot::Sender<(JobResult, String)>,
+    },
+    /// End a pairing.
+    Unpair {
+        /// Which phone's.
+        phone: Udid,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// Somebody looks at this phone.
     LookedAt(Udid),
     /// Read the configuration again.

@@ -1,6 +1,6 @@
 //! Tells the bus what changed, in order, without ever making the loop wait.
 
-use super::objects::{Job, Manager, ManagerSignals, Phone};
+use super::objects::{Job, Manager, Phone};
 use super::wire::Wire;
 use super::{Call, Door};
 use ibak_core::{JobId, Udid};
@@ -167,7 +167,7 @@ impl Shown {
                 .as_ref()
                 .map_or_else(names::no_object, names::phone_path);
             let emitter = SignalEmitter::new(&self.connection, names::MANAGER_PATH)?;
-            emitter.attention(path.into(), kind, details).await?;
+            Manager::attention(&emitter, path.into(), kind, details).await?;
         }
         for answer in publication.answers {
             answer();

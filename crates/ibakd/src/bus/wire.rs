@@ -67,6 +67,9 @@ properties! {
         last_result: String => "LastResult",
         overdue: bool => "Overdue",
         current_job: OwnedObjectPath => "CurrentJob",
+        encryption_required: bool => "EncryptionRequired",
+        password_checked: u64 => "PasswordChecked",
+        staged_bytes: u64 => "StagedBytes",
     }
 }
 
@@ -204,6 +207,9 @@ impl PhoneProperties {
                 .unwrap_or_default(),
             overdue: phone.overdue,
             current_job: phone.job.map_or_else(names::no_object, names::job_path),
+            encryption_required: phone.encryption_required == Some(true),
+            password_checked: time(phone.password_proved),
+            staged_bytes: phone.staged.get(),
         }
     }
 }

@@ -51,6 +51,11 @@ pub fn explain(config: &Config, path: &Path) -> String {
         "  At most {many} at the same time; overdue after {}.",
         span(config.overdue)
     ));
+    line(match config.password_check_days {
+        0 => "  Nobody is reminded to check the backup password.".to_owned(),
+        1 => "  The backup password is to be checked every day.".to_owned(),
+        days => format!("  The backup password is to be checked every {days} days."),
+    });
     text
 }
 

@@ -1,17 +1,35 @@
 //! Jobs: each a task of its own, stopped by a token, reporting to the loop, ending exactly once.
 
+mod archive;
 mod backup;
+mod encryption;
+mod errand;
+mod icloud;
 mod outcome;
 mod pairing;
+mod pipe;
 mod progress;
+mod purchases;
+mod read;
+mod restore;
+mod unlock;
 mod vault;
+mod work;
 
 pub use backup::BackupJob;
 pub(crate) use backup::{blocking, facts, is_untrusted};
+pub use encryption::EncryptionJob;
+pub use errand::{ErrandWork, ReadWhat, ReadWish, RestoreWish};
+pub use icloud::ICloudJob;
 pub use pairing::PairJob;
+pub use purchases::PurchasesJob;
+pub use read::ReadJob;
+pub use restore::RestoreJob;
+pub use unlock::CheckJob;
 pub use vault::StagingVault;
+pub use work::PhoneWork;
 
-use ibak_core::{Failure, JobId, Outcome, Phase, Progress, StopWhy};
+use ibak_core::{Failure, Interruption, JobId, Outcome, Phase, Progress, StopWhy};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
@@ -77,6 +95,13 @@ impl Stop {
     /// Returns why the job was asked to end, if it was.
     pub fn why(&self) -> Option<StopWhy> {
         self.why.get().copied()
+    }
+
+    /// Returns the outcome of a job that was asked to end.
+    pub fn outcome(&self) -> Outcome {
+        self.why()
+            .unwrap_or(StopWhy::Interrupted(Interruption::Stopping))
+            .outcome()
     }
 
     /// Returns the token that ends every wait of the job.

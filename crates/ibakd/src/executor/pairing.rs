@@ -2,7 +2,7 @@
 
 use super::outcome::of_device;
 use super::{End, Reporter, Stop};
-use ibak_core::{Interruption, Outcome, Phase, StopWhy};
+use ibak_core::{Outcome, Phase};
 use ibak_device::{Attachment, MuxAddress, PairOptions, PairStore, pair};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -52,7 +52,7 @@ impl PairJob {
                 Ok(_) => Outcome::Paired,
                 Err(error) => of_device(&error),
             },
-            () = token.cancelled() => self.stop.why().unwrap_or(StopWhy::Interrupted(Interruption::Stopping)).outcome(),
+            () = token.cancelled() => self.stop.outcome(),
             () = telling => Outcome::Cancelled,
         };
         End::early(outcome)

@@ -22,6 +22,14 @@ impl House {
                 self.asked.insert(id, reply);
                 self.handle(Event::Requested { id, request });
             }
+            Call::Errand {
+                phone,
+                errand,
+                work,
+                reply,
+            } => self.errand_asked(phone, errand, work, reply),
+            Call::Await { job, reply } => self.await_job(job, reply),
+            Call::Unpair { phone, reply } => self.unpair(phone, reply),
             Call::LookedAt(udid) => self.handle(Event::LookedAt(udid)),
             Call::Reload(reply) => {
                 let outcome = self.reload();
@@ -117,6 +125,7 @@ fn backup_row(generation: &ibak_store::Generation) -> Dict {
         pinned: generation.pinned,
         full: generation.full,
         files: generation.files,
+        keybag: generation.keybag_uuid.clone(),
     }
     .to_dict()
 }

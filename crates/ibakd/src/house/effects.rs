@@ -1,7 +1,7 @@
 //! Doing what the core asks for.
 
 use super::{House, Input, Running};
-use crate::executor::{self, BackupJob, End, PairJob, Report, Reporter, Stop, blocking};
+use crate::executor::{self, BackupJob, End, PairJob, PhoneWork, Report, Reporter, Stop, blocking};
 use crate::history::Attempt;
 use ibak_core::{
     Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, Outcome, Progress, Signal,
@@ -87,6 +87,9 @@ impl House {
                 }
             }
             Attention::DoneAfterGap { gap } => add("gap-secs", OwnedVariant::from(gap.as_secs())),
+            Attention::CheckPassword { last } => {
+                add("last-checked", OwnedVariant::from(last.map_or(0, micros)));
+            }
         }
         let kind = attention.kind().word();
         info!(
@@ -117,6 +120,7 @@ impl House {
         let work = match start.kind {
             JobKind::Backup => self.backup(start, reporter, stop),
             JobKind::Pair => self.pairing(&start, reporter, stop),
+            JobKind::Errand(errand) => self.errand(errand, &start, reporter, stop),
         };
         match work {
             Ok(work) => executor::spawn(job, reports, span, work),
@@ -145,34 +149,56 @@ impl House {
                 "the phone left before its backup began",
             )
         };
-        let slot = self.phones.get(&start.phone).ok_or_else(gone)?;
-        let link = slot.link(&self.mux, start.transport).ok_or_else(gone)?;
-        let store = self
-            .store
-            .clone()
-            .ok_or_else(|| Outcome::failed(Failure::StoreUnavailable, "the store is not open"))?;
-        // As the phone spells it; a muxer may leave the dash out, and a network has no word for it.
-        let wire_udid = start.phone.as_str().to_owned();
+        let work = self.phone_work(&start, reporter, stop)?;
+        let store = self.open_store()?;
         let locked = self
             .locked
             .get(&start.phone)
             .map(tokio::sync::watch::Sender::subscribe)
             .ok_or_else(gone)?;
         let job = BackupJob {
-            link,
-            wire_udid,
-            records: Arc::clone(&self.records),
+            work,
             store,
-            quota: self.config.quota_bytes.map(Bytes::new),
-            clock: self.clock.clone(),
+            quota: self.quota(),
             locked,
+            start,
+        };
+        Ok(Box::pin(job.run()))
+    }
+
+    pub(super) fn quota(&self) -> Option<Bytes> {
+        self.config.quota_bytes.map(Bytes::new)
+    }
+
+    pub(super) fn open_store(&self) -> Result<ibak_store::Store, Outcome> {
+        self.store
+            .clone()
+            .ok_or_else(|| Outcome::failed(Failure::StoreUnavailable, "the store is not open"))
+    }
+
+    /// Puts together what a job needs to talk to its phone.
+    pub(super) fn phone_work(
+        &self,
+        start: &StartJob,
+        reporter: Reporter,
+        stop: Stop,
+    ) -> Result<PhoneWork, Outcome> {
+        let gone = || Outcome::failed(Failure::NotConnected, "the phone has just left");
+        let slot = self.phones.get(&start.phone).ok_or_else(gone)?;
+        let transport = start.transport.ok_or_else(gone)?;
+        Ok(PhoneWork {
+            phone: start.phone.clone(),
+            // As the phone spells it; a muxer may leave the dash out, and a network has no word
+            // for it.
+            wire_udid: start.phone.as_str().to_owned(),
+            link: slot.link(&self.mux, transport).ok_or_else(gone)?,
+            records: Arc::clone(&self.records),
+            clock: self.clock.clone(),
             reporter,
             stop,
             deadlines: self.deadlines,
             limits: self.limits.clone(),
-            start,
-        };
-        Ok(Box::pin(job.run()))
+        })
     }
 
     fn pairing(&self, start: &StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
@@ -207,11 +233,7 @@ impl House {
             return;
         };
         let result = end.outcome.result().word();
-        let detail = if let Outcome::Failed { detail, .. } = &end.outcome {
-            detail.clone()
-        } else {
-            String::new()
-        };
+        let detail = end.outcome.detail().to_owned();
         info!(phone = %running.phone, job = job.get(), result, detail, bytes = end.bytes, files = end.files, "ended");
         if end.copy_unreadable {
             self.afresh.insert(running.phone.clone());
@@ -222,6 +244,7 @@ impl House {
         let phone = running.phone.clone();
         self.tell_last_progress(job, end.bytes, end.files);
         self.handle(Event::JobEnded(job, end.outcome));
+        self.tell_who_waits(job);
         self.look_at_store();
         self.look_at_contents(phone.clone());
         if running.kind == JobKind::Pair {
@@ -275,7 +298,7 @@ impl House {
     }
 }
 
-type Work = std::pin::Pin<Box<dyn Future<Output = End> + Send>>;
+pub(super) type Work = std::pin::Pin<Box<dyn Future<Output = End> + Send>>;
 
 use super::phones::PhoneSlot;
 

@@ -5,6 +5,7 @@
 mod calls;
 mod diagnose;
 mod effects;
+mod errands;
 mod network;
 mod phones;
 mod policy;
@@ -17,12 +18,13 @@ use crate::bus::wire::Wire;
 use crate::bus::{Call, Publication, Publisher, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::executor::{Report, Stop};
+use crate::executor::{ErrandWork, Report, Stop};
 use crate::history::History;
 use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::StoreLook;
+use errands::JobEnd;
 use ibak_core::{
     Answer, Event, JobId, Machine, Monotonic, Policies, RequestError, RequestId, Udid, Wall,
 };
@@ -67,6 +69,8 @@ enum Input {
     SchedulePlanned(Option<Wall>),
     ScheduleDue,
     Call(Call),
+    /// Whether a pairing was ended.
+    Unpaired(Udid, bool),
 }
 
 /// A job that runs.
@@ -105,6 +109,10 @@ struct House {
     running: BTreeMap<JobId, Running>,
     asked: BTreeMap<RequestId, AnswerTo>,
     next_request: u64,
+    /// What a client gave with the errand that is being decided on.
+    in_hand: Option<ErrandWork>,
+    /// Who waits for a job to end.
+    awaited: BTreeMap<JobId, Vec<JobEnd>>,
     attention: Vec<(Option<Udid>, &'static str, Dict)>,
     replies: Vec<Reply>,
     shown: Arc<Wire>,
@@ -182,6 +190,7 @@ impl House {
             Input::SchedulePlanned(next) => self.handle(Event::SchedulePlanned(next)),
             Input::ScheduleDue => self.schedule_due(),
             Input::Call(call) => self.call(call),
+            Input::Unpaired(udid, done) => self.unpaired(&udid, done),
         }
     }
 

@@ -201,11 +201,16 @@ impl House {
         }
     }
 
-    /// Reads everything anew with the record that pairing made.
-    pub(super) fn reread_after_pairing(&mut self, udid: &Udid) {
+    /// Ends the task that reads the phone, until it is attended to again.
+    pub(super) fn leave_alone(&mut self, udid: &Udid) {
         if let Some(slot) = self.phones.get_mut(udid) {
             slot.source = None;
         }
+    }
+
+    /// Reads everything anew with the record that pairing made.
+    pub(super) fn reread_after_pairing(&mut self, udid: &Udid) {
+        self.leave_alone(udid);
         self.attend(udid);
         self.read_phone(udid, Signal::ALL.to_vec());
     }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, OnLoss, Requirement};
 use ibak_core as core;
+use std::time::Duration;
 
 /// Converts the configuration by hand, as every border is crossed.
 pub(super) fn policies(config: &Config) -> core::Policies {
@@ -45,6 +46,8 @@ pub(super) fn policies(config: &Config) -> core::Policies {
         battery_min: (config.battery_min > 0).then_some(config.battery_min),
         hold_until_locked_max: config.hold_until_locked_max,
         overdue_after: config.overdue,
+        password_check: (config.password_check_days > 0)
+            .then(|| Duration::from_secs(86_400 * u64::from(config.password_check_days))),
         ..core::Policy::default()
     };
     core::Policies {

@@ -152,6 +152,8 @@ async fn build(
         running: BTreeMap::new(),
         asked: BTreeMap::new(),
         next_request: 0,
+        in_hand: None,
+        awaited: BTreeMap::new(),
         attention: Vec::new(),
         replies: Vec::new(),
         shown: Arc::new(first),

@@ -37,6 +37,7 @@ pub(super) struct Phone {
     asks_for_passcode: Option<bool>,
     lock_ever_seen: bool,
     last_result: Option<(String, i64)>,
+    password_proved_micros: Option<i64>,
     failures: u32,
     not_before_micros: Option<i64>,
     first_seen_micros: i64,
@@ -91,6 +92,7 @@ impl Phone {
             last_result: phone
                 .last_result
                 .map(|last| (last.result.word().to_owned(), last.at.as_micros())),
+            password_proved_micros: phone.password_proved.map(Wall::as_micros),
             failures: phone.failures,
             not_before_micros: phone.not_before.map(Wall::as_micros),
             first_seen_micros: phone.first_seen.as_micros(),
@@ -124,6 +126,7 @@ impl Phone {
                 .map(|asks| if asks { Asking::Asks } else { Asking::Never }),
             lock_ever_seen: self.lock_ever_seen,
             last_result,
+            password_proved: self.password_proved_micros.map(Wall::from_micros),
             failures: self.failures,
             not_before: self.not_before_micros.map(Wall::from_micros),
             first_seen: Wall::from_micros(self.first_seen_micros),

@@ -319,7 +319,8 @@ impl Reader {
 /// never announces itself on the network.
 async fn let_on_wifi(session: &mut Session) {
     match enable_wifi_connections(session).await {
-        Ok(()) => info!("the phone may be reached over Wi-Fi from here on"),
+        Ok(true) => info!("the phone may be reached over Wi-Fi from here on"),
+        Ok(false) => debug!("the phone does not let itself be reached over Wi-Fi"),
         Err(error) => debug!(%error, "the phone does not let itself be reached over Wi-Fi"),
     }
 }

@@ -1,0 +1,167 @@
+//! The interface of the whole daemon.
+
+use super::job_of;
+use crate::bus::auth::{Action, authorize, check_polkit};
+use crate::bus::wire::ManagerProperties;
+use crate::bus::{Call, Door};
+use ibak_core::{Request, Udid, Wall};
+use ibak_dbus::{Dict, Error, check_options};
+use std::sync::Arc;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::wire::{ObjectPath, OwnedObjectPath};
+use zbus::{Connection, interface};
+
+/// The whole daemon.
+#[derive(Debug)]
+pub struct Manager(pub Arc<Door>);
+
+impl Manager {
+    fn read<T>(&self, pick: impl FnOnce(&ManagerProperties) -> T) -> T {
+        pick(&self.0.wire().manager)
+    }
+
+    async fn manage(
+        &self,
+        connection: &Connection,
+        header: &Header<'_>,
+        options: &Dict,
+    ) -> Result<(), Error> {
+        let options = check_options(options, &[])?;
+        authorize(
+            connection,
+            header,
+            Action::Manage,
+            options.no_user_interaction(),
+        )
+        .await
+    }
+}
+
+/// The whole daemon: the pause, the store, pairing, configuration and self-diagnosis.
+#[interface(name = "org.ibak.Ibak1.Manager")]
+impl Manager {
+    /// Stops automatic backups until this time in µs since 1970 UTC, 0 = until resumed.
+    async fn pause(
+        &self,
+        until: u64,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.manage(connection, &header, &options).await?;
+        let until = match until {
+            0 => None,
+            micros => Some(Wall::from_micros(i64::try_from(micros).map_err(|_| {
+                Error::InvalidOption(
+                    "until is too far away: microseconds since 1970 are asked for".into(),
+                )
+            })?)),
+        };
+        self.0.request(Request::Pause { until }).await.map(drop)
+    }
+
+    /// Lets automatic backups start again.
+    async fn resume(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.manage(connection, &header, &options).await?;
+        self.0.request(Request::Resume).await.map(drop)
+    }
+
+    /// Pairs with a phone on USB; the job's `Phase` is `asking` while the phone asks its owner.
+    #[zbus(out_args("job"))]
+    async fn pair(
+        &self,
+        udid: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.manage(connection, &header, &options).await?;
+        let phone = Udid::parse(udid).map_err(|error| Error::InvalidOption(error.to_string()))?;
+        self.0
+            .request(Request::Pair { phone })
+            .await
+            .and_then(job_of)
+    }
+
+    /// Reads the configuration again, whole or not at all; a refusal names the line.
+    async fn reload(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.manage(connection, &header, &options).await?;
+        self.0.call(Call::Reload).await?.map_err(Error::Failed)
+    }
+
+    /// Checks what backups need; a row each with `id`, `status`, `detail`, `remedy`.
+    #[zbus(out_args("checks"))]
+    async fn diagnose(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        let mut checks = self.0.call(Call::Diagnose).await?;
+        checks.push(check_polkit(connection).await.to_dict());
+        Ok(checks)
+    }
+
+    /// Says that somebody should look: asking, failed-needs-you, overdue, store-trouble,
+    /// done-after-gap, made-room; show the phone's state for a kind that is new.
+    #[zbus(signal)]
+    pub async fn attention(
+        emitter: &SignalEmitter<'_>,
+        phone: ObjectPath<'_>,
+        kind: &str,
+        details: Dict,
+    ) -> zbus::Result<()>;
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    /// `automatic` or `paused`; show the word of a new one.
+    #[zbus(property)]
+    fn mode(&self) -> String {
+        self.read(|it| it.mode.clone())
+    }
+
+    /// The end of the pause in µs since 1970 UTC; 0 = none, or until resumed.
+    #[zbus(property)]
+    fn paused_until(&self) -> u64 {
+        self.read(|it| it.paused_until)
+    }
+
+    /// `ok`, `low`, `full`, `unavailable` or `unknown`; treat a new word as `unknown`.
+    #[zbus(property)]
+    fn storage_state(&self) -> String {
+        self.read(|it| it.storage_state.clone())
+    }
+
+    /// Free bytes on the store's file system.
+    #[zbus(property)]
+    fn storage_free_bytes(&self) -> u64 {
+        self.read(|it| it.storage_free_bytes)
+    }
+
+    /// Bytes that the backups take.
+    #[zbus(property)]
+    fn storage_used_bytes(&self) -> u64 {
+        self.read(|it| it.storage_used_bytes)
+    }
+
+    /// Bytes that the backups may take; 0 = no quota.
+    #[zbus(property)]
+    fn quota_bytes(&self) -> u64 {
+        self.read(|it| it.quota_bytes)
+    }
+}

@@ -1,0 +1,380 @@
+//! The interface of a phone.
+
+use super::errands::{self, Caller};
+use super::job_of;
+use crate::bus::auth::{Action, authorize};
+use crate::bus::wire::PhoneProperties;
+use crate::bus::{Call, Door};
+use ibak_core::{Automatic, Extent, Request, Udid, Wall, When};
+use ibak_dbus::{Dict, Dicts, Error, check_options, names};
+use std::sync::Arc;
+use zbus::message::Header;
+use zbus::wire::{OwnedFd, OwnedObjectPath};
+use zbus::{Connection, interface};
+
+/// One phone.
+#[derive(Debug)]
+pub struct Phone {
+    /// The way to the loop.
+    pub door: Arc<Door>,
+    /// Which phone.
+    pub udid: Udid,
+}
+
+impl Phone {
+    fn read<T: Default>(&self, pick: impl FnOnce(&PhoneProperties) -> T) -> T {
+        self.door
+            .wire()
+            .phones
+            .get(&self.udid)
+            .map(pick)
+            .unwrap_or_default()
+    }
+}
+
+/// One phone: what it is doing, what it waits for, and its backups.
+#[interface(name = "org.ibak.Ibak1.Phone")]
+impl Phone {
+    /// Starts a backup at once, as Apple's "Back Up Now" does, needing reachability, trust and space.
+    ///
+    /// Options: `when-ready` b queues it until all conditions hold; `full` b has everything sent anew.
+    #[zbus(out_args("job"))]
+    async fn backup(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let options = check_options(&options, &["when-ready", "full"])?;
+        let when = if options.flag("when-ready")? {
+            When::Ready
+        } else {
+            When::AtOnce
+        };
+        let full = if options.flag("full")? {
+            Extent::Full
+        } else {
+            Extent::Changes
+        };
+        authorize(
+            connection,
+            &header,
+            Action::Backup,
+            options.no_user_interaction(),
+        )
+        .await?;
+        self.door
+            .request(Request::BackUp {
+                phone: self.udid.clone(),
+                when,
+                full,
+            })
+            .await
+            .and_then(job_of)
+    }
+
+    /// Switches automatic backup on or off for this phone.
+    async fn set_automatic(
+        &self,
+        on: bool,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let options = check_options(&options, &[])?;
+        authorize(
+            connection,
+            &header,
+            Action::Manage,
+            options.no_user_interaction(),
+        )
+        .await?;
+        let automatic = if on { Automatic::On } else { Automatic::Off };
+        self.door
+            .request(Request::SetAutomatic {
+                phone: self.udid.clone(),
+                automatic,
+            })
+            .await
+            .map(drop)
+    }
+
+    /// Lists its backups, oldest first.
+    #[zbus(out_args("backups"))]
+    async fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        let phone = self.udid.clone();
+        self.door
+            .call(|reply| Call::ListBackups { phone, reply })
+            .await?
+            .map_err(Error::Failed)
+    }
+
+    /// Lists its attempts since this time in µs, oldest first: why each backup did or did not happen.
+    #[zbus(out_args("attempts"))]
+    async fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        let phone = self.udid.clone();
+        let since = Wall::from_micros(i64::try_from(since).unwrap_or(i64::MAX));
+        self.door
+            .call(|reply| Call::ListAttempts {
+                phone,
+                since,
+                reply,
+            })
+            .await
+    }
+
+    /// Gives a backup back to this phone, never without being asked to.
+    ///
+    /// Options: `source` s is the UDID whose backup it is, `password` h belongs to an encrypted one,
+    /// `dry-run` b only checks; `keep-settings`, `remove-others` and `no-reboot` b say how.
+    #[zbus(out_args("job"))]
+    async fn restore(
+        &self,
+        id: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::restore(self, id, &options, caller).await
+    }
+
+    /// Sets the password of its backups (`old` yields nothing), removes it (`new` yields nothing) or
+    /// changes it.
+    #[zbus(out_args("job"))]
+    async fn set_encryption(
+        &self,
+        old: OwnedFd,
+        new: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::set_encryption(self, old.into(), new.into(), &options, caller).await
+    }
+
+    /// Switches iCloud Backup on the phone; it answers when that is done.
+    #[zbus(name = "SetICloudBackup")]
+    async fn set_icloud_backup(
+        &self,
+        on: bool,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        errands::set_icloud(self, on, &options, caller).await
+    }
+
+    /// Proves a password against a backup, without the phone.
+    #[zbus(out_args("job"))]
+    async fn check_password(
+        &self,
+        id: &str,
+        password: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::check_password(self, id, password.into(), &options, caller).await
+    }
+
+    /// Ends the pairing, here and on the phone if it is there; backups stay.
+    async fn unpair(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        errands::unpair(self, &options, caller).await
+    }
+
+    /// Writes what a backup holds into a pipe, one JSON object a line; it answers when all is written.
+    ///
+    /// Options: `password` h, `domain` s, `path` s.
+    async fn list_files(
+        &self,
+        id: &str,
+        out: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        errands::list_files(self, id, out.into(), &options, caller).await
+    }
+
+    /// Writes files of a backup into a pipe as a tar stream; each item is `DOMAIN` or `DOMAIN/PATH`.
+    ///
+    /// Options: `password` h, `raw` b has the stored files themselves.
+    #[zbus(out_args("job"))]
+    async fn read_files(
+        &self,
+        id: &str,
+        selection: Vec<String>,
+        out: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::read_files(self, id, selection, out.into(), &options, caller).await
+    }
+
+    /// Writes what was bought in the stores and is on the phone into a pipe as a tar stream.
+    ///
+    /// Option: `have` a{st} names what is there already, with its size.
+    #[zbus(out_args("job"))]
+    async fn save_purchases(
+        &self,
+        out: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::save_purchases(self, out.into(), &options, caller).await
+    }
+
+    /// Its unique device identifier.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn udid(&self) -> String {
+        self.udid.as_str().to_owned()
+    }
+
+    /// The name its owner gave it; untrusted text.
+    #[zbus(property)]
+    fn name(&self) -> String {
+        self.read(|it| it.name.clone())
+    }
+
+    /// For example `iPhone14,5`; untrusted text; empty until the phone was asked.
+    #[zbus(property)]
+    fn product_type(&self) -> String {
+        self.read(|it| it.product_type.clone())
+    }
+
+    /// For example `15.6`; untrusted text.
+    #[zbus(property)]
+    fn os_version(&self) -> String {
+        self.read(|it| it.os_version.clone())
+    }
+
+    /// What it is doing: absent, untrusted, waiting, settling, asking, backing-up, committing,
+    /// idle, backing-off or paused; show a new word and assume nothing runs.
+    #[zbus(property)]
+    fn state(&self) -> String {
+        self.read(|it| it.state.clone())
+    }
+
+    /// How it is reached: usb, wifi; empty = absent.
+    #[zbus(property)]
+    fn transports(&self) -> Vec<String> {
+        self.read(|it| it.transports.clone())
+    }
+
+    /// trusted, untrusted or unknown.
+    #[zbus(property)]
+    fn trust(&self) -> String {
+        self.read(|it| it.trust.clone())
+    }
+
+    /// Whether automatic backup is on for this phone.
+    #[zbus(property)]
+    fn automatic(&self) -> bool {
+        self.read(|it| it.automatic)
+    }
+
+    /// power, wifi, locked and space, each with status, since, reason, source and details.
+    #[zbus(property)]
+    fn conditions(&self) -> Dicts {
+        self.door.call_soon(Call::LookedAt(self.udid.clone()));
+        self.read(|it| it.conditions.clone())
+    }
+
+    /// Whether its backups are encrypted: on, off or unknown.
+    #[zbus(property)]
+    fn encryption(&self) -> String {
+        self.read(|it| it.encryption.clone())
+    }
+
+    /// Whether it asks for its passcode before a backup: asks, never or unknown.
+    #[zbus(property)]
+    fn passcode(&self) -> String {
+        self.read(|it| it.passcode.clone())
+    }
+
+    /// Its own iCloud Backup: on, off or unknown.
+    #[zbus(property, name = "ICloudBackup")]
+    fn icloud_backup(&self) -> String {
+        self.read(|it| it.icloud_backup.clone())
+    }
+
+    /// The earliest next attempt in µs since 1970 UTC; 0 = as soon as the conditions are met.
+    #[zbus(property)]
+    fn next_attempt(&self) -> u64 {
+        self.read(|it| it.next_attempt)
+    }
+
+    /// What it waits for, the most telling first; words in docs/dbus.md.
+    #[zbus(property)]
+    fn waits_for(&self) -> Vec<String> {
+        self.read(|it| it.waits_for.clone())
+    }
+
+    /// When it was last there in µs since 1970 UTC; 0 = it is there, or never was.
+    #[zbus(property)]
+    fn last_seen(&self) -> u64 {
+        self.read(|it| it.last_seen)
+    }
+
+    /// When its newest backup was committed in µs since 1970 UTC; 0 = never.
+    #[zbus(property)]
+    fn last_backup(&self) -> u64 {
+        self.read(|it| it.last_backup)
+    }
+
+    /// How its last attempt ended; words in docs/dbus.md, empty = there was none.
+    #[zbus(property)]
+    fn last_result(&self) -> String {
+        self.read(|it| it.last_result.clone())
+    }
+
+    /// Whether it has been without a backup for too long.
+    #[zbus(property)]
+    fn overdue(&self) -> bool {
+        self.read(|it| it.overdue)
+    }
+
+    /// Its job; `/` = none.
+    #[zbus(property)]
+    fn current_job(&self) -> OwnedObjectPath {
+        self.door
+            .wire()
+            .phones
+            .get(&self.udid)
+            .map_or_else(names::no_object, |phone| phone.current_job.clone())
+    }
+    /// Whether whoever manages the phone demands encrypted backups.
+    #[zbus(property)]
+    fn encryption_required(&self) -> bool {
+        self.read(|it| it.encryption_required)
+    }
+
+    /// When its backup password was last proved to be known in µs since 1970 UTC; 0 = never.
+    #[zbus(property)]
+    fn password_checked(&self) -> u64 {
+        self.read(|it| it.password_checked)
+    }
+
+    /// Bytes that an unfinished backup already has.
+    #[zbus(property)]
+    fn staged_bytes(&self) -> u64 {
+        self.read(|it| it.staged_bytes)
+    }
+}

@@ -1,0 +1,222 @@
+//! Errands: what a client hands in stays here until the core has said yes, and goes with the job.
+
+use super::effects::Work;
+use super::{House, Input};
+use crate::executor::{
+    CheckJob, EncryptionJob, ErrandWork, ICloudJob, PurchasesJob, ReadJob, Reporter, RestoreJob,
+    Stop,
+};
+use ibak_core::{
+    Answer, Errand, Event, Fact, Failure, JobId, JobResult, Outcome, Request, RequestError,
+    RequestId, Source, StartJob, Udid,
+};
+use ibak_dbus::Error;
+use ibak_device::{Link, OnPhone, Unpaired};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+/// Told how a job ended, with the error in its own words.
+pub(super) type JobEnd = oneshot::Sender<(JobResult, String)>;
+
+impl House {
+    pub(super) fn errand_asked(
+        &mut self,
+        phone: Udid,
+        errand: Errand,
+        work: ErrandWork,
+        reply: oneshot::Sender<Result<Answer, RequestError>>,
+    ) {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.asked.insert(id, reply);
+        // An errand begins in this very step or not at all.
+        self.in_hand = Some(work);
+        let request = Request::Errand { phone, errand };
+        self.handle(Event::Requested { id, request });
+        self.in_hand = None;
+    }
+
+    /// Makes the job of an errand that the core has let begin.
+    pub(super) fn errand(
+        &mut self,
+        errand: Errand,
+        start: &StartJob,
+        reporter: Reporter,
+        stop: Stop,
+    ) -> Result<Work, Outcome> {
+        let Some(work) = self.in_hand.take() else {
+            return Err(Outcome::failed(
+                Failure::Crashed,
+                "an errand without its work",
+            ));
+        };
+        let phone = start.phone.clone();
+        Ok(match work {
+            ErrandWork::Encryption { old, new } => {
+                let required = self.demands_encryption(&phone);
+                let job = EncryptionJob {
+                    work: self.phone_work(start, reporter, stop)?,
+                    errand,
+                    store: self.open_store()?,
+                    quota: self.quota(),
+                    old,
+                    new,
+                    required,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::CheckPassword { backup, password } => {
+                let job = CheckJob {
+                    phone,
+                    store: self.open_store()?,
+                    backup,
+                    password,
+                    reporter,
+                    stop,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Restore(wish) => {
+                let job = RestoreJob {
+                    work: self.phone_work(start, reporter, stop)?,
+                    store: self.open_store()?,
+                    wish,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Read(wish) => {
+                let job = ReadJob {
+                    phone,
+                    store: self.open_store()?,
+                    wish,
+                    reporter,
+                    stop,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Purchases { out, have } => {
+                let job = PurchasesJob {
+                    work: self.phone_work(start, reporter, stop)?,
+                    out,
+                    have,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::ICloud { on } => {
+                let work = self.phone_work(start, reporter, stop)?;
+                Box::pin(ICloudJob { work, on }.run())
+            }
+        })
+    }
+
+    fn demands_encryption(&self, phone: &Udid) -> bool {
+        let view = self.machine.view();
+        let phone = view.phones.get(phone);
+        phone.and_then(|phone| phone.encryption_required) == Some(true)
+    }
+
+    /// Tells how a job ends, at once if it has.
+    pub(super) fn await_job(&mut self, job: JobId, reply: JobEnd) {
+        if self.running.contains_key(&job) {
+            self.awaited.entry(job).or_default().push(reply);
+            return;
+        }
+        let ended = self.machine.view().jobs.get(&job).and_then(|view| {
+            let result = view.result?;
+            Some((result, view.detail.clone()))
+        });
+        // One that nobody knows any more ended long ago; dropping the reply says so.
+        if let Some(ended) = ended
+            && reply.send(ended).is_err()
+        {
+            debug!("the asker has left");
+        }
+    }
+
+    /// Tells those who wait for this job. Their answers go out after what the job has changed.
+    pub(super) fn tell_who_waits(&mut self, job: JobId) {
+        for reply in self.awaited.remove(&job).unwrap_or_default() {
+            self.await_job(job, reply);
+        }
+    }
+
+    /// Ends a pairing: here in any case, on the phone if it is there.
+    pub(super) fn unpair(&mut self, phone: Udid, reply: oneshot::Sender<Result<(), Error>>) {
+        let view = self.machine.view();
+        let Some(known) = view.phones.get(&phone) else {
+            return answer(reply, Err(Error::Failed("there is no such phone".into())));
+        };
+        if let Some(job) = known.job {
+            let busy = format!("the phone is busy with job {}", job.get());
+            return answer(reply, Err(Error::Busy(busy)));
+        }
+        let (link, wire_udid) = self.way_to_unpair(&phone);
+        // Its own reading would find the pairing gone in the middle.
+        self.leave_alone(&phone);
+        let (address, deadlines) = (self.mux.clone(), self.deadlines);
+        let (records, inputs) = (Arc::clone(&self.records), self.inputs.clone());
+        tokio::spawn(async move {
+            let done = ibak_device::unpair(
+                link.as_ref(),
+                &address,
+                &wire_udid,
+                &records,
+                &phone,
+                &deadlines,
+            )
+            .await;
+            let result = match done {
+                Ok(done) => {
+                    tell(&phone, &done);
+                    Ok(())
+                }
+                Err(error) => Err(Error::Failed(error.to_string())),
+            };
+            if inputs
+                .send(Input::Unpaired(phone, result.is_ok()))
+                .await
+                .is_err()
+            {
+                debug!("the loop has ended before the unpairing");
+            }
+            answer(reply, result);
+        });
+    }
+
+    fn way_to_unpair(&self, phone: &Udid) -> (Option<Link>, String) {
+        use ibak_core::Transport;
+        let slot = self.phones.get(phone);
+        let link = slot.and_then(|slot| {
+            slot.link(&self.mux, Transport::Usb)
+                .or_else(|| slot.link(&self.mux, Transport::Wifi))
+        });
+        (link, phone.as_str().to_owned())
+    }
+
+    pub(super) fn unpaired(&mut self, phone: &Udid, done: bool) {
+        if done {
+            self.observe(phone, Fact::Trusted(Some(false)), Source::Usbmuxd);
+        }
+        self.attend(phone);
+    }
+}
+
+fn tell(phone: &Udid, done: &Unpaired) {
+    match &done.phone {
+        OnPhone::Failed(error) => warn!(
+            phone = %phone,
+            %error,
+            "unpaired here; the phone could not be asked to forget this computer"
+        ),
+        OnPhone::Forgotten | OnPhone::Unknown | OnPhone::NotAsked => {
+            info!(phone = %phone, on_phone = ?done.phone, usbmuxd = ?done.usbmuxd, "unpaired");
+        }
+    }
+}
+
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        debug!("the asker has left");
+    }
+}
