@@ -1,7 +1,6 @@
 //! Everything around a backup that is not the backup: announcing it to the phone, the sync
 //! lock, watching for the person, and what Info.plist needs (phone.md §4, steps 2 to 6).
 
-mod afc;
 mod info_plist;
 mod inputs;
 mod sync;
@@ -92,13 +91,42 @@ pub struct BackupSession {
     _tasks: DropGuard,
 }
 
+/// Where a restore looks for the apps it is to install.
+const RESTORE_DIR: &str = "/iTunesRestore";
+const RESTORE_APPLICATIONS: &str = "/iTunesRestore/RestoreApplications.plist";
+
 impl BackupSession {
-    /// Opens a session up to, and without, the first word of the backup's conversation.
+    /// Opens a session for a backup up to, and without, the first word of its conversation, and
+    /// gathers what Info.plist is made of.
     ///
     /// # Errors
     /// [`DeviceError::SyncLockBusy`] when another program syncs; else as [`Session::open`] and
     /// [`Session::start_service`]. Whatever was announced by then is taken back.
     pub async fn open(
+        link: &Link,
+        record: Arc<PairRecord>,
+        udid: &Udid,
+        deadlines: &Deadlines,
+    ) -> Result<Self, DeviceError> {
+        let mut opened = Self::announce(link, record, udid, deadlines).await?;
+        match inputs::gather(&mut opened.session, opened.sync.afc()).await {
+            Ok(inputs) => {
+                opened.inputs = inputs;
+                Ok(opened)
+            }
+            Err(error) => {
+                opened.sync.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens a session for a restore, a change of the password, or the iCloud switch: the same
+    /// without what Info.plist is made of.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn announce(
         link: &Link,
         record: Arc<PairRecord>,
         udid: &Udid,
@@ -117,18 +145,11 @@ impl BackupSession {
             keep_alive(&mut session, &tx, &cancel).await?;
         }
         tokio::spawn(forward(reader, tx, cancel));
-        let mut sync = SyncLock::take(&mut session, poster).await?;
-        let inputs = match inputs::gather(&mut session, sync.afc()).await {
-            Ok(inputs) => inputs,
-            Err(error) => {
-                sync.release().await;
-                return Err(error);
-            }
-        };
+        let sync = SyncLock::take(&mut session, poster).await?;
         Ok(Self {
             stream: Some(service.stream),
             events: Some(events),
-            inputs,
+            inputs: HostInputs::empty(udid),
             escrow,
             sync,
             session,
@@ -146,9 +167,32 @@ impl BackupSession {
         self.events.take()
     }
 
-    /// Returns what Info.plist is made of.
+    /// Returns what Info.plist is made of; empty, and of no use for that, after [`Self::announce`].
     pub const fn inputs(&self) -> &HostInputs {
         &self.inputs
+    }
+
+    /// Returns the lockdown session beside the conversation, for [`crate::restore_facts`] and the
+    /// like.
+    pub const fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Lays the list of apps where the phone looks for it after a restore, replacing an older one.
+    ///
+    /// # Errors
+    /// [`DeviceError::Service`] when the phone does not take it, for example for want of space; else
+    /// when the conversation fails. What was written by then is removed where possible.
+    pub async fn place_restore_applications(&mut self, plist: &[u8]) -> Result<(), DeviceError> {
+        let Some(afc) = self.sync.afc() else {
+            return Err(DeviceError::Service {
+                service: crate::afc::SERVICE,
+                reason: "the sync is over".into(),
+            });
+        };
+        let deadline = self.session.deadlines().inputs;
+        let writing = afc.write_file(RESTORE_DIR, RESTORE_APPLICATIONS, plist);
+        crate::wire::within(crate::afc::SERVICE, deadline, writing).await
     }
 
     /// Says whether the escrow bag was taken, so that the phone may be locked.

@@ -64,7 +64,7 @@ fn certificate(
     signer: &RsaPrivateKey,
     now: SystemTime,
 ) -> Result<Vec<u8>, DeviceError> {
-    let time = |time: SystemTime| {
+    let time = |time: SystemTime| -> Result<Time, DeviceError> {
         Ok(Time::UtcTime(
             UtcTime::from_system_time(time).map_err(keys)?,
         ))

@@ -177,6 +177,12 @@ pub enum DeviceError {
         /// Whether the phone was locked at the end, so that it could not even ask.
         locked: bool,
     },
+    /// The phone's iOS is older than [`crate::OLDEST_IOS`].
+    #[error("the phone has iOS {version}, which is too old")]
+    TooOld {
+        /// Its version, as it says; at most 16 characters of digits and dots.
+        version: String,
+    },
     /// Pairing works by cable only.
     #[error("pairing works by cable only")]
     PairingNeedsCable,
@@ -249,6 +255,7 @@ impl DeviceError {
             | Self::Store { .. }
             | Self::StoreOpen { .. }
             | Self::TrustNotAnswered { .. }
+            | Self::TooOld { .. }
             | Self::PairingNeedsCable => Retry::UserMustAct,
             Self::Refused { .. }
             | Self::Protocol { .. }
@@ -285,6 +292,7 @@ impl DeviceError {
                 Some("Tap Trust on the phone and enter its passcode.")
             }
             Self::PairingNeedsCable => Some("Connect the phone by cable."),
+            Self::TooOld { .. } => Some(crate::version::REMEDY),
             Self::MuxRefused(_)
             | Self::TimedOut { .. }
             | Self::Io { .. }

@@ -6,6 +6,7 @@
 //! encryption, pairing over the network, and reading usbmuxd's records once there are our own.
 //! Decides nothing: it reports facts and errors, and the core decides.
 
+mod afc;
 mod assertion;
 mod backup;
 mod certs;
@@ -21,10 +22,14 @@ mod mux;
 mod notify;
 mod pair;
 pub mod presence;
+mod purchases;
 mod record;
+mod restore;
 mod signals;
 mod store;
 mod tls;
+mod unpair;
+mod version;
 mod wire;
 
 pub use assertion::hold_awake;
@@ -41,8 +46,12 @@ pub use mux::{
     Attachment, MuxAddress, MuxAddressError, MuxClient, MuxEvent, WatchOptions, watch, watch_with,
 };
 pub use notify::{NotificationProxy, Poster};
-pub use pair::{PairEvent, PairOptions, pair};
+pub use pair::{PairEvent, PairOptions, Paired, pair};
+pub use purchases::{Purchase, PurchaseList, PurchaseReader, Purchases};
 pub use record::PairRecord;
+pub use restore::{RestoreFacts, restore_facts};
 pub use signals::{Traits, disk_usage, enable_wifi_connections, read_moment, read_signals, traits};
 pub use store::{Imported, PairStore};
+pub use unpair::{MuxCopy, OnPhone, Unpaired, unpair};
+pub use version::OLDEST_IOS;
 pub use wire::Stream;

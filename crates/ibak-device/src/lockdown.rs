@@ -11,7 +11,7 @@ pub use code::LockdownCode;
 use crate::record::wipe;
 use crate::tls::Encryption;
 use crate::wire::{self, Stream, within};
-use crate::{Deadlines, DeviceError, Link, PairRecord};
+use crate::{Deadlines, DeviceError, Link, PairRecord, version};
 use ibak_core::plist_guard::Limits;
 use ibak_core::{Transport, Udid};
 use plist::{Dictionary, Value};
@@ -69,7 +69,8 @@ impl Session {
     ///
     /// # Errors
     /// [`DeviceError::WrongKey`], [`DeviceError::NoTls`] and [`DeviceError::WrongPhone`] when it is
-    /// not the paired phone; [`DeviceError::Lockdown`] when the phone declines.
+    /// not the paired phone; [`DeviceError::TooOld`]; [`DeviceError::Lockdown`] when the phone
+    /// declines.
     pub async fn open(
         link: &Link,
         record: Arc<PairRecord>,
@@ -77,15 +78,20 @@ impl Session {
         deadlines: &Deadlines,
     ) -> Result<Self, DeviceError> {
         let encryption = Encryption::new(&record)?;
-        let open = Self::connect(link, &record, &encryption, udid, deadlines).await?;
-        Ok(Self {
+        let open = match Self::connect(link, &record, &encryption, udid, deadlines).await {
+            Ok(open) => open,
+            Err(error) => return Err(version::explain(error, link, deadlines).await),
+        };
+        let mut session = Self {
             link: link.clone(),
             record,
             encryption,
             udid: udid.clone(),
             deadlines: *deadlines,
             open,
-        })
+        };
+        version::check(session.get_value(None, Some(version::KEY)).await)?;
+        Ok(session)
     }
 
     /// Returns the phone.
@@ -233,6 +239,15 @@ impl Session {
             stream
         };
         Ok(Service { stream, encrypted })
+    }
+
+    /// Asks the phone to forget this computer. It sends nothing secret: the certificates and names
+    /// of the pairing, as when it was made.
+    pub(crate) async fn unpair(&mut self) -> Result<(), DeviceError> {
+        let mut message = request("Unpair");
+        message.insert("PairRecord".into(), self.record.public_part().into());
+        message.insert("ProtocolVersion".into(), "2".into());
+        self.ask("Unpair", message).await.map(drop)
     }
 
     /// Says good-bye. Dropping the session closes it as well, less politely.

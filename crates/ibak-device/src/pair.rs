@@ -8,7 +8,7 @@ use crate::lockdown::{LockdownCode, Plain, request};
 use crate::mux::{Attachment, MuxAddress, MuxClient};
 use crate::record::Parts;
 use crate::signals::enable_wifi_connections;
-use crate::{Deadlines, DeviceError, Link, PairRecord, PairStore, Session};
+use crate::{Deadlines, DeviceError, Link, PairRecord, PairStore, Session, version};
 use ibak_core::{Transport, Udid};
 use plist::{Dictionary, Value};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// What the person at the phone should do now. Sent when it changes.
+///
+/// The phone gives the same answer from the trust question to the end of its passcode prompt, so
+/// the two are one event; leaving either comes back as [`LockdownCode::UserDeniedPairing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairEvent {
     /// The phone is locked and cannot ask: unlock it.
@@ -26,6 +29,15 @@ pub enum PairEvent {
     TapTrust,
     /// The phone trusts this computer; the record is stored.
     Trusted,
+}
+
+/// What a pairing came to.
+#[derive(Clone, Debug)]
+pub struct Paired {
+    /// The record, as it is stored.
+    pub record: Arc<PairRecord>,
+    /// Whether the phone answers over the network from here on; `None` when that was not asked for.
+    pub wifi: Option<bool>,
 }
 
 /// How to pair.
@@ -59,11 +71,12 @@ impl Default for PairOptions {
     }
 }
 
-/// Pairs with a phone on the cable, stores the record, and proves that it opens a session.
+/// Pairs with a phone on the cable, stores the record, proves that it opens a session, and lets the
+/// phone answer over the network.
 ///
 /// # Errors
 /// [`DeviceError::PairingNeedsCable`]; [`LockdownCode::UserDeniedPairing`] when the person said
-/// no; [`DeviceError::TrustNotAnswered`] when nobody answered; [`LockdownCode::MCProtected`] when
+/// no; [`DeviceError::TrustNotAnswered`] when nobody answered; [`DeviceError::TooOld`]; [`LockdownCode::MCProtected`] when
 /// a profile forbids it. A record that was stored stays stored when a later step fails.
 pub async fn pair(
     address: &MuxAddress,
@@ -71,12 +84,13 @@ pub async fn pair(
     store: &PairStore,
     options: &PairOptions,
     events: &mpsc::Sender<PairEvent>,
-) -> Result<Arc<PairRecord>, DeviceError> {
+) -> Result<Paired, DeviceError> {
     if phone.transport != Transport::Usb {
         return Err(DeviceError::PairingNeedsCable);
     }
     let link = Link::through(address, phone);
     let mut front = Plain::open(&link, &options.deadlines).await?;
+    version::check(front.get_value(version::KEY).await)?;
     let facts = Facts::read(&mut front, &phone.udid).await?;
     let public_key = facts.public_key.clone();
     let made =
@@ -114,12 +128,27 @@ pub async fn pair(
     }
     let mut session =
         Session::open(&link, Arc::clone(&record), &phone.udid, &options.deadlines).await?;
-    if options.wifi {
-        enable_wifi_connections(&mut session).await?;
+    let wifi = if options.wifi {
+        Some(reached_over_wifi(&mut session).await)
+    } else {
+        None
+    };
+    if let Err(error) = session.stop().await {
+        tracing::debug!(%error, "the phone did not say good-bye");
     }
-    session.stop().await?;
     tell(events, PairEvent::Trusted).await;
-    Ok(record)
+    Ok(Paired { record, wifi })
+}
+
+/// Lets the phone answer over the network; the pairing is good without.
+async fn reached_over_wifi(session: &mut Session) -> bool {
+    match enable_wifi_connections(session).await {
+        Ok(enabled) => enabled,
+        Err(error) => {
+            tracing::debug!(%error, "the phone was not told to answer over the network");
+            false
+        }
+    }
 }
 
 /// What the phone says before it trusts.

@@ -122,6 +122,21 @@ impl PairRecord {
         Ok(bytes)
     }
 
+    /// Returns what of it is no secret, as the phone names the pairing by.
+    pub(crate) fn public_part(&self) -> Dictionary {
+        let mut fields = Dictionary::new();
+        for (name, certificate) in [
+            ("DeviceCertificate", &self.device_certificate),
+            ("HostCertificate", &self.host_certificate),
+            ("RootCertificate", &self.root_certificate),
+        ] {
+            fields.insert(name.into(), Value::Data(certificate.clone()));
+        }
+        fields.insert("HostID".into(), self.host_id.as_str().into());
+        fields.insert("SystemBUID".into(), self.system_buid.as_str().into());
+        fields
+    }
+
     /// Returns the name this computer has for the phone; from iOS 26.4 the key of its mDNS tag.
     pub fn host_id(&self) -> &str {
         &self.host_id

@@ -9,8 +9,8 @@ use ibak_core::{Bytes, Fact, Source};
 use plist::{Dictionary, Value};
 
 const BATTERY: &str = "com.apple.mobile.battery";
-const BACKUP: &str = "com.apple.mobile.backup";
-const DISK_USAGE: &str = "com.apple.disk_usage";
+pub(crate) const BACKUP: &str = "com.apple.mobile.backup";
+pub(crate) const DISK_USAGE: &str = "com.apple.disk_usage";
 const WIRELESS: &str = "com.apple.mobile.wireless_lockdown";
 /// Longest name of a phone that is kept, in characters.
 const NAME_LEN_MAX: usize = 256;
@@ -83,26 +83,38 @@ pub async fn disk_usage(session: &mut Session) -> Result<Option<Bytes>, DeviceEr
     Ok(disk(&domain(session, Some(DISK_USAGE)).await?))
 }
 
-/// Lets the phone answer over the network; works over a cable only.
+/// Lets the phone answer over the network, and says whether it does from here on; works over a
+/// cable only.
 ///
 /// # Errors
-/// When the phone declines.
-pub async fn enable_wifi_connections(session: &mut Session) -> Result<(), DeviceError> {
-    session
-        .set_value(
-            Some(WIRELESS),
-            "EnableWifiConnections",
-            Value::Boolean(true),
-        )
-        .await
+/// When the conversation fails. A phone that declines, or has no Wi-Fi, is no error.
+pub async fn enable_wifi_connections(session: &mut Session) -> Result<bool, DeviceError> {
+    let wireless = domain(session, Some(WIRELESS)).await?;
+    if boolean(&wireless, "SupportsWifi") == Some(false) {
+        return Ok(false);
+    }
+    let key = "EnableWifiConnections";
+    match session.set_value(Some(WIRELESS), key, true.into()).await {
+        Ok(()) => Ok(true),
+        Err(DeviceError::Lockdown { code, .. }) => {
+            tracing::debug!(%code, "the phone does not let itself be reached over the network");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-async fn domain(session: &mut Session, name: Option<&str>) -> Result<Dictionary, DeviceError> {
+pub(crate) async fn domain(
+    session: &mut Session,
+    name: Option<&str>,
+) -> Result<Dictionary, DeviceError> {
     Ok(tolerant(session.get_domain(name).await)?.unwrap_or_default())
 }
 
 /// Turns "the phone does not say" into an absence; everything else stays an error.
-fn tolerant<T>(result: Result<Option<T>, DeviceError>) -> Result<Option<T>, DeviceError> {
+pub(crate) fn tolerant<T>(
+    result: Result<Option<T>, DeviceError>,
+) -> Result<Option<T>, DeviceError> {
     match result {
         Err(DeviceError::Lockdown { code, what }) if code.is_silence() => {
             tracing::debug!(what, %code, "the phone does not say");
@@ -147,29 +159,29 @@ fn disk(usage: &Dictionary) -> Option<Bytes> {
 }
 
 fn backup(answered: &Option<Dictionary>) -> Vec<Fact> {
-    let (encrypts, icloud) = match answered {
-        None => (None, None),
-        Some(domain) => {
-            let encrypts = match domain.get("WillEncrypt") {
-                None => Some(false),
-                Some(value) => truth(value),
-            };
-            (encrypts, boolean(domain, "CloudBackupEnabled"))
-        }
-    };
-    vec![Fact::EncryptsBackups(encrypts), Fact::ICloudBackup(icloud)]
+    let said = |key| answered.as_ref().and_then(|domain| boolean(domain, key));
+    vec![
+        Fact::EncryptsBackups(will_encrypt(answered.as_ref())),
+        Fact::EncryptionRequired(said("RequiresEncryption")),
+        Fact::ICloudBackup(said("CloudBackupEnabled")),
+    ]
 }
 
-fn text(domain: &Dictionary, key: &str) -> Option<String> {
+/// Reads whether backups are encrypted; the key is absent on a phone that never had a password.
+pub(crate) fn will_encrypt(answered: Option<&Dictionary>) -> Option<bool> {
+    answered.and_then(|domain| domain.get("WillEncrypt").map_or(Some(false), truth))
+}
+
+pub(crate) fn text(domain: &Dictionary, key: &str) -> Option<String> {
     let text = domain.get(key)?.as_string()?;
     Some(text.chars().take(NAME_LEN_MAX).collect())
 }
 
-fn unsigned(domain: &Dictionary, key: &str) -> Option<u64> {
+pub(crate) fn unsigned(domain: &Dictionary, key: &str) -> Option<u64> {
     domain.get(key)?.as_unsigned_integer()
 }
 
-fn boolean(domain: &Dictionary, key: &str) -> Option<bool> {
+pub(crate) fn boolean(domain: &Dictionary, key: &str) -> Option<bool> {
     truth(domain.get(key)?)
 }
 

@@ -103,33 +103,45 @@ fn used_is_capacity_less_what_is_available() {
 fn encryption_is_unknown_only_when_the_domain_is() {
     let icloud = ("CloudBackupEnabled", Value::Boolean(true));
     let cases = [
-        (None, None, None),
-        (Some(dict(&[])), Some(false), None),
+        (None, None, None, None),
+        (Some(dict(&[])), Some(false), None, None),
         (
-            Some(dict(std::slice::from_ref(&icloud))),
+            Some(dict(&[icloud.clone(), ("RequiresEncryption", int(0))])),
+            Some(false),
             Some(false),
             Some(true),
         ),
         (
             Some(dict(&[icloud.clone(), ("WillEncrypt", false.into())])),
             Some(false),
+            None,
             Some(true),
         ),
         (
-            Some(dict(&[icloud.clone(), ("WillEncrypt", true.into())])),
+            Some(dict(&[
+                icloud.clone(),
+                ("WillEncrypt", true.into()),
+                ("RequiresEncryption", int(1)),
+            ])),
+            Some(true),
             Some(true),
             Some(true),
         ),
         (
             Some(dict(&[icloud, ("WillEncrypt", "x".into())])),
             None,
+            None,
             Some(true),
         ),
     ];
-    for (domain, encrypts, cloud) in cases {
+    for (domain, encrypts, required, cloud) in cases {
         assert_eq!(
             backup(&domain),
-            [Fact::EncryptsBackups(encrypts), Fact::ICloudBackup(cloud)],
+            [
+                Fact::EncryptsBackups(encrypts),
+                Fact::EncryptionRequired(required),
+                Fact::ICloudBackup(cloud),
+            ],
             "{domain:?}"
         );
     }

@@ -108,6 +108,24 @@ impl PairStore {
         self.write(&file_name(phone), &record.to_plist()?)
     }
 
+    /// Removes our record of a phone; false when there was none.
+    ///
+    /// # Errors
+    /// [`DeviceError::Store`] when it cannot be removed.
+    pub fn remove(&self, phone: &Udid) -> Result<bool, DeviceError> {
+        let name = file_name(phone);
+        let unlink = |name: &str| match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.fail(name, error.into())),
+        };
+        // A write that was cut short may have left a second copy.
+        unlink(&temporary_name(&name))?;
+        let was_there = unlink(&name)?;
+        rustix::fs::fsync(&self.dir).map_err(|error| self.fail(&name, error.into()))?;
+        Ok(was_there)
+    }
+
     /// Takes over usbmuxd's record of a phone on the cable, unless there is one of ours.
     ///
     /// # Errors
@@ -170,7 +188,7 @@ impl PairStore {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), DeviceError> {
-        let temporary = format!(".{name}.new");
+        let temporary = temporary_name(name);
         let result = self.write_through(&temporary, name, bytes);
         if result.is_err() {
             // The first cause is what matters; an orphan is overwritten by the next try.
@@ -205,6 +223,10 @@ impl PairStore {
             source,
         }
     }
+}
+
+fn temporary_name(name: &str) -> String {
+    format!(".{name}.new")
 }
 
 fn file_name(phone: &Udid) -> String {

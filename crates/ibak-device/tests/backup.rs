@@ -83,18 +83,6 @@ fn sync_deeds(phone: &Phone) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the phone did something.
-async fn until(phone: &Phone, deed: &str) {
-    let done = async {
-        while !phone.deeds().iter().any(|done| done == deed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), done)
-        .await
-        .expect(deed);
-}
-
 const BEGIN: [&str; 5] = [
     "post com.apple.itunes-mobdev.syncWillStart",
     "afc open",
@@ -169,7 +157,7 @@ async fn a_backup_is_announced_and_taken_back() {
     assert_eq!(events.recv().await, Some(PhoneEvent::PasscodeClosed));
     assert_eq!(events.recv().await, Some(PhoneEvent::CancelledOnPhone));
     backup.finish().await;
-    until(&phone, END[2]).await;
+    phone.until(END[2]).await;
     assert_begun_and_ended(&phone, 4);
 }
 
@@ -182,9 +170,9 @@ async fn dropping_it_takes_it_back_as_well() {
     .await
     .unwrap();
     drop(backup);
-    until(&phone, END[2]).await;
+    phone.until(END[2]).await;
     assert_begun_and_ended(&phone, 1);
-    until(&phone, "mobilebackup2 closed").await;
+    phone.until("mobilebackup2 closed").await;
 }
 
 #[tokio::test]
@@ -201,7 +189,7 @@ async fn a_lock_that_another_holds_is_waited_for_and_given_up() {
     .unwrap_err();
     assert!(matches!(error, DeviceError::SyncLockBusy), "{error:?}");
     assert_eq!(error.retry(), Retry::Later);
-    until(&phone, END[2]).await;
+    phone.until(END[2]).await;
     let deeds = sync_deeds(&phone);
     assert_eq!(deeds.iter().filter(|deed| *deed == "afc lock").count(), 50);
     assert!(
@@ -249,8 +237,10 @@ async fn over_the_network_the_heart_is_answered_and_the_phone_kept_awake() {
     .unwrap();
     let mut events = backup.take_events().unwrap();
     while events.recv().await.unwrap() != PhoneEvent::Sleepy {}
-    until(&phone, "Polo").await;
-    until(&phone, "assert AMDPowerAssertionTypeWirelessSync").await;
+    phone.until("Polo").await;
+    phone
+        .until("assert AMDPowerAssertionTypeWirelessSync")
+        .await;
     backup.finish().await;
 }
 
@@ -284,5 +274,5 @@ async fn the_futures_of_a_backup_change_threads() {
     let finishing = backup.finish();
     changes_threads(&finishing);
     finishing.await;
-    until(&phone, END[2]).await;
+    phone.until(END[2]).await;
 }

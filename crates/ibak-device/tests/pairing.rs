@@ -16,7 +16,7 @@ use common::{UDID, contains, keys};
 use ibak_core::{Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, Imported, Link, LockdownCode, MuxAddress, PairEvent,
-    PairOptions, PairRecord, PairStore, Session, pair,
+    PairOptions, PairRecord, PairStore, Paired, Session, pair,
 };
 use plist::Value;
 use std::collections::HashMap;
@@ -53,10 +53,7 @@ impl Desk {
         PairStore::open(&self.dir.path().join("records")).unwrap()
     }
 
-    async fn pair(
-        &self,
-        options: PairOptions,
-    ) -> (Result<Arc<PairRecord>, DeviceError>, Vec<PairEvent>) {
+    async fn pair(&self, options: PairOptions) -> (Result<Paired, DeviceError>, Vec<PairEvent>) {
         let (tx, mut events) = mpsc::channel(16);
         let result = pair(&self.address(), &attachment(), &self.store(), &options, &tx).await;
         drop(tx);
@@ -116,7 +113,8 @@ async fn a_person_unlocks_and_trusts() {
     ]))
     .await;
     let (record, events) = desk.pair(quick()).await;
-    let record = record.unwrap();
+    let Paired { record, wifi } = record.unwrap();
+    assert_eq!(wifi, Some(true));
     assert_eq!(
         events,
         [
@@ -176,7 +174,7 @@ async fn other_programs_share_the_record_only_when_told_to() {
             ..quick()
         })
         .await;
-    record.unwrap();
+    assert_eq!(record.unwrap().wifi, None);
     let mind = desk.mux.mind.lock().unwrap();
     let saved = mind.saved[0]["PairRecordData"].as_data().unwrap();
     assert!(PairRecord::parse(saved).is_ok());

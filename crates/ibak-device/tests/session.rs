@@ -89,6 +89,7 @@ async fn the_paired_phone_is_believed() {
             "GetValue",
             "GetValue",
             "GetValue",
+            "GetValue",
             "StopSession",
         ];
         assert_eq!(heard.names(), want);
@@ -97,7 +98,7 @@ async fn the_paired_phone_is_believed() {
             .iter()
             .map(|(encrypted, _)| *encrypted)
             .collect();
-        assert_eq!(plain, [false, false, true, true, true, true]);
+        assert_eq!(plain, [false, false, true, true, true, true, true]);
     }
 }
 
@@ -334,7 +335,7 @@ async fn a_closed_session_is_opened_again() {
                 .is_some()
         );
     }
-    assert_eq!(phone.heard.lock().unwrap().connections, 3);
+    assert_eq!(phone.heard.lock().unwrap().connections, 4);
 }
 
 #[tokio::test]
@@ -394,6 +395,7 @@ async fn signals_of_a_phone() {
         Fact::HasPasscode(Some(true)),
         Fact::DataUsed(Some(Bytes::new(600))),
         Fact::EncryptsBackups(Some(false)),
+        Fact::EncryptionRequired(None),
         Fact::ICloudBackup(Some(true)),
     ];
     assert_eq!(facts(&mut session).await, want);
@@ -415,6 +417,7 @@ async fn signals_of_a_phone() {
         Fact::ScreenLocked(None),
         Fact::DataUsed(None),
         Fact::EncryptsBackups(None),
+        Fact::EncryptionRequired(None),
         Fact::ICloudBackup(None),
     ];
     assert_eq!(facts(&mut session).await, want);

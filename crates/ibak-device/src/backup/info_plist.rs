@@ -26,11 +26,17 @@ const IDENTITY: [(&str, &str); 10] = [
 /// what restore screens show, so it must be that of a backup that succeeded.
 ///
 /// # Errors
-/// [`DeviceError::Protocol`] when the phone's values cannot be written.
+/// [`DeviceError::Protocol`] when the phone told nothing of itself, or its values cannot be written.
 pub fn info_plist(
     inputs: &HostInputs,
     last_backup: Option<SystemTime>,
 ) -> Result<Vec<u8>, DeviceError> {
+    if inputs.root.is_empty() {
+        return Err(DeviceError::Protocol {
+            what: "Info.plist",
+            reason: "the phone told nothing of itself".into(),
+        });
+    }
     let mut info = Dictionary::new();
     let mut put = |key: &str, value: Value| drop(info.insert(key.to_owned(), value));
     let udid = inputs.udid.as_str();

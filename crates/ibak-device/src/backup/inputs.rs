@@ -1,6 +1,6 @@
 //! What the phone has to tell for Info.plist.
 
-use super::afc::Afc;
+use crate::afc::Afc;
 use crate::guard::{Framing, PlistGuard};
 use crate::wire::within;
 use crate::{DeviceError, Escrow, Session};
@@ -59,6 +59,23 @@ pub struct HostInputs {
     pub guid: String,
     /// What could not be had; the backup is good without, a restore may fetch less by itself.
     pub missing: Vec<&'static str>,
+}
+
+impl HostInputs {
+    /// Makes the inputs of a phone that was asked for nothing.
+    pub(super) fn empty(udid: &Udid) -> Self {
+        Self {
+            udid: udid.clone(),
+            root: Dictionary::new(),
+            itunes_settings: Dictionary::new(),
+            itunes_version: None,
+            apps: Vec::new(),
+            itunes_files: BTreeMap::new(),
+            books: None,
+            guid: String::new(),
+            missing: Vec::new(),
+        }
+    }
 }
 
 /// An app its owner installed.

@@ -1,6 +1,6 @@
 //! The phone's sync lock: while we hold it no other program changes what a backup reads.
 
-use super::afc::{Afc, Handle, Lock};
+use crate::afc::{Afc, Handle, Lock};
 use crate::notify::Poster;
 use crate::{Deadlines, DeviceError, Session};
 

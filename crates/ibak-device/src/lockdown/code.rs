@@ -110,7 +110,9 @@ impl LockdownCode {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::PasswordProtected => Some("Unlock the phone."),
-            Self::UserDeniedPairing => Some("Unplug the phone, plug it in again, and tap Trust."),
+            Self::UserDeniedPairing => Some(
+                "Unplug the phone, plug it in again, tap Trust, and enter the phone's passcode.",
+            ),
             Self::PairingDialogResponsePending => {
                 Some("Tap Trust on the phone and enter its passcode.")
             }

@@ -111,6 +111,16 @@ impl MuxClient {
         number(&self.ask(message).await?)
     }
 
+    /// Has usbmuxd drop its copy of a pairing record.
+    ///
+    /// # Errors
+    /// Any of usbmuxd's.
+    pub async fn delete_pair_record(&mut self, wire_udid: &str) -> Result<(), DeviceError> {
+        let mut message = request("DeletePairRecord");
+        message.insert("PairRecordID".into(), wire_udid.into());
+        number(&self.ask(message).await?)
+    }
+
     /// Turns this conversation into a stream to `port` of a phone.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod afc;
 pub mod keys;
 pub mod mux;
 pub mod phone;

@@ -1,5 +1,6 @@
 //! The phone: lockdown on a TCP port of this computer, and what its services are asked.
 
+use super::afc::Files;
 use super::{UDID, dict, keys, read_plist, write_plist};
 use ibak_device::Stream;
 use plist::{Dictionary, Value};
@@ -9,11 +10,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-
-const AFC_MAGIC: u64 = 0x4141_504c_3641_4643;
 
 /// How this phone behaves.
 #[derive(Clone)]
@@ -39,6 +39,10 @@ pub struct Nature {
     pub first_answer: Option<Vec<u8>>,
     /// Never answers.
     pub silent: bool,
+    /// Answers a handshake with what is none.
+    pub tls_garbage: bool,
+    /// What the file service has, and does.
+    pub files: Files,
 }
 
 impl Default for Nature {
@@ -60,6 +64,8 @@ impl Default for Nature {
             requests_per_session: usize::MAX,
             first_answer: None,
             silent: false,
+            tls_garbage: false,
+            files: Files::default(),
         }
     }
 }
@@ -124,7 +130,18 @@ impl Phone {
         self.heard.lock().unwrap().deeds.clone()
     }
 
-    fn did(&self, deed: impl Into<String>) {
+    /// Waits until it did something; what is posted to it has no answer.
+    pub async fn until(&self, deed: &str) {
+        let done = async {
+            while !self.deeds().iter().any(|done| done == deed) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), done).await;
+        waited.expect(deed);
+    }
+
+    pub(super) fn did(&self, deed: impl Into<String>) {
         self.heard.lock().unwrap().deeds.push(deed.into());
     }
 
@@ -155,6 +172,9 @@ impl Phone {
             let name = request["Request"].as_string().unwrap().to_owned();
             let answer = self.answer(&name, &request).await;
             write_plist(&mut plain, answer.clone()).await?;
+            if name == "StartSession" && nature.tls_garbage {
+                return plain.write_all(b"\x15\x03\x01\x00\x02\x02\x46").await;
+            }
             if name == "StartSession" && answer.contains_key("SessionID") && nature.session_tls {
                 plain = Box::new(TlsAcceptor::from(nature.tls).accept(plain).await?);
                 encrypted = true;
@@ -197,6 +217,10 @@ impl Phone {
                 Some(value) => drop(answer.insert("Value".into(), value)),
                 None => drop(answer.insert("Error".into(), "MissingValue".into())),
             },
+            "Unpair" => {
+                let record = request["PairRecord"].as_dictionary().unwrap();
+                self.did(format!("unpair {}", record["HostID"].as_string().unwrap()));
+            }
             "SetValue" => self.did(format!("set {} {}", text("Domain"), text("Key"))),
             "Pair" => {
                 // From here on the phone shows the certificate that the computer made for it.
@@ -276,49 +300,6 @@ impl Phone {
                     write_plist(&mut stream, relay).await?;
                 }
             }
-        }
-    }
-
-    async fn afc(&self, mut stream: Box<dyn Stream>) -> std::io::Result<()> {
-        loop {
-            let mut head = [0; 40];
-            stream.read_exact(&mut head).await?;
-            let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap());
-            let mut rest = vec![0; (number(8) - 40) as usize];
-            stream.read_exact(&mut rest).await?;
-            let (operation, code) = match number(32) {
-                0x0d if rest
-                    .get(8..)
-                    .is_some_and(|path| path.starts_with(b"/com.apple.itunes.lock_sync")) =>
-                {
-                    self.did("afc open");
-                    (0x0e, 1_u64)
-                }
-                0x0d => (1, 8),
-                0x1b if rest[8] == 6 => {
-                    let mut nature = self.nature.lock().unwrap();
-                    self.did("afc lock");
-                    let busy = nature.lock_busy > 0;
-                    nature.lock_busy = nature.lock_busy.saturating_sub(1);
-                    (1, if busy { 19 } else { 0 })
-                }
-                0x1b => {
-                    self.did("afc unlock");
-                    (1, 0)
-                }
-                0x14 => {
-                    self.did("afc close");
-                    (1, 0)
-                }
-                other => panic!("afc operation {other:#x}"),
-            };
-            let mut packet: Vec<u8> = [AFC_MAGIC, 48, 48, number(24), operation]
-                .iter()
-                .flat_map(|part| part.to_le_bytes())
-                .collect();
-            packet.extend(code.to_le_bytes());
-            stream.write_all(&packet).await?;
-            stream.flush().await?;
         }
     }
 
