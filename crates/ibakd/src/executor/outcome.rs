@@ -85,6 +85,7 @@ pub(super) fn of_device(error: &DeviceError) -> Outcome {
             _ => Failure::PhoneInternal,
         },
         DeviceError::SyncLockBusy => Failure::SyncLocked,
+        DeviceError::TooOld { .. } => Failure::SystemTooOld,
         DeviceError::TrustNotAnswered { .. } => Failure::TrustNotAnswered,
         DeviceError::PairingNeedsCable => Failure::NeedsCable,
         DeviceError::Store { .. } | DeviceError::StoreOpen { .. } => Failure::StoreIo,
