@@ -88,6 +88,26 @@ pub struct FileView<'a> {
     pub(crate) row: &'a Row,
 }
 
+impl FileView<'_> {
+    /// Returns when it was last changed, in seconds since 1970.
+    pub const fn modified(&self) -> u32 {
+        self.row.modified
+    }
+
+    /// Returns its kind and permissions.
+    pub const fn mode(&self) -> u32 {
+        self.row.mode()
+    }
+
+    /// Returns where a symbolic link leads.
+    pub fn target(&self) -> Option<&str> {
+        match &self.row.body {
+            Body::Link(target) => Some(target),
+            Body::Bytes(_) | Body::Preferences | Body::Database { .. } | Body::Directory => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Domain {
     pub(crate) name: Box<str>,
