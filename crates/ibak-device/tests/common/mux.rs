@@ -152,6 +152,10 @@ fn answer(kind: &str, request: Dictionary, mind: &mut Mind) -> Dictionary {
             Some(record) => dict([("PairRecordData", Value::Data(record.clone()))]),
             None => result(2),
         },
+        "DeletePairRecord" => {
+            mind.record = None;
+            result(0)
+        }
         "SavePairRecord" => {
             mind.saved.push(request);
             result(0)
