@@ -45,7 +45,7 @@ impl House {
             warn!(trouble, "the store cannot be used");
         }
         // Let go of a store that has failed: its disk may come back, and only opening it helps then.
-        if look.is_lost() && self.running.values().all(|it| it.kind != JobKind::Backup) {
+        if look.is_lost() && self.running.values().all(|it| it.kind == JobKind::Pair) {
             self.store = None;
         }
         self.store_trouble = look.trouble.clone();
