@@ -6,12 +6,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::backup::crypto::Costs;
 use crate::backup::{
     BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks, RestoredContent,
     Standing,
 };
 use crate::content::Content;
 use crate::identity::{Identity, IosVersion};
+use crate::password::password_prompt;
 use crate::phone::{Phone, locked};
 use crate::state;
 
@@ -44,6 +46,22 @@ impl BackupHost for Phone {
 
     fn passcode_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
         Box::pin(prompt(self))
+    }
+
+    fn password_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
+        Box::pin(password_prompt(self))
+    }
+
+    fn password_costs(&self) -> Costs {
+        Self::password_costs(self)
+    }
+
+    fn requires_encryption(&self) -> bool {
+        self.state().requires_encryption.is_on()
+    }
+
+    fn password_changed(&self) {
+        Self::password_changed(self);
     }
 
     fn passcode_set(&self) -> bool {
@@ -112,11 +130,16 @@ impl BackupHost for Phone {
     }
 }
 
-/// Shows the question and waits for the person, who may change their mind meanwhile.
+/// Asks before a backup, if this iOS does.
 async fn prompt(phone: &Phone) -> PasscodeAnswer {
     if !asks_for_passcode(phone.identity().ios) || !phone.state().passcode.is_on() {
         return PasscodeAnswer::NotAsked;
     }
+    ask(phone).await
+}
+
+/// Shows the question and waits for the person, who may change their mind meanwhile.
+pub(crate) async fn ask(phone: &Phone) -> PasscodeAnswer {
     sleep(PROMPT_AFTER).await;
     phone.note(|activity| activity.passcode_prompts += 1);
     phone.post("com.apple.LocalAuthentication.ui.presented");

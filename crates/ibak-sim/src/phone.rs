@@ -152,7 +152,7 @@ impl Phone {
             &identity,
         );
         let key = Key::of_seed(spec.seed ^ 0x0707_0000_0000)?;
-        Ok(Arc::new(Self {
+        let phone = Arc::new(Self {
             product: Product::find(&spec.product),
             key,
             quirks,
@@ -177,7 +177,11 @@ impl Phone {
             stop: stop.clone(),
             identity,
             spec: spec.clone(),
-        }))
+        });
+        if spec.password.is_some() {
+            phone.set_password(spec.password.as_ref());
+        }
+        Ok(phone)
     }
 
     /// Returns who the phone is.
@@ -245,6 +249,9 @@ impl Phone {
 
     /// Changes how the phone stands and posts what a real phone posts then.
     pub fn set(&self, setting: &Setting) {
+        if let Setting::Password(password) = setting {
+            self.set_password(password.as_ref());
+        }
         let changed = self.state.send_if_modified(|state| state.apply(setting));
         if !changed {
             return;
@@ -273,6 +280,8 @@ impl Phone {
             | Setting::Setup(_)
             | Setting::ICloud(_)
             | Setting::ICloudAccount(_)
+            | Setting::Password(_)
+            | Setting::RequiresEncryption(_)
             | Setting::SyncLock(_) => &[],
             Setting::FreeSpace(_) => &["com.apple.mobile.lockdown.disk_usage_changed"],
         };

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::backup::crypto::Costs;
 use crate::identity::{Identity, IosVersion};
 use crate::products::Product;
-use crate::state::{PhoneState, Setting, parse_size};
+use crate::state::{Password, PhoneState, Setting, parse_size};
 
 /// The port lockdownd listens on over the network.
 pub const LOCKDOWN_PORT: u16 = 62_078;
@@ -37,6 +38,10 @@ pub struct PhoneSpec {
     pub udid: Option<String>,
     /// Where lockdown listens on the network; `None` leaves it to `--mdns`.
     pub wifi_address: Option<SocketAddr>,
+    /// The backup password it has from another computer.
+    pub password: Option<Password>,
+    /// How much work a guess at a new backup password is.
+    pub password_costs: Costs,
     /// How the phone stands at the start.
     pub state: PhoneState,
 }
@@ -55,6 +60,8 @@ impl Default for PhoneSpec {
             paired: false,
             udid: None,
             wifi_address: None,
+            password: None,
+            password_costs: Costs::default(),
             state: PhoneState::default(),
         }
     }
@@ -124,6 +131,11 @@ struct File {
     upload_rate: Option<Size>,
     drop_after: Option<Size>,
     wifi_address: Option<String>,
+    password: Option<String>,
+    password_dpic: Option<u32>,
+    password_iter: Option<u32>,
+    #[serde(alias = "requires-encryption")]
+    requires_encryption: Option<Flag>,
 }
 
 const fn one() -> u64 {
@@ -227,6 +239,8 @@ impl PhoneSpec {
             paired: flag("paired", &file.paired)?,
             udid: file.udid,
             wifi_address: file.wifi_address.as_deref().map(wifi_address).transpose()?,
+            password: file.password.map(password).transpose()?,
+            password_costs: costs(file.password_dpic, file.password_iter)?,
             state,
         })
     }
@@ -270,6 +284,28 @@ fn flag(key: &'static str, flag: &Flag) -> Result<bool, SpecError> {
     }
 }
 
+fn password(text: String) -> Result<Password, SpecError> {
+    if text.is_empty() {
+        return Err(value(
+            "password",
+            "an empty one is none: leave the key out".to_owned(),
+        ));
+    }
+    Ok(Password::new(text))
+}
+
+fn costs(dpic: Option<u32>, iter: Option<u32>) -> Result<Costs, SpecError> {
+    let (usual, most) = (Costs::default(), Costs::MAX);
+    let rounds = |key, given: Option<u32>, usual, most| match given.unwrap_or(usual) {
+        rounds if (1..=most).contains(&rounds) => Ok(rounds),
+        _ => Err(value(key, format!("rounds are from 1 to {most}"))),
+    };
+    Ok(Costs {
+        dpic: rounds("password_dpic", dpic, usual.dpic, most.dpic)?,
+        iter: rounds("password_iter", iter, usual.iter, most.iter)?,
+    })
+}
+
 fn wifi_address(text: &str) -> Result<SocketAddr, SpecError> {
     let with_port = text.parse::<SocketAddr>();
     with_port
@@ -286,12 +322,13 @@ fn wifi_address(text: &str) -> Result<SocketAddr, SpecError> {
 }
 
 fn settings(file: &File) -> Result<Vec<Setting>, SpecError> {
-    let flags: [(&'static str, Option<&Flag>); 5] = [
+    let flags: [(&'static str, Option<&Flag>); 6] = [
         ("passcode", Some(&file.passcode)),
         ("power", file.power.as_ref()),
         ("wifi", file.wifi.as_ref()),
         ("locked", file.locked.as_ref()),
         ("awake", file.awake.as_ref()),
+        ("requires-encryption", file.requires_encryption.as_ref()),
     ];
     let mut texts: Vec<(&'static str, String)> = Vec::new();
     for (key, given) in flags {

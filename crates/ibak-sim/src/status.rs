@@ -91,6 +91,10 @@ pub struct PhoneStatus {
     pub reboots: u64,
     /// Whether iCloud Backup is on.
     pub icloud: bool,
+    /// `WillEncrypt`: whether there is a backup password; `null` if there never was one.
+    pub will_encrypt: Option<bool>,
+    /// The UUID of its keybag, 32 hexadecimal digits.
+    pub keybag: Option<String>,
     /// Whether Find My is on.
     pub find_my: bool,
     /// The last thing that went wrong in a backup.
@@ -146,6 +150,8 @@ impl PhoneStatus {
             restores_finished: activity.restores_finished,
             reboots: activity.reboots,
             icloud: state.icloud.is_on(),
+            will_encrypt: phone.will_encrypt(),
+            keybag: phone.keybag_uuid(),
             find_my: state.find_my.is_on(),
             last_error: activity.last_error,
             posted_by_hosts: activity.posted_by_hosts,

@@ -23,6 +23,7 @@ const MOVES_PER_MESSAGE: usize = 256;
 /// The manifests as they were sent.
 pub(super) struct Sent {
     plist: Vec<u8>,
+    /// Manifest.db before it was encrypted, if it was.
     database: NamedTempFile,
     database_sha1: [u8; 20],
 }
@@ -35,23 +36,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
         uploaded: &Uploaded,
     ) -> Result<Sent, Stop> {
         let (tree, failed) = (Arc::clone(&self.tree), uploaded.failed.clone());
+        let sealing = Arc::clone(&self.sealing);
         let work: Box<dyn FnOnce() -> Result<NamedTempFile, BackupError> + Send> =
             match &plan.previous {
-                None => Box::new(move || manifest::build(&tree, &failed)),
+                None => Box::new(move || manifest::build(&tree, &failed, &sealing)),
                 Some(previous) => {
                     let copy = NamedTempFile::new()?;
                     std::fs::copy(previous.path(), copy.path())?;
                     let difference = plan.difference.clone();
-                    Box::new(move || manifest::update(copy, &tree, &difference, &failed))
+                    Box::new(move || manifest::update(copy, &tree, &difference, &failed, &sealing))
                 }
             };
+        let sealing = Arc::clone(&self.sealing);
         let hashed = move || {
             let database = work()?;
-            manifest::digest(database.path()).map(|(sha1, _)| (database, sha1))
+            let sealed = sealing.seal_database(&database)?;
+            let sent = sealed.as_ref().map_or(&database, |(sealed, _)| sealed);
+            let (sha1, _) = manifest::digest(sent.path())?;
+            Ok::<_, BackupError>((database, sealed, sha1))
         };
-        let (database, database_sha1) = blocking(hashed).await??;
+        let (database, sealed, database_sha1) = blocking(hashed).await??;
         let host = self.session.host;
-        let plist = plists::manifest(host.identity(), &self.tree, host.passcode_set(), self.date)?;
+        let seal = self
+            .sealing
+            .keybag()
+            .zip(sealed.as_ref().map(|(_, key)| key));
+        let plist = plists::manifest(
+            host.identity(),
+            &self.tree,
+            host.passcode_set(),
+            self.date,
+            seal,
+        )?;
+        let sent = sealed.as_ref().map_or(&database, |(sealed, _)| sealed);
         let place = if self.quirk(Quirk::ManifestDirect) {
             self.base.clone()
         } else {
@@ -62,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             .upload_plist(&format!("{place}/Manifest.plist"), &plist, progress)
             .await?;
         self.session
-            .upload_database(&format!("{place}/Manifest.db"), database.path(), progress)
+            .upload_database(&format!("{place}/Manifest.db"), sent.path(), progress)
             .await?;
         Ok(Sent {
             plist,

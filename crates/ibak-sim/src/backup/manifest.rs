@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
 use tempfile::NamedTempFile;
 
+use super::sealing::Sealing;
 use super::{BackupError, mbfile};
 use crate::content::{FileId, FileKind, Tree};
 
@@ -61,6 +62,7 @@ pub(super) fn compare(
     database: &Path,
     tree: &Tree,
     on_host: &HashMap<FileId, u64>,
+    sealing: &Sealing,
 ) -> Result<Difference, Damaged> {
     let places: HashMap<FileId, usize> = tree
         .rows
@@ -95,7 +97,8 @@ pub(super) fn compare(
             .ok()
             .flatten()
             .unwrap_or(&[]);
-        if blob == mbfile::blob(&tree.view(current))
+        let key = sealing.encryption_key(current);
+        if blob == mbfile::blob(&tree.view(current), key.as_ref())
             && let Some(slot) = unchanged.get_mut(place)
         {
             *slot = true;
@@ -111,12 +114,16 @@ pub(super) fn compare(
 }
 
 /// Builds Manifest.db anew, without the files that could not be sent.
-pub(super) fn build(tree: &Tree, failed: &HashSet<FileId>) -> Result<NamedTempFile, BackupError> {
+pub(super) fn build(
+    tree: &Tree,
+    failed: &HashSet<FileId>,
+    sealing: &Sealing,
+) -> Result<NamedTempFile, BackupError> {
     let file = NamedTempFile::new()?;
     let mut connection = open(file.path())?;
     connection.execute_batch(SCHEMA)?;
     let transaction = connection.transaction()?;
-    insert(&transaction, tree, 0..tree.rows.len(), failed)?;
+    insert(&transaction, tree, 0..tree.rows.len(), failed, sealing)?;
     transaction.commit()?;
     age(&connection, tree.rows.len())?;
     close(connection)?;
@@ -143,6 +150,7 @@ pub(super) fn update(
     tree: &Tree,
     difference: &Difference,
     failed: &HashSet<FileId>,
+    sealing: &Sealing,
 ) -> Result<NamedTempFile, BackupError> {
     let mut connection = open(file.path())?;
     let transaction = connection.transaction()?;
@@ -160,6 +168,7 @@ pub(super) fn update(
         tree,
         difference.changed.iter().copied(),
         failed,
+        sealing,
     )?;
     transaction.commit()?;
     close(connection)?;
@@ -171,6 +180,7 @@ fn insert(
     tree: &Tree,
     places: impl Iterator<Item = usize>,
     failed: &HashSet<FileId>,
+    sealing: &Sealing,
 ) -> Result<(), BackupError> {
     let mut statement = connection.prepare(INSERT)?;
     for row in places.filter_map(|place| tree.rows.get(place)) {
@@ -184,7 +194,7 @@ fn insert(
             view.domain,
             view.path,
             flags,
-            mbfile::blob(&view)
+            mbfile::blob(&view, sealing.encryption_key(row).as_ref())
         ])?;
     }
     Ok(())
@@ -204,6 +214,15 @@ pub(super) fn regular_files(database: &Path) -> Result<Vec<FileId>, Damaged> {
         ids.extend(FileId::parse(&row.get::<_, String>(0)?));
     }
     Ok(ids)
+}
+
+/// Tells whether a file begins as a database does; an encrypted one does not.
+pub(super) fn is_database(path: &Path) -> std::io::Result<bool> {
+    let mut magic = Vec::new();
+    std::fs::File::open(path)?
+        .take(16)
+        .read_to_end(&mut magic)?;
+    Ok(magic == b"SQLite format 3\0")
 }
 
 /// Lists a Manifest.db as comma-separated values: domain, path, flags.

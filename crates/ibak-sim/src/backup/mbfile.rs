@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use super::crypto::PREFIXED_KEY_BYTES;
 use crate::content::{Body, FileKind, FileView};
 
 /// Where the constant objects stand in the object table.
@@ -35,8 +36,15 @@ mod object {
     pub(super) const PATH_KEY: u8 = 31;
     pub(super) const TARGET_KEY: u8 = 32;
     pub(super) const ATTRIBUTES_KEY: u8 = 33;
-    /// The first object that differs from row to row.
-    pub(super) const VARIABLE: u8 = 34;
+    /// What only an encrypted file has, from here to the end.
+    pub(super) const ENCRYPTION_KEY: u8 = 34;
+    pub(super) const DATA_KEY: u8 = 35;
+    pub(super) const MUTABLE_DATA: u8 = 36;
+    pub(super) const DATA: u8 = 37;
+    pub(super) const DATA_CLASS_ARRAY: u8 = 38;
+    pub(super) const DATA_CLASS: u8 = 39;
+    pub(super) const UID_5: u8 = 40;
+    pub(super) const UID_6: u8 = 41;
 }
 
 const NUMBERS: [&str; 10] = [
@@ -57,20 +65,24 @@ struct Template {
     offsets: Vec<u16>,
 }
 
-fn template() -> &'static Template {
-    static TEMPLATE: OnceLock<Template> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
+fn template(sealed: bool) -> &'static Template {
+    static PLAIN: OnceLock<Template> = OnceLock::new();
+    static SEALED: OnceLock<Template> = OnceLock::new();
+    let place = if sealed { &SEALED } else { &PLAIN };
+    place.get_or_init(|| {
         use object::*;
         let mut template = Writer {
             bytes: b"bplist00".to_vec(),
             offsets: Vec::new(),
         };
+        // The first object after the template's own: $objects.
+        let variable = if sealed { UID_6 + 1 } else { ENCRYPTION_KEY };
         template.object(&[0xd4, VERSION, ARCHIVER, TOP_KEY, OBJECTS_KEY]);
         template.bytes.extend_from_slice(&[
             VERSION_NUMBER,
             KEYED_ARCHIVER,
             ROOT_DICTIONARY,
-            VARIABLE,
+            variable,
         ]);
         for text in [
             "$version",
@@ -100,11 +112,34 @@ fn template() -> &'static Template {
         template.string("RelativePath");
         template.string("Target");
         template.string("ExtendedAttributes");
+        if sealed {
+            seal(&mut template);
+        }
         Template {
             bytes: template.bytes,
             offsets: template.offsets,
         }
     })
+}
+
+/// Adds what an encrypted file's MBFile has more: the names and the class of its key.
+fn seal(template: &mut Writer) {
+    use object::*;
+    for text in ["EncryptionKey", "NS.data", "NSMutableData", "NSData"] {
+        template.string(text);
+    }
+    template.object(&[0xa3, MUTABLE_DATA, DATA, NSOBJECT]);
+    let class = [
+        0xd2,
+        CLASSNAME_KEY,
+        CLASSES_KEY,
+        MUTABLE_DATA,
+        DATA_CLASS_ARRAY,
+    ];
+    template.object(&class);
+    for uid in 5..=6 {
+        template.object(&[0x80, uid]);
+    }
 }
 
 struct Writer {
@@ -134,6 +169,13 @@ impl Writer {
         for unit in units {
             self.bytes.extend_from_slice(&unit.to_be_bytes());
         }
+        at
+    }
+
+    fn data(&mut self, data: &[u8]) -> u8 {
+        let at = self.object(&[]);
+        self.head(0x40, data.len());
+        self.bytes.extend_from_slice(data);
         at
     }
 
@@ -200,52 +242,62 @@ fn attributes(inode: u64, modified: u32) -> Vec<u8> {
     bytes
 }
 
-/// Writes the blob of a row; the same row always gives the same bytes.
-pub(super) fn blob(view: &FileView<'_>) -> Vec<u8> {
+/// Writes the blob of a row; the same row with the same key always gives the same bytes.
+pub(super) fn blob(view: &FileView<'_>, key: Option<&[u8; PREFIXED_KEY_BYTES]>) -> Vec<u8> {
     use object::*;
-    let template = template();
+    let template = template(key.is_some());
     let mut writer = Writer {
         bytes: Vec::with_capacity(1_024),
-        offsets: Vec::with_capacity(56),
+        offsets: Vec::with_capacity(64),
     };
     writer.bytes.extend_from_slice(&template.bytes);
     writer.offsets.extend_from_slice(&template.offsets);
+    let variable = u8::try_from(template.offsets.len()).unwrap_or(u8::MAX);
     let extra = extra(view);
     let extra_key = match &extra {
         Some(Extra::Target(_)) => Some(TARGET_KEY),
         Some(Extra::Attributes(_)) => Some(ATTRIBUTES_KEY),
         None => None,
     };
-    // $objects: $null, the MBFile, its path, its class, and the extra one.
-    let dictionary = VARIABLE + 1;
-    let path = VARIABLE + 2;
+    // $objects: $null, the MBFile, its path, its class, the extra one, the key and its class.
+    let (dictionary, path) = (variable + 1, variable + 2);
     let extras = u8::from(extra.is_some());
-    let first_number = path + 1 + extras;
-    let objects = [NULL, dictionary, path, CLASS, VARIABLE + 3];
-    writer.object(&[0xa4 + extras]);
-    writer
-        .bytes
-        .extend(objects.iter().take(4 + usize::from(extras)));
+    let sealed = u8::from(key.is_some());
+    let key_at = path + 1 + extras;
+    let first_number = key_at + 2 * sealed;
+    let mut objects = vec![NULL, dictionary, path, CLASS];
+    objects.extend(extra_key.map(|_| path + 1));
+    if key.is_some() {
+        objects.extend([key_at, DATA_CLASS]);
+    }
+    writer.object(&[0xa4 + extras + 2 * sealed]);
+    writer.bytes.extend(objects);
     let numbers = numbers(view);
     let count = u8::try_from(numbers.len()).unwrap_or(0);
-    writer.object(&[0xd0 | (count + 2 + extras)]);
+    writer.object(&[0xd0 | (count + 2 + extras + sealed)]);
     writer.bytes.extend(NUMBER_KEYS..NUMBER_KEYS + count);
     writer.bytes.extend_from_slice(&[PATH_KEY, CLASS_KEY]);
     writer.bytes.extend(extra_key);
+    writer.bytes.extend(key.map(|_| ENCRYPTION_KEY));
     writer.bytes.extend(first_number..first_number + count);
     writer.bytes.extend_from_slice(&[UID_2, UID_3]);
     writer.bytes.extend(extra_key.map(|_| UID_4));
+    let key_uid = if extras == 0 { UID_4 } else { UID_5 };
+    writer.bytes.extend(key.map(|_| key_uid));
     writer.string(view.path);
     match &extra {
         Some(Extra::Target(target)) => {
             writer.string(target);
         }
         Some(Extra::Attributes(data)) => {
-            writer.object(&[]);
-            writer.head(0x40, data.len());
-            writer.bytes.extend_from_slice(data);
+            writer.data(data);
         }
         None => {}
+    }
+    if let Some(key) = key {
+        let class_uid = if extras == 0 { UID_5 } else { UID_6 };
+        writer.object(&[0xd2, DATA_KEY, CLASS_KEY, key_at + 1, class_uid]);
+        writer.data(key);
     }
     for number in numbers {
         writer.number(number);
@@ -328,7 +380,7 @@ mod tests {
         let identity = Identity::draw(1, "a", "iPhone14,5", IosVersion::new(15, 6, 0), None);
         let content = Content::generate(&spec, &identity);
         for view in content.files() {
-            let blob = blob(&view);
+            let blob = blob(&view, None);
             let (file, objects) = read(&blob);
             let text = |key: &str| objects[file[key].as_uid().unwrap().get() as usize].as_string();
             assert_eq!(text("RelativePath"), Some(view.path));
@@ -364,6 +416,32 @@ mod tests {
             if let Body::Link(target) = &view.row.body {
                 assert_eq!(text("Target"), Some(&**target));
             }
+        }
+    }
+
+    #[test]
+    fn an_encrypted_file_has_its_key_and_nothing_else_changes() {
+        let spec = ContentSpec {
+            files: 100,
+            ..ContentSpec::default()
+        };
+        let identity = Identity::draw(1, "a", "iPhone14,5", IosVersion::new(15, 6, 0), None);
+        let content = Content::generate(&spec, &identity);
+        let mut key = [7; PREFIXED_KEY_BYTES];
+        key[..4].copy_from_slice(&[3, 0, 0, 0]);
+        for view in content.files() {
+            let (plain, sealed) = (blob(&view, None), blob(&view, Some(&key)));
+            let ((plain, plain_objects), (sealed, objects)) = (read(&plain), read(&sealed));
+            assert_eq!(plain_objects.len() + 2, objects.len());
+            let at = |value: &Value| objects[value.as_uid().unwrap().get() as usize].clone();
+            let data = at(&sealed["EncryptionKey"]).into_dictionary().unwrap();
+            assert_eq!(data["NS.data"].as_data(), Some(&key[..]));
+            let class = at(&data["$class"]).into_dictionary().unwrap();
+            assert_eq!(class["$classname"].as_string(), Some("NSMutableData"));
+            assert_eq!(at(&sealed["RelativePath"]).as_string(), Some(view.path));
+            let mut without = sealed;
+            without.remove("EncryptionKey");
+            assert_eq!(without, plain);
         }
     }
 }

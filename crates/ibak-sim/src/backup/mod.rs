@@ -3,7 +3,7 @@
 //! The phone drives: after `Backup` it asks the host for file operations until it sends a final
 //! response. Full, incremental and resumed backups are acted out with a true Manifest.db; every
 //! reply of the host is looked at, and ends in the error a real phone was seen to give. What is not
-//! known of real phones is a [`Quirk`]. A restore is acted out the same way. Erasing is refused.
+//! known of real phones is a [`Quirk`]. A phone with a backup password encrypts what it sends. A restore is acted out the same way. Erasing is refused.
 
 mod cloud;
 pub mod crypto;
@@ -14,12 +14,14 @@ mod link;
 mod manifest;
 mod mbfile;
 mod operations;
+mod passwords;
 mod plists;
 mod queries;
 pub mod quirks;
 mod refusal;
 mod restore;
 mod run;
+mod sealing;
 mod session;
 mod upload;
 
@@ -32,6 +34,7 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use self::crypto::{BackupLock, Costs};
 use crate::content::{Content, FileId};
 use crate::identity::Identity;
 
@@ -99,6 +102,25 @@ pub trait BackupHost: Send + Sync {
 
     /// Returns whether the phone has a passcode (`WasPasscodeSet`).
     fn passcode_set(&self) -> bool;
+
+    /// Asks the person for the passcode before the backup password changes, as
+    /// [`BackupHost::passcode_prompt`] does before a backup.
+    fn password_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
+        self.passcode_prompt()
+    }
+
+    /// Returns how much work a guess at a new backup password shall be.
+    fn password_costs(&self) -> Costs {
+        Costs::default()
+    }
+
+    /// Returns whether a management profile wants every backup encrypted (`RequiresEncryption`).
+    fn requires_encryption(&self) -> bool {
+        false
+    }
+
+    /// Hears that the backup password was set, changed or taken away.
+    fn password_changed(&self) {}
 
     /// Resolves when something on the phone stops the backup; never, by default.
     fn interrupted(&self) -> BoxFuture<'_, Interruption> {
@@ -222,6 +244,22 @@ pub struct BackupMemory {
     pub last: Option<LastBackup>,
     /// The backup that was begun and not finished.
     pub partial: Option<Partial>,
+    /// The backup password, as the phone keeps it; `None` makes plain backups.
+    pub lock: Option<BackupLock>,
+    /// Whether there ever was a password: `WillEncrypt` is absent until then.
+    pub had_password: bool,
+}
+
+impl BackupMemory {
+    /// Takes the lock of another password, or of none; what was begun under the old one is lost.
+    pub fn relock(&mut self, lock: Option<BackupLock>) {
+        let keys = |lock: &Option<BackupLock>| lock.as_ref().map(|lock| lock.keys().clone());
+        if keys(&self.lock) != keys(&lock) {
+            self.partial = None;
+        }
+        self.had_password |= lock.is_some();
+        self.lock = lock;
+    }
 }
 
 /// A backup that was begun and not finished.

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use plist::{Date, Dictionary, Value};
 
 use super::BackupError;
+use super::crypto::{FileKey, Keybag, PREFIXED_KEY_BYTES};
 use super::link::dictionary;
+use super::sealing::Sealing;
 use crate::content::Tree;
 use crate::identity::Identity;
 
@@ -81,36 +83,58 @@ impl Status {
 pub(super) enum PreviousManifest {
     /// It is of an unencrypted backup of this phone.
     Usable,
-    /// It is empty, of another kind or of another phone: a full backup follows.
+    /// It is of a backup of this phone under its keybag, and its Manifest.db has this key.
+    Encrypted(FileKey),
+    /// It is empty, of another kind, of another phone or under another keybag: a full backup follows.
     Unusable,
 }
 
 /// Judges a host's Manifest.plist.
-pub(super) fn judge_manifest(bytes: &[u8], identity: &Identity) -> PreviousManifest {
+pub(super) fn judge_manifest(
+    bytes: &[u8],
+    identity: &Identity,
+    sealing: &Sealing,
+) -> PreviousManifest {
     let value = Value::from_reader(std::io::Cursor::new(bytes)).ok();
     let manifest = value.as_ref().and_then(Value::as_dictionary);
-    let usable = manifest.is_some_and(|manifest| {
+    let encrypted = sealing.keybag().is_some();
+    let usable = manifest.filter(|manifest| {
         let device = manifest.get("Lockdown").and_then(Value::as_dictionary);
-        manifest.get("IsEncrypted").and_then(Value::as_boolean) == Some(false)
+        manifest.get("IsEncrypted").and_then(Value::as_boolean) == Some(encrypted)
             && manifest.get("Version").and_then(Value::as_string) == Some("10.0")
             && device
                 .and_then(|device| device.get("UniqueDeviceID"))
                 .and_then(Value::as_string)
                 == Some(identity.udid.as_str())
     });
-    if usable {
-        PreviousManifest::Usable
-    } else {
-        PreviousManifest::Unusable
+    let Some(manifest) = usable else {
+        return PreviousManifest::Unusable;
+    };
+    if !encrypted {
+        return PreviousManifest::Usable;
+    }
+    let ours = sealing.keybag().map(Keybag::uuid);
+    match sealing.manifest_key(manifest) {
+        Some(key) if keybag_of(manifest).as_ref().map(Keybag::uuid) == ours => {
+            PreviousManifest::Encrypted(key)
+        }
+        Some(_) | None => PreviousManifest::Unusable,
     }
 }
 
-/// Writes Manifest.plist of an unencrypted backup.
+/// Reads the keybag of a host's Manifest.plist.
+pub(super) fn keybag_of(manifest: &Dictionary) -> Option<Keybag> {
+    let bytes = manifest.get("BackupKeyBag").and_then(Value::as_data)?;
+    Keybag::parse(bytes).ok()
+}
+
+/// Writes Manifest.plist; an encrypted backup's has a keybag and the key of Manifest.db.
 pub(super) fn manifest(
     identity: &Identity,
     tree: &Tree,
     passcode_set: bool,
     date: SystemTime,
+    seal: Option<(&Keybag, &[u8; PREFIXED_KEY_BYTES])>,
 ) -> Result<Vec<u8>, BackupError> {
     let mut applications = Dictionary::new();
     let mut containers = Dictionary::new();
@@ -145,27 +169,30 @@ pub(super) fn manifest(
         ("SerialNumber", identity.serial.as_str().into()),
         ("UniqueDeviceID", identity.udid.as_str().into()),
     ]);
-    encode(&dictionary([
-        ("Applications", Value::Dictionary(applications)),
-        ("Containers", Value::Dictionary(containers)),
-        ("Date", Value::Date(Date::from(date))),
-        ("IsEncrypted", false.into()),
-        ("Lockdown", lockdown),
-        (
-            "SystemDomainsVersion",
-            if identity.ios.major >= 13 {
-                "24.0"
-            } else {
-                "20.0"
-            }
-            .into(),
-        ),
-        ("Version", "10.0".into()),
-        ("WasPasscodeSet", passcode_set.into()),
-    ]))
+    let version = if identity.ios.major >= 13 {
+        "24.0"
+    } else {
+        "20.0"
+    };
+    let mut manifest = Dictionary::new();
+    manifest.insert("Applications".into(), Value::Dictionary(applications));
+    if let Some((keybag, _)) = seal {
+        manifest.insert("BackupKeyBag".into(), Value::Data(keybag.encode()));
+    }
+    manifest.insert("Containers".into(), Value::Dictionary(containers));
+    manifest.insert("Date".into(), Value::Date(Date::from(date)));
+    manifest.insert("IsEncrypted".into(), seal.is_some().into());
+    manifest.insert("Lockdown".into(), lockdown);
+    if let Some((_, key)) = seal {
+        manifest.insert("ManifestKey".into(), Value::Data(key.to_vec()));
+    }
+    manifest.insert("SystemDomainsVersion".into(), version.into());
+    manifest.insert("Version".into(), "10.0".into());
+    manifest.insert("WasPasscodeSet".into(), passcode_set.into());
+    encode(&Value::Dictionary(manifest))
 }
 
-fn encode(value: &Value) -> Result<Vec<u8>, BackupError> {
+pub(super) fn encode(value: &Value) -> Result<Vec<u8>, BackupError> {
     let mut bytes = Vec::new();
     plist::to_writer_binary(&mut bytes, value)
         .map_err(|error| BackupError::Phone(error.to_string()))?;

@@ -1,18 +1,22 @@
 //! Info and List: the phone reads the host's backup and describes it.
 
-use plist::Value;
+use plist::{Dictionary, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::download::{Fetched, Sink};
 use super::link::Stop;
 use super::manifest;
-use super::plists::Status;
+use super::plists::{self, Status};
 use super::refusal::Refusal;
+use super::run::blocking;
+use super::sealing::Sealing;
 use super::session::Session;
+use crate::backup::crypto::BackupLock;
 
-/// Describes the last backup in words, a line per fact.
+/// Describes the last backup in words, a line per fact; an encrypted one only for its password.
 pub(super) async fn info<S: AsyncRead + AsyncWrite + Unpin + Send>(
     session: &mut Session<'_, S>,
+    request: &Dictionary,
 ) -> Result<String, Stop> {
     let base = session.host.identity().udid.clone();
     let paths =
@@ -52,6 +56,9 @@ pub(super) async fn info<S: AsyncRead + AsyncWrite + Unpin + Send>(
             }
         }
         if let Some(encrypted) = plist.get("IsEncrypted").and_then(Value::as_boolean) {
+            if encrypted {
+                unlock(&plist, request).await?;
+            }
             text.push_str(&format!(
                 "Encrypted: {}\n",
                 if encrypted { "yes" } else { "no" }
@@ -61,12 +68,24 @@ pub(super) async fn info<S: AsyncRead + AsyncWrite + Unpin + Send>(
     Ok(text)
 }
 
+/// Opens the keybag of a Manifest.plist with the request's password (207 without it: #1469).
+async fn unlock(manifest: &Dictionary, request: &Dictionary) -> Result<BackupLock, Stop> {
+    let password = request.get("Password").and_then(Value::as_string);
+    let (Some(keybag), Some(password)) = (plists::keybag_of(manifest), password) else {
+        return Err(Refusal::password().into());
+    };
+    let password = password.to_owned();
+    let lock = blocking(move || BackupLock::adopt(keybag, &password)).await?;
+    lock.ok_or_else(|| Refusal::password().into())
+}
+
 /// Lists the files of the last backup as comma-separated values.
 pub(super) async fn list<S: AsyncRead + AsyncWrite + Unpin + Send>(
     session: &mut Session<'_, S>,
+    request: &Dictionary,
 ) -> Result<String, Stop> {
     let path = format!("{}/Manifest.db", session.host.identity().udid);
-    let file = tempfile::NamedTempFile::new()?;
+    let mut file = tempfile::NamedTempFile::new()?;
     let sink = Sink::File(file.reopen()?);
     let fetched = session
         .download(vec![(path.clone(), sink)], 0.into())
@@ -76,10 +95,36 @@ pub(super) async fn list<S: AsyncRead + AsyncWrite + Unpin + Send>(
             return Err(failure(code, &path));
         }
     }
-    let listing = tokio::task::spawn_blocking(move || manifest::listing(file.path()));
-    match listing.await {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(manifest::Damaged)) | Err(_) => Err(Refusal::manifest_damaged(&path).into()),
+    if !manifest::is_database(file.path())? {
+        file = decrypted(session, request, file).await?;
+    }
+    match blocking(move || manifest::listing(file.path())).await? {
+        Ok(text) => Ok(text),
+        Err(manifest::Damaged) => Err(Refusal::manifest_damaged(&path).into()),
+    }
+}
+
+/// Decrypts a Manifest.db with what Manifest.plist and the request say; a plain backup's stays.
+async fn decrypted<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    session: &mut Session<'_, S>,
+    request: &Dictionary,
+    file: tempfile::NamedTempFile,
+) -> Result<tempfile::NamedTempFile, Stop> {
+    let path = format!("{}/Manifest.plist", session.host.identity().udid);
+    let wanted = vec![(path.clone(), Sink::Memory(Vec::new()))];
+    let fetched = session.download(wanted, 0.into()).await?.into_iter().next();
+    let bytes = whole(fetched.unwrap_or(Fetched::Failed(-1)), &path)?;
+    let manifest = Value::from_reader(std::io::Cursor::new(&bytes)).ok();
+    let Some(manifest) = manifest.and_then(Value::into_dictionary) else {
+        return Ok(file);
+    };
+    if manifest.get("IsEncrypted").and_then(Value::as_boolean) != Some(true) {
+        return Ok(file);
+    }
+    let lock = unlock(&manifest, request).await?;
+    match Sealing::sealed(lock, session.host.quirks()).manifest_key(&manifest) {
+        Some(key) => Ok(blocking(move || Sealing::open_database(&key, file)).await??),
+        None => Err(Refusal::password().into()),
     }
 }
 

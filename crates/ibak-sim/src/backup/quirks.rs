@@ -76,6 +76,9 @@ quirks! {
     DeviceDisconnects = "device-disconnects",
     /// The backup agent is killed by the first frame of more than 32 KiB (phone.md §5, corpus 17).
     FrameStrict = "frame-strict",
+    /// An empty file of an encrypted backup has a key and 16 bytes of padding (phone.md §6 does not
+    /// say).
+    EmptyFilesEncrypted = "empty-files-encrypted",
     /// `backup_manifest.db` cannot be read: error frame 0x0b, and the backup succeeds (corpus 17).
     UnreadableManifest = "unreadable-manifest",
     /// A restore does not ask for the passcode (phone.md §1 names backups, ChangePassword and

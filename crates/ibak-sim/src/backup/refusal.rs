@@ -133,6 +133,16 @@ impl Refusal {
         )
     }
 
+    /// 207: a password change with a wrong password, or none where there is one (#996).
+    pub(super) fn invalid_password() -> Self {
+        Self::new(207, "Invalid password")
+    }
+
+    /// 207: a management profile wants encryption. The text is ours.
+    pub(super) fn encryption_required() -> Self {
+        Self::new(207, "Backup encryption is required by a profile")
+    }
+
     /// 203: the backup is of a newer iOS. The text is ours.
     pub(super) fn newer_system(backup: &str, phone: &str) -> Self {
         Self::new(

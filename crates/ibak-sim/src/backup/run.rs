@@ -15,6 +15,7 @@ use super::operations::{Entry, prefixes};
 use super::plists::{self, PreviousManifest, SnapshotState, Status};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
+use super::sealing::Sealing;
 use super::session::Session;
 use super::upload::{Uploaded, Uploads};
 use super::{
@@ -57,6 +58,10 @@ where
     if host.standing().setup_unfinished {
         return Err(Refusal::setup_unfinished().into());
     }
+    let sealing = Sealing::of(host);
+    if host.requires_encryption() && sealing.keybag().is_none() {
+        return Err(Refusal::encryption_required().into());
+    }
     match host.passcode_prompt().await {
         PasscodeAnswer::NotAsked | PasscodeAnswer::Given => {}
         PasscodeAnswer::Ignored | PasscodeAnswer::Dismissed => return Err(Refusal::locked().into()),
@@ -64,13 +69,14 @@ where
     session.stop_if_interrupted()?;
     tokio::time::sleep(host.silence()).await;
     session.enter(Phase::Scanning);
-    let tree = locked(&host.content()).snapshot();
+    let tree = sealing.tree(host);
     let base = host.identity().udid.clone();
     let mut backup = Backup {
         session,
         base,
         tree,
         faults,
+        sealing: Arc::new(sealing),
         uuid: new_uuid(),
         date: SystemTime::now(),
     };
@@ -96,6 +102,7 @@ pub(super) struct Backup<'s, 'h, S> {
     pub(super) base: String,
     pub(super) tree: Arc<Tree>,
     pub(super) faults: Faults,
+    pub(super) sealing: Arc<Sealing>,
     pub(super) uuid: String,
     pub(super) date: SystemTime,
 }
@@ -201,10 +208,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
 
     /// Whether the interrupted backup on the host is the one this phone remembers.
     ///
-    /// A phone that remembers nothing trusts the sizes it finds.
+    /// A phone that remembers nothing trusts the sizes it finds, unless it encrypts: what waits may
+    /// be under other keys.
     fn remembers(&self, status: Option<&Status>) -> bool {
         let memory = self.session.host.memory();
         let memory = locked(&memory);
+        if memory.partial.is_none() && self.sealing.keybag().is_some() {
+            return false;
+        }
         memory
             .partial
             .as_ref()
@@ -226,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
         let (Some(plist), Some(db)) = (fetched.next(), fetched.next()) else {
             return Err(BackupError::Phone("a download lost its files".into()).into());
         };
-        match plist {
+        match &plist {
             absent if absent.is_absent() && interrupted => return Ok(None),
             absent if absent.is_absent() => {
                 return Err(Refusal::manifest_absent(&plist_path).into());
@@ -236,20 +247,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
                     Refusal::reading_properties(&plist_path, "Input/output error (5)").into(),
                 );
             }
-            whole @ Fetched::Whole(_) => {
-                let bytes = whole.bytes().unwrap_or_default();
-                if plists::judge_manifest(&bytes, self.session.host.identity())
-                    == PreviousManifest::Unusable
-                {
-                    return Ok(None);
-                }
-            }
+            Fetched::Whole(_) => {}
         }
-        match db {
-            Fetched::Whole(_) => Ok(Some(database)),
-            absent if absent.is_absent() && interrupted => Ok(None),
-            absent if absent.is_absent() => Err(Refusal::manifest_absent(&database_path).into()),
-            Fetched::Failed(_) => {
+        let bytes = plist.bytes().unwrap_or_default();
+        let identity = self.session.host.identity();
+        let key = match plists::judge_manifest(&bytes, identity, &self.sealing) {
+            PreviousManifest::Unusable => return Ok(None),
+            PreviousManifest::Usable => None,
+            PreviousManifest::Encrypted(key) => Some(key),
+        };
+        match (db, key) {
+            (Fetched::Whole(_), None) => Ok(Some(database)),
+            (Fetched::Whole(_), Some(key)) => {
+                let open = move || Sealing::open_database(&key, database);
+                Ok(Some(blocking(open).await??))
+            }
+            (absent, _) if absent.is_absent() && interrupted => Ok(None),
+            (absent, _) if absent.is_absent() => {
+                Err(Refusal::manifest_absent(&database_path).into())
+            }
+            (Fetched::Failed(_), _) => {
                 Err(Refusal::reading_properties(&database_path, "Input/output error (5)").into())
             }
         }
@@ -287,8 +304,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             return Ok((None, difference));
         };
         let (tree, on_host) = (Arc::clone(&self.tree), on_host.clone());
+        let sealing = Arc::clone(&self.sealing);
         let work = move || {
-            manifest::compare(previous.path(), &tree, &on_host)
+            manifest::compare(previous.path(), &tree, &on_host, &sealing)
                 .map(|difference| (previous, difference))
         };
         match blocking(work).await? {
@@ -316,7 +334,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
                 .partial
                 .as_ref()
                 .is_none_or(|partial| partial.uploaded.get(&row.id) == Some(&row.version));
-            if same_version && staged.get(&row.id) == Some(&row.size) {
+            let host_bytes = self.sealing.host_bytes(row);
+            if same_version && staged.get(&row.id) == Some(&host_bytes) {
                 let hex = row.id.hex();
                 plan.resumed.push((
                     row.id,
@@ -328,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
                 ));
             } else {
                 plan.uploads.push(place);
-                plan.upload_bytes += row.size;
+                plan.upload_bytes += host_bytes;
             }
         }
         self.session.end.resumed_files = plan.resumed.len() as u64;
@@ -407,6 +426,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Backup<'_, '_, S> {
             places: plan.uploads.clone(),
             base: &self.base,
             faults: &self.faults,
+            sealing: &self.sealing,
         };
         let uploaded = self.session.upload_files(uploads).await?;
         if self.faults.errors_end_with_104 && !uploaded.failed.is_empty() {

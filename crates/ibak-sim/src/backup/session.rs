@@ -10,8 +10,8 @@ use super::link::{EMPTY, Link, Stop, dictionary};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
 use super::{
-    BackupEnd, BackupError, BackupHost, Faults, FinalResponse, Interruption, Phase, cloud, queries,
-    restore, run,
+    BackupEnd, BackupError, BackupHost, Faults, FinalResponse, Interruption, Phase, cloud,
+    passwords, queries, restore, run,
 };
 
 pub(super) struct Session<'h, S> {
@@ -188,9 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
             _ if !ours => Err(Refusal::wrong_target().into()),
             "Backup" => run::backup(self, request).await.map(|()| None),
             "Restore" => restore::restore(self, request).await.map(|()| None),
+            "ChangePassword" => passwords::change(self, request).await.map(|()| None),
             "EnableCloudBackup" => cloud::enable(self, request).map(|()| None),
-            "Info" => queries::info(self).await.map(Some),
-            "List" => queries::list(self).await.map(Some),
+            "Info" => queries::info(self, request).await.map(Some),
+            "List" => queries::list(self, request).await.map(Some),
             other => Err(Refusal::unsupported(other).into()),
         };
         let (code, description, content) = match result {

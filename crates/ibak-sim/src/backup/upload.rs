@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::{Stop, dictionary, integer, nothing};
 use super::quirks::Quirk;
 use super::refusal::Refusal;
+use super::sealing::Sealing;
 use super::session::Session;
 use super::{BackupError, Faults};
 use crate::content::{Body, FileId, Tree};
@@ -51,6 +52,7 @@ pub(super) struct Uploads<'t> {
     pub(super) places: Vec<usize>,
     pub(super) base: &'t str,
     pub(super) faults: &'t Faults,
+    pub(super) sealing: &'t Sealing,
 }
 
 struct Batch {
@@ -73,9 +75,10 @@ impl Uploads<'_> {
                 continue;
             };
             open.places.push(place);
-            open.bytes += row.size;
+            let host_bytes = self.sealing.host_bytes(row);
+            open.bytes += host_bytes;
             // A live database is counted with the write-ahead log it may still get.
-            open.declared += row.size
+            open.declared += host_bytes
                 + if matches!(row.body, Body::Database { .. }) {
                     32_992
                 } else {
@@ -102,7 +105,7 @@ impl Uploads<'_> {
         self.places
             .iter()
             .filter_map(|place| self.tree.rows.get(*place))
-            .map(|row| row.size)
+            .map(|row| self.sealing.host_bytes(row))
             .sum()
     }
 }
@@ -253,12 +256,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<'_, S> {
                 let staged = self.staged_path(uploads.base, &row.id, place);
                 let device_path = self.display_path(&uploads.tree.device_path(row));
                 let host_path = self.host_path(&staged);
-                let mut reader = uploads.tree.open(row);
+                let mut reader = uploads.sealing.open(uploads.tree, row);
                 self.send_file(&device_path, &host_path, &mut reader, ending, &mut drop_in)
                     .await?;
                 if ending == Ending::Whole {
                     self.end.uploaded_files += 1;
-                    self.end.uploaded_bytes += row.size;
+                    self.end.uploaded_bytes += uploads.sealing.host_bytes(row);
                     acknowledged.insert(row.id, row.version);
                     uploaded.staged.push((row.id, staged));
                 } else {

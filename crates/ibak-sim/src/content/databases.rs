@@ -16,6 +16,8 @@ pub(crate) enum Schema {
     Calendar,
     Photos,
     AppStore,
+    Health,
+    History,
 }
 
 impl Schema {
@@ -43,6 +45,14 @@ impl Schema {
             }
             Self::Photos => {
                 "CREATE TABLE ZASSET (Z_PK INTEGER PRIMARY KEY, ZFILENAME VARCHAR, ZDATECREATED TIMESTAMP, ZUUID VARCHAR);"
+            }
+            Self::Health => {
+                "CREATE TABLE samples (data_id INTEGER PRIMARY KEY, start_date REAL, end_date REAL, data_type INTEGER);
+                 CREATE TABLE quantity_samples (data_id INTEGER PRIMARY KEY, quantity REAL, original_unit TEXT);"
+            }
+            Self::History => {
+                "CREATE TABLE history_items (id INTEGER PRIMARY KEY, url TEXT NOT NULL UNIQUE, visit_count INTEGER NOT NULL);
+                 CREATE TABLE history_visits (id INTEGER PRIMARY KEY, history_item INTEGER NOT NULL, visit_time REAL, title TEXT);"
             }
             Self::AppStore => {
                 "CREATE TABLE item (id INTEGER PRIMARY KEY, uuid TEXT UNIQUE, body TEXT, changed REAL);"
@@ -179,11 +189,40 @@ fn insert(
                     rng.uuid()
                 ])?;
         }
+        Schema::Health | Schema::History => insert_secret(connection, schema, rng, row)?,
         Schema::AppStore => {
             connection
                 .prepare("INSERT INTO item VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![row, rng.uuid(), sentence(rng), moment(rng)])?;
         }
+    }
+    Ok(())
+}
+
+/// Inserts a row into one of the databases that only encrypted backups hold.
+fn insert_secret(
+    connection: &Connection,
+    schema: Schema,
+    rng: &mut Rng,
+    row: i64,
+) -> Result<(), rusqlite::Error> {
+    let when = moment(rng);
+    if schema == Schema::Health {
+        connection
+            .prepare("INSERT INTO samples VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![row, when, when + 60, 5 + row % 3])?;
+        let quantity = i64::try_from(40 + rng.below(120)).unwrap_or(0);
+        connection
+            .prepare("INSERT INTO quantity_samples VALUES (?1, ?2, 'count/min')")?
+            .execute(params![row, quantity])?;
+    } else {
+        let url = format!("https://{}.example/{row}", rng.uuid().to_lowercase());
+        connection
+            .prepare("INSERT INTO history_items VALUES (?1, ?2, 1)")?
+            .execute(params![row, url])?;
+        connection
+            .prepare("INSERT INTO history_visits VALUES (?1, ?1, ?2, ?3)")?
+            .execute(params![row, when, sentence(rng)])?;
     }
     Ok(())
 }
@@ -202,6 +241,8 @@ mod tests {
             Schema::Calendar,
             Schema::Photos,
             Schema::AppStore,
+            Schema::Health,
+            Schema::History,
         ] {
             let bytes = build(schema, 5, 30).unwrap();
             assert_eq!(bytes, build(schema, 5, 30).unwrap(), "{schema:?}");

@@ -13,15 +13,16 @@ mod names;
 mod plan;
 mod preferences;
 mod rng;
+mod secrets;
 mod shares;
 mod tree;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::identity::Identity;
 
 pub use fill::ContentReader;
-pub(crate) use tree::Body;
+pub(crate) use tree::{Body, Row};
 pub use tree::{FileId, FileKind, FileView, Tree};
 
 /// Unix seconds of the phone's state before any change: 2025-01-01.
@@ -72,6 +73,10 @@ pub struct App {
 pub struct Content {
     apps: Vec<App>,
     tree: Arc<Tree>,
+    /// What only encrypted backups hold.
+    secrets: Tree,
+    /// Both together, once somebody asked.
+    joined: OnceLock<Arc<Tree>>,
     revision: u32,
     added: u64,
 }
@@ -87,6 +92,8 @@ impl Content {
         Self {
             apps,
             tree,
+            secrets: secrets::tree(spec, identity.ios),
+            joined: OnceLock::new(),
             revision: 0,
             added: 0,
         }
@@ -97,6 +104,7 @@ impl Content {
     /// Databases change first, as on a real phone; half of the other changed files keep their size.
     pub fn change(&mut self, touch: u64, add: u64, delete: u64) {
         self.revision += 1;
+        self.joined = OnceLock::new();
         let tree = Arc::make_mut(&mut self.tree);
         change::change(
             tree,
@@ -121,7 +129,13 @@ impl Content {
         Arc::clone(&self.tree)
     }
 
-    /// Returns every row: files, directories and links.
+    /// Returns the same with what only an encrypted backup holds (phone.md §6).
+    pub fn snapshot_with_secrets(&self) -> Arc<Tree> {
+        let join = || Arc::new(self.tree.with(&self.secrets));
+        Arc::clone(self.joined.get_or_init(join))
+    }
+
+    /// Returns every row of a plain backup: files, directories and links.
     pub fn files(&self) -> impl ExactSizeIterator<Item = FileView<'_>> {
         self.tree.files()
     }

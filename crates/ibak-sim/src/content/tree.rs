@@ -182,10 +182,15 @@ impl Row {
         }
     }
 
+    /// Returns the protection class: most files open at the first unlock (3), few never close (4)
+    /// or close with the screen (1, 2).
     pub(crate) const fn protection_class(&self) -> u8 {
-        match self.kind() {
-            FileKind::Regular => 4,
-            FileKind::Directory | FileKind::Symlink => 0,
+        match (self.kind(), self.inode % 16) {
+            (FileKind::Directory | FileKind::Symlink, _) => 0,
+            (FileKind::Regular, 0) => 1,
+            (FileKind::Regular, 1) => 2,
+            (FileKind::Regular, 2..=4) => 4,
+            (FileKind::Regular, _) => 3,
         }
     }
 
@@ -205,12 +210,41 @@ pub struct Tree {
 
 impl Tree {
     pub(crate) fn new(seed: u64) -> Self {
+        Self::from_inode(seed, 12_884_901_890)
+    }
+
+    /// Makes an empty tree whose inodes follow a number.
+    pub(crate) const fn from_inode(seed: u64, next_inode: u64) -> Self {
         Self {
             seed,
             domains: Vec::new(),
             rows: Vec::new(),
-            next_inode: 12_884_901_890,
+            next_inode,
         }
+    }
+
+    /// Joins two trees; what both have is taken from this one.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut joined = self.clone();
+        let ids: HashSet<FileId> = self.rows.iter().map(|row| row.id).collect();
+        let mut places = Vec::new();
+        for domain in &other.domains {
+            let known = joined.domains.iter();
+            let place = known
+                .map(|known| &known.name)
+                .position(|name| *name == domain.name);
+            let place = place.unwrap_or_else(|| {
+                joined.domains.push(domain.clone());
+                joined.domains.len() - 1
+            });
+            places.push(u32::try_from(place).unwrap_or(u32::MAX));
+        }
+        let new = other.rows.iter().filter(|row| !ids.contains(&row.id));
+        joined.rows.extend(new.map(|row| Row {
+            domain: places.get(row.domain as usize).copied().unwrap_or(u32::MAX),
+            ..row.clone()
+        }));
+        joined
     }
 
     /// Returns every row: files, directories and links.

@@ -104,8 +104,14 @@ fn backup(phone: &Phone) -> Value {
             values.insert("LastCloudBackupTZ".into(), "GMT+2".into());
         }
     }
+    if let Some(on) = phone.will_encrypt() {
+        values.insert("WillEncrypt".into(), on.into());
+    }
+    let required = phone.state().requires_encryption.is_on();
+    if major < 26 || required {
+        values.insert("RequiresEncryption".into(), i64::from(required).into());
+    }
     if major < 26 {
-        values.insert("RequiresEncryption".into(), 0.into());
         values.insert("Version".into(), "2.0".into());
     }
     let last = locked(&phone.memory())

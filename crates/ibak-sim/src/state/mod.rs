@@ -64,6 +64,28 @@ pub enum PasscodeAnswer {
     Dismiss,
 }
 
+/// A backup password; it shows itself to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Takes a password.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
 /// One thing to change on a phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setting {
@@ -115,6 +137,10 @@ pub enum Setting {
     ICloudAccount(Switch),
     /// Free bytes on the phone; `None` follows from its content.
     FreeSpace(Option<u64>),
+    /// The backup password, as if another computer had set it; `None` is Reset All Settings.
+    Password(Option<Password>),
+    /// A management profile wants every backup encrypted.
+    RequiresEncryption(Switch),
 }
 
 /// How a phone stands.
@@ -170,6 +196,8 @@ pub struct PhoneState {
     pub free_space: Option<u64>,
     /// Whether it was unlocked since it started: before that nothing answers over Wi-Fi.
     pub unlocked_once: Switch,
+    /// A management profile wants every backup encrypted.
+    pub requires_encryption: Switch,
 }
 
 impl Default for PhoneState {
@@ -200,6 +228,7 @@ impl Default for PhoneState {
             icloud_account: Switch::On,
             free_space: None,
             unlocked_once: Switch::On,
+            requires_encryption: Switch::Off,
         }
     }
 }
@@ -238,6 +267,9 @@ impl PhoneState {
             Setting::ICloud(to) => self.icloud = to,
             Setting::ICloudAccount(to) => self.icloud_account = to,
             Setting::FreeSpace(to) => self.free_space = to,
+            Setting::RequiresEncryption(to) => self.requires_encryption = to,
+            // The phone keeps no password: see `Phone::set`.
+            Setting::Password(_) => {}
         }
         before != *self
     }

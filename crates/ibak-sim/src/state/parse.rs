@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Attachment, PasscodeAnswer, Setting, Switch, Trust};
+use super::{Attachment, PasscodeAnswer, Password, Setting, Switch, Trust};
 use crate::backup::Phase;
 
 /// Says that a text is no setting, and what would be one.
@@ -216,6 +216,21 @@ const WORDS: &[Word] = &[
         "free bytes on the phone: too few refuse a restore with 105",
         |v| limit(v).map(Setting::FreeSpace),
     ),
+    word(
+        "password",
+        "a password, or nothing for none",
+        "the backup password, as if another computer had set it; none is Reset All Settings",
+        |v| {
+            let given = (!v.is_empty()).then(|| Password::new(v.to_owned()));
+            Some(Setting::Password(given))
+        },
+    ),
+    word(
+        "requires-encryption",
+        ON_OFF,
+        "a management profile: plain backups and encryption off are refused with 207",
+        |v| switch(v).map(Setting::RequiresEncryption),
+    ),
 ];
 
 fn names() -> String {
@@ -350,7 +365,13 @@ mod tests {
     #[test]
     fn every_key_says_what_it_takes_and_takes_it() {
         for word in WORDS {
-            assert!((word.read)("colourless").is_none(), "{}", word.key);
+            let anything = word.key == "password";
+            assert_eq!(
+                (word.read)("colourless").is_some(),
+                anything,
+                "{}",
+                word.key
+            );
             let first = word.expected.split([' ', ',']).next().unwrap();
             let sample = match first {
                 "a" | "bytes" => "17",

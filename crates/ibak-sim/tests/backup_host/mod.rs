@@ -15,6 +15,7 @@
 mod check;
 pub mod corpus;
 mod phone;
+mod sealed;
 mod seen;
 
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub use check::{
     ManifestRow, assert_backup, assert_equal, assert_equal_but, manifest_rows, status,
 };
 pub use phone::TestPhone;
+pub use sealed::{Opened, assert_sealed, change_password, open_backup};
 pub use seen::{Manners, Received, Seen, Session};
 
 pub const EMPTY: &str = "___EmptyParameterString___";
@@ -103,6 +105,9 @@ pub async fn session_from(
     message.insert("SourceIdentifier".into(), source.into());
     if let Some(options) = options {
         message.insert("Options".into(), Value::Dictionary(options));
+    }
+    for (key, text) in &host.manners.beside {
+        message.insert((*key).to_owned(), text.as_str().into());
     }
     let talk = async {
         let response = host.talk(message).await;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use ibak_sim::backup::crypto::{BackupLock, Costs};
 use ibak_sim::backup::{
     BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks, RestoredContent,
     Standing,
@@ -28,6 +29,8 @@ pub struct TestPhone {
     pub applications: Option<Vec<u8>>,
     pub restored: Mutex<Option<RestoredContent>>,
     pub cloud: Mutex<Option<bool>>,
+    pub requires_encryption: bool,
+    pub password_changes: Mutex<usize>,
 }
 
 impl TestPhone {
@@ -51,6 +54,8 @@ impl TestPhone {
             applications: None,
             restored: Mutex::default(),
             cloud: Mutex::default(),
+            requires_encryption: false,
+            password_changes: Mutex::default(),
         }
     }
 
@@ -65,6 +70,14 @@ impl TestPhone {
                 largest_file: None,
             },
         )
+    }
+
+    /// Gives it a backup password, as another computer would.
+    pub fn with_password(self, password: &str) -> Self {
+        let costs = self.password_costs();
+        let lock = BackupLock::set(password, &costs, &mut rand::rng());
+        self.memory.lock().unwrap().relock(Some(lock));
+        self
     }
 
     pub fn change(&self, touch: u64, add: u64, delete: u64) {
@@ -87,6 +100,15 @@ impl BackupHost for TestPhone {
     }
     fn passcode_prompt(&self) -> BoxFuture<'_, PasscodeAnswer> {
         Box::pin(std::future::ready(self.passcode))
+    }
+    fn password_costs(&self) -> Costs {
+        Costs { dpic: 40, iter: 20 }
+    }
+    fn requires_encryption(&self) -> bool {
+        self.requires_encryption
+    }
+    fn password_changed(&self) {
+        *self.password_changes.lock().unwrap() += 1;
     }
     fn passcode_set(&self) -> bool {
         true

@@ -29,6 +29,8 @@ pub struct Manners {
     pub version: Option<i64>,
     /// Keeps only so many bytes of each of the phone's files.
     pub keep_bytes: usize,
+    /// What the request carries beside its options.
+    pub beside: Vec<(&'static str, String)>,
 }
 
 impl Default for Manners {
@@ -43,6 +45,7 @@ impl Default for Manners {
             unsigned_codes: false,
             version: None,
             keep_bytes: usize::MAX,
+            beside: Vec::new(),
         }
     }
 }
