@@ -53,8 +53,8 @@ impl Phone {
     /// Comes up again, with what was restored in its place.
     pub(crate) fn start_up(&self, attached: Attachment) {
         locked(&self.restored).awaits_reboot = false;
-        self.change_state(|state| state.start(attached));
         self.note(|activity| activity.reboots += 1);
+        self.change_state(|state| state.start(attached));
     }
 
     /// Returns the free bytes of the data partition.

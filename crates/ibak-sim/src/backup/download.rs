@@ -49,7 +49,7 @@ impl Sink {
             Self::Memory(memory) => memory.extend_from_slice(bytes),
             Self::File(file) => file.write_all(bytes)?,
             Self::Digest(hash) => hash.update(bytes),
-            Self::Restored(intake) => intake.write(bytes),
+            Self::Restored(intake) => intake.write(bytes)?,
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ quirks! {
     /// A restore writes nothing to the host, not even Status.plist (phone.md §5 does not say).
     RestoreWritesNothing = "restore-writes-nothing",
     /// A restore that copies the backup first copies the whole folder beside itself by one
-    /// `CopyItem`, and not the manifests into `/.b/` (phone.md §5, "may be a tree").
+    /// `CopyItem`, and not the manifests into `.b/` (phone.md §5, "may be a tree").
     RestoreCopiesTree = "restore-copies-tree",
 }
 

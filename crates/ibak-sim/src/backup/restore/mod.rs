@@ -10,6 +10,7 @@ mod intake;
 mod reading;
 mod rows;
 mod sending;
+mod unlock;
 
 use plist::{Dictionary, Value};
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -5,6 +5,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::BackupError;
+use super::super::crypto::ClassKeys;
 use super::super::download::{Fetched, Sink};
 use super::super::link::Stop;
 use super::super::plists::{SnapshotState, Status};
@@ -21,6 +22,8 @@ pub(super) struct Backup {
     /// Its Status.plist as it came.
     pub(super) status: Vec<u8>,
     pub(super) rows: Vec<Row>,
+    /// What opens its files, if they are encrypted.
+    pub(super) keys: Option<ClassKeys>,
     /// What is known of the content before its files came.
     pub(super) content: RestoredContent,
 }
@@ -45,10 +48,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
         }
         let (manifest, database) = self.manifests().await?;
         let ios = self.fits(&manifest)?;
-        let encrypted = manifest.get("IsEncrypted").and_then(Value::as_boolean) == Some(true);
-        if encrypted && self.password.is_none() {
-            return Err(Refusal::password().into());
-        }
+        let keys = self.unlock(&manifest).await?;
+        let database = match &keys {
+            Some(keys) => self.open_database(&manifest, keys, database).await?,
+            None => database,
+        };
         let info_path = self.path("Info.plist");
         let Some(info) = self.fetch(&info_path).await? else {
             return Err(Refusal::manifest_absent(&info_path).into());
@@ -67,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             content: RestoredContent {
                 source: self.source.clone(),
                 ios,
-                encrypted,
+                encrypted: keys.is_some(),
                 options: self.options,
                 apps: apps
                     .iter()
@@ -76,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
                     .collect(),
                 ..RestoredContent::default()
             },
+            keys,
         })
     }
 

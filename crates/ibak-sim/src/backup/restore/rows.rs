@@ -15,8 +15,6 @@ const ROWS_MAX: usize = 5_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) file: RestoredFile,
-    /// `ProtectionClass`.
-    pub(super) class: u32,
     /// `EncryptionKey`: the class, little-endian, and the wrapped key.
     pub(super) key: Option<Vec<u8>>,
 }
@@ -85,9 +83,6 @@ fn row_of(id: &str, domain: String, path: String, flags: i64, blob: &[u8]) -> Op
             mode: number("Mode").and_then(|mode| u32::try_from(mode).ok())?,
             modified: number("LastModified")?,
         },
-        class: number("ProtectionClass")
-            .and_then(|class| u32::try_from(class).ok())
-            .unwrap_or(0),
         key,
     })
 }

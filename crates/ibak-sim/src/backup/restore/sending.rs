@@ -7,6 +7,7 @@ use plist::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::Phase;
+use super::super::crypto::ClassKeys;
 use super::super::download::{Fetched, Sink};
 use super::super::link::Stop;
 use super::super::locked;
@@ -15,6 +16,7 @@ use super::super::refusal::Refusal;
 use super::intake::Intake;
 use super::reading::{Backup, dictionary};
 use super::rows::Row;
+use super::unlock::key_of;
 use super::{Restore, RestoredContent, RestoredFile};
 use crate::content::{FileId, FileKind};
 
@@ -25,7 +27,7 @@ const BATCH_BYTES: u64 = 64 << 20;
 const PROGRESS_END: f64 = 97.0;
 /// Where the manifests are copied to when a copy is asked for: scratch, as backups use it
 /// (corpus 18).
-const SCRATCH: &str = "/.b/7";
+const SCRATCH: &str = ".b/7";
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
     fn quirk(&self, quirk: Quirk) -> bool {
@@ -45,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             let to = format!("{}-{seconds}", self.source);
             return self.session.copy_item(&self.source.clone(), &to, 1.0).await;
         }
-        for path in ["/.b", SCRATCH] {
+        for path in [".b", SCRATCH] {
             self.session.create_directory(path).await?;
         }
         for name in ["Status.plist", "Manifest.plist", "Manifest.db"] {
@@ -62,6 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
         let Backup {
             status,
             rows,
+            keys,
             mut content,
         } = backup;
         let (files, others): (Vec<Row>, Vec<Row>) = rows
@@ -79,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             let batch = self.batch(&mut files);
             done += batch.iter().map(|row| row.file.size).sum::<u64>();
             let progress = done as f64 / total as f64 * PROGRESS_END;
-            for file in self.take_batch(batch, progress).await? {
+            for file in self.take_batch(batch, keys.as_ref(), progress).await? {
                 keep(file);
             }
             self.session.stop_if_interrupted()?;
@@ -118,17 +121,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
     async fn take_batch(
         &mut self,
         batch: Vec<Row>,
+        keys: Option<&ClassKeys>,
         progress: f64,
     ) -> Result<Vec<RestoredFile>, Stop> {
-        let sinks = batch
-            .iter()
-            .map(|row| {
-                let hex = row.file.id.hex();
-                let path = self.path(&format!("{}/{hex}", hex.get(..2).unwrap_or("")));
-                let intake = Intake::plain(row.file.size);
-                (path, Sink::Restored(Box::new(intake)))
-            })
-            .collect();
+        let mut sinks = Vec::with_capacity(batch.len());
+        for row in &batch {
+            let hex = row.file.id.hex();
+            let path = self.path(&format!("{}/{hex}", hex.get(..2).unwrap_or("")));
+            let key = key_of(keys, row)?;
+            let intake = Intake::new(row.file.size, key.as_ref());
+            sinks.push((path, Sink::Restored(Box::new(intake))));
+        }
         let fetched = self.session.download(sinks, Value::Real(progress)).await?;
         let mut files = Vec::with_capacity(batch.len());
         for (row, fetched) in batch.into_iter().zip(fetched) {
@@ -178,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             && !self.quirk(Quirk::RestoreWritesNothing)
             && !self.quirk(Quirk::RestoreCopiesTree);
         if scratch {
-            self.session.remove_items(&["/.b".to_owned()], 99.0).await?;
+            self.session.remove_items(&[".b".to_owned()], 99.0).await?;
         }
         Ok(())
     }
