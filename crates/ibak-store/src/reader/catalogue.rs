@@ -255,50 +255,9 @@ impl<F: Fs> Catalogue<F> {
         filter: &Filter,
         each: &mut dyn FnMut(FileEntry) -> ControlFlow<()>,
     ) -> Result<Listed, StoreError> {
-        self.rows(filter, each, ROWS_MAX)
+        rows(&self.database, filter, each, ROWS_MAX)
             .map_err(|error| unreadable(&error))?
             .ok_or_else(|| StoreError::damaged("the number of rows of Manifest.db"))
-    }
-
-    fn rows(
-        &self,
-        filter: &Filter,
-        each: &mut dyn FnMut(FileEntry) -> ControlFlow<()>,
-        rows_max: u64,
-    ) -> rusqlite::Result<Option<Listed>> {
-        // One query for both, so that a domain is looked up by its index.
-        let mut query;
-        let mut rows = match &filter.domain {
-            Some(domain) => {
-                query = self.database.prepare(
-                    "SELECT fileID, domain, relativePath, flags, file FROM Files WHERE domain = ?1",
-                )?;
-                query.query([domain])?
-            }
-            None => {
-                query = self
-                    .database
-                    .prepare("SELECT fileID, domain, relativePath, flags, file FROM Files")?;
-                query.query([])?
-            }
-        };
-        let mut listed = Listed::default();
-        while let Some(row) = rows.next()? {
-            if listed.given + listed.refused >= rows_max {
-                return Ok(None);
-            }
-            match entry(row) {
-                None => listed.refused += 1,
-                Some(entry) if !filter.wants(&entry) => {}
-                Some(entry) => {
-                    listed.given += 1;
-                    if each(entry).is_break() {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(Some(listed))
     }
 
     /// Returns one file by its name, if the phone listed it.
@@ -411,4 +370,72 @@ fn entry(row: &Row<'_>) -> Option<FileEntry> {
         class: noted.class,
         wrapped: noted.key,
     })
+}
+
+/// Gives the rows that are wanted; `None` when there are more than `rows_max`.
+fn rows(
+    database: &Connection,
+    filter: &Filter,
+    each: &mut dyn FnMut(FileEntry) -> ControlFlow<()>,
+    rows_max: u64,
+) -> rusqlite::Result<Option<Listed>> {
+    let mut query = match &filter.domain {
+        // Looked up by its index.
+        Some(_) => database.prepare(
+            "SELECT fileID, domain, relativePath, flags, file FROM Files WHERE domain = ?1",
+        )?,
+        None => database.prepare("SELECT fileID, domain, relativePath, flags, file FROM Files")?,
+    };
+    let mut rows = query.query(rusqlite::params_from_iter(&filter.domain))?;
+    let mut listed = Listed::default();
+    let mut count = 0u64;
+    while let Some(row) = rows.next()? {
+        count += 1;
+        if count > rows_max {
+            return Ok(None);
+        }
+        match entry(row) {
+            None => listed.refused += 1,
+            Some(entry) if !filter.wants(&entry) => {}
+            Some(entry) => {
+                listed.given += 1;
+                if each(entry).is_break() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(Some(listed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_a_bound_whatever_is_in_them() {
+        let database = Connection::open_in_memory().unwrap();
+        database
+            .execute_batch(
+                "CREATE TABLE Files (fileID, domain, relativePath, flags, file);
+                 WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000)
+                 INSERT INTO Files SELECT x, x, x, x, x FROM n;",
+            )
+            .unwrap();
+        let listed = |most| {
+            rows(
+                &database,
+                &Filter::default(),
+                &mut |_| ControlFlow::Continue(()),
+                most,
+            )
+            .unwrap()
+        };
+        assert_eq!(listed(999), None);
+        let all = Listed {
+            given: 0,
+            refused: 1000,
+        };
+        assert_eq!(listed(1000), Some(all));
+    }
 }

@@ -102,8 +102,8 @@ pub(super) fn plain<F: Fs>(held: &Arc<Held<F>>, path: &str) -> Result<Content, S
     Ok(Content::new(size, file))
 }
 
-/// Opens an encrypted file. Its length is what its padding says; a file without a padding is as
-/// long as the phone noted, if that fits its blocks.
+/// Opens an encrypted file. Its length is what its padding says, which a live database outgrew
+/// since the phone noted another; without a padding it has to be the noted one, whole blocks.
 pub(super) fn encrypted<F: Fs>(
     held: &Arc<Held<F>>,
     path: &str,
@@ -121,7 +121,7 @@ pub(super) fn encrypted<F: Fs>(
     let last = last_block(&held.inner.fs, &file.reading.file, length, key).at("read", path)?;
     let size = match padding(&last) {
         Some(padding) => length.saturating_sub(padding),
-        None if noted <= length && noted > length.saturating_sub(BLOCK) => noted,
+        None if noted == length => noted,
         None => return Err(damaged()),
     };
     Ok(Content::new(size, Decrypting::new(file, key, length)))
