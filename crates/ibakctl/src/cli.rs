@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 /// Backs up iPhones and iPads that are on power, on Wi-Fi and locked.
 #[derive(Debug, Parser)]
@@ -104,10 +105,66 @@ pub enum Command {
         which: Option<String>,
     },
 
-    /// Pairs with a phone that is plugged in and unlocked.
+    /// Lists what a backup holds: its domains, or the files beneath a path.
+    Ls {
+        /// The backup: ada@latest, ada@2026-11-20, ada@2026-11-20T02:14 or the beginning of an id.
+        backup: String,
+        /// DOMAIN or DOMAIN/PATH, for example HomeDomain/Library/SMS.
+        path: Option<String>,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordFd,
+    },
+
+    /// Copies files out of a backup, beneath one directory and through no link.
+    Extract(ExtractArgs),
+
+    /// Copies a backup as the plain directory that Finder, iTunes and idevicebackup2 restore.
+    Export {
+        /// The backup: ada@latest, ada@2026-11-20, ada@2026-11-20T02:14 or the beginning of an id.
+        backup: String,
+        /// The directory that is to hold it, as DIR/UDID.
+        dir: PathBuf,
+    },
+
+    /// Gives a backup back to a phone, after checks that leave the phone as it is, and a question.
+    Restore(RestoreArgs),
+
+    /// Switches encrypted backups on or off, changes or checks their password.
+    Encryption {
+        /// What to do.
+        #[command(subcommand)]
+        deed: EncryptionDeed,
+    },
+
+    /// Shows or switches the phone's own iCloud Backup.
+    #[command(name = "icloud")]
+    ICloud {
+        /// What to do.
+        #[command(subcommand)]
+        deed: ICloudDeed,
+    },
+
+    /// Saves what was bought in the stores and is on the phone.
+    Purchases {
+        /// What to do.
+        #[command(subcommand)]
+        deed: PurchasesDeed,
+    },
+
+    /// Pairs with a phone that is plugged in and unlocked, and sets its backups up with you.
     Pair {
         /// The phone; the one that is plugged in and not yet trusted when it is not named.
         phone: Option<String>,
+    },
+
+    /// Ends the pairing with a phone; its backups stay.
+    Unpair {
+        /// The phone.
+        phone: Option<String>,
+        /// Asks nothing.
+        #[arg(long)]
+        yes: bool,
     },
 
     /// Switches automatic backup on for a phone.
@@ -145,5 +202,152 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: Shell,
+    },
+}
+
+/// A backup password that is not asked for.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct PasswordFd {
+    /// Reads the password from this open file descriptor instead of asking for it.
+    #[arg(long, value_name = "N")]
+    pub password_fd: Option<u32>,
+}
+
+/// What is copied out of a backup, and where to.
+#[derive(Clone, Debug, Args)]
+pub struct ExtractArgs {
+    /// The backup: ada@latest, ada@2026-11-20, ada@2026-11-20T02:14 or the beginning of an id.
+    pub backup: String,
+    /// DOMAIN or DOMAIN/PATH: a file, or everything beneath.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// The directory to write into; made when it is not there.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replaces files that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Makes symbolic links too, wherever they point.
+    #[arg(long)]
+    pub symlinks: bool,
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordFd,
+}
+
+/// How a backup is given back.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The phone that gets it.
+    pub phone: Option<String>,
+    /// The backup: ada@latest, ada@2026-11-20 or the beginning of an id; also another phone's.
+    #[arg(long, value_name = "BACKUP")]
+    pub from: Option<String>,
+    /// Leaves the phone's own settings as they are.
+    #[arg(long)]
+    pub keep_settings: bool,
+    /// Removes from the phone what the backup does not hold.
+    #[arg(long)]
+    pub remove_others: bool,
+    /// Does not restart the phone at the end.
+    #[arg(long)]
+    pub no_reboot: bool,
+    /// Asks nothing.
+    #[arg(long)]
+    pub yes: bool,
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordFd,
+}
+
+/// The password of encrypted backups.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EncryptionDeed {
+    /// Switches encrypted backups on, under a password of yours.
+    On {
+        /// The phone.
+        phone: Option<String>,
+        /// Reads the new password from this open file descriptor instead of asking for it.
+        #[arg(long, visible_alias = "new-password-fd", value_name = "N")]
+        password_fd: Option<u32>,
+        /// Makes a password of six words, and shows it once.
+        #[arg(long, conflicts_with = "password_fd")]
+        generate: bool,
+    },
+    /// Switches encrypted backups off.
+    Off {
+        /// The phone.
+        phone: Option<String>,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordFd,
+    },
+    /// Changes the password.
+    Change {
+        /// The phone.
+        phone: Option<String>,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordFd,
+        /// Reads the new password from this open file descriptor instead of asking for it.
+        #[arg(long, value_name = "N")]
+        new_password_fd: Option<u32>,
+        /// Makes the new password of six words, and shows it once.
+        #[arg(long, conflicts_with = "new_password_fd")]
+        generate: bool,
+    },
+    /// Tries a password against a backup, without the phone.
+    Check {
+        /// The phone.
+        phone: Option<String>,
+        /// The backup to try it on; otherwise the newest one that has a password.
+        #[arg(long, value_name = "BACKUP")]
+        backup: Option<String>,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordFd,
+    },
+    /// Prints a card to write the password on and keep.
+    Sheet {
+        /// The phone.
+        phone: Option<String>,
+        /// Asks for the password, tries it, and prints it on the card.
+        #[arg(long)]
+        with_password: bool,
+        /// Where the password comes from.
+        #[command(flatten)]
+        password: PasswordFd,
+    },
+}
+
+/// The phone's own iCloud Backup.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ICloudDeed {
+    /// Shows whether it is on.
+    Status {
+        /// The phone.
+        phone: Option<String>,
+    },
+    /// Switches it on.
+    On {
+        /// The phone.
+        phone: Option<String>,
+    },
+    /// Switches it off.
+    Off {
+        /// The phone.
+        phone: Option<String>,
+    },
+}
+
+/// What was bought in the stores.
+#[derive(Clone, Debug, Subcommand)]
+pub enum PurchasesDeed {
+    /// Copies it into a directory; what is there already is skipped.
+    Save {
+        /// The phone.
+        phone: String,
+        /// The directory to write into; made when it is not there.
+        dir: PathBuf,
     },
 }

@@ -96,6 +96,16 @@ impl Console {
         self.bar_shown = write_all(io::stderr().lock(), &format!("\r{text}\u{1b}[K")).is_ok();
     }
 
+    /// Makes room for what somebody else writes to the terminal.
+    pub(crate) fn end_line(&mut self) {
+        self.end_bar();
+    }
+
+    /// Says whether a person is there to be asked something.
+    pub(crate) fn has_person(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
     /// Leaves the bar as it is and goes to the next line.
     fn end_bar(&mut self) {
         if std::mem::take(&mut self.bar_shown) && write_all(io::stderr().lock(), "\n").is_err() {

@@ -3,8 +3,9 @@
 //! Times are RFC 3339 in UTC or null, sizes are bytes, every object carries its `message_type`.
 //! Keys are added, never changed.
 
+use crate::extract::Summary;
 use crate::moment;
-use crate::render::{BackupsView, DoctorView, OwnCheck, StatusView, WhyView};
+use crate::render::{BackupsView, DoctorView, Listing, OwnCheck, SheetView, StatusView, WhyView};
 use ibak_dbus::views::{
     AttemptView, BackupView, CheckView, CompletedView, ConditionView, JobView, ManagerView,
     PhoneView,
@@ -72,6 +73,9 @@ pub fn phone(phone: &PhoneView) -> Value {
         "last_result": word(phone.last_result.as_ref()),
         "overdue": phone.overdue,
         "job": phone.current_job.map(JobId::get),
+        "encryption_required": phone.encryption_required,
+        "password_checked": time(phone.password_checked),
+        "staged_bytes": phone.staged.get(),
     })
 }
 
@@ -141,6 +145,7 @@ fn backup(udid: &Udid, backup: &BackupView) -> Value {
         "pinned": backup.pinned,
         "full": backup.full,
         "files": backup.files,
+        "keybag": backup.keybag,
     })
 }
 
@@ -225,6 +230,69 @@ pub fn doctor(view: &DoctorView) -> Value {
             "ok": !view.fails(),
             "daemon": own,
             "checks": view.checks.iter().map(check).collect::<Vec<_>>(),
+        }),
+    )
+}
+
+/// Writes a card; the password is on it only when it was asked for.
+pub fn sheet(view: &SheetView, password: Option<&str>) -> Value {
+    message(
+        "sheet",
+        json!({
+            "udid": view.phone.udid.as_str(),
+            "name": view.phone.name,
+            "computer": view.computer,
+            "store": view.store,
+            "backup": view.backup.as_ref().map(|row| row.id.as_str()),
+            "keybag": view.backup.as_ref().and_then(|row| row.keybag.clone()),
+            "password": password,
+        }),
+    )
+}
+
+/// Writes what files became of a stream: `extracted`, `exported` or `saved`.
+pub fn unpacked(what: &str, summary: &Summary) -> Value {
+    message(
+        what,
+        json!({
+            "files": summary.files,
+            "bytes": summary.bytes,
+            "links": summary.links,
+            "links_skipped": summary.links_skipped,
+            "present": summary.present,
+            "refused": summary.refused,
+            "refused_names": summary.listed.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(),
+        }),
+    )
+}
+
+/// Writes `ls`.
+pub fn listing(listing: &Listing) -> Value {
+    let rows: Vec<Value> = listing
+        .rows()
+        .iter()
+        .map(|(name, row)| {
+            json!({
+                "name": name,
+                "directory": row.directory,
+                "files": row.files,
+                "size_bytes": row.bytes,
+                "modified": time(Some(Wall::from_micros(row.modified.saturating_mul(1_000_000)))),
+                "target": row.target,
+            })
+        })
+        .collect();
+    message("ls", json!({ "entries": rows }))
+}
+
+/// Writes `icloud status`.
+pub fn icloud(phone: &PhoneView) -> Value {
+    message(
+        "icloud",
+        json!({
+            "udid": phone.udid.as_str(),
+            "icloud_backup": phone.icloud_backup.as_str(),
+            "last_backup": time(phone.last_backup),
         }),
     )
 }

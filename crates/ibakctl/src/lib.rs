@@ -7,10 +7,13 @@
 pub mod cli;
 mod commands;
 mod console;
+pub mod extract;
+
 mod failure;
 pub mod json;
 pub mod moment;
 pub mod render;
+mod secret;
 pub mod select;
 mod session;
 pub mod style;

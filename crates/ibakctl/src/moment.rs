@@ -72,6 +72,15 @@ pub fn full(moment: Wall, style: &Style) -> String {
     )
 }
 
+/// Writes the present day: `2026-11-22`.
+pub fn today(style: &Style) -> String {
+    style
+        .now
+        .to_zoned(style.zone.clone())
+        .strftime("%Y-%m-%d")
+        .to_string()
+}
+
 /// Writes the time of day with seconds.
 pub fn clock_with_seconds(style: &Style) -> String {
     style

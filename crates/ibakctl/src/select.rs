@@ -98,6 +98,15 @@ pub fn shown_name(phone: &PhoneView, style: &Style) -> String {
     }
 }
 
+/// Says whether a person who was asked for the phone's name typed it; case, kinds of apostrophe
+/// and spaces at the ends do not matter.
+pub fn same_name(typed: &str, phone: &PhoneView, style: &Style) -> bool {
+    let typed = fold(typed);
+    typed == fold(&phone.name) && !typed.is_empty()
+        || typed == fold(&shown_name(phone, style))
+        || typed == fold(phone.udid.as_str())
+}
+
 /// Phones write a typographic apostrophe where people type a plain one.
 fn fold(text: &str) -> String {
     text.trim()

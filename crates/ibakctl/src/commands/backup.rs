@@ -1,5 +1,6 @@
 //! Commands that start or end a job.
 
+use super::ended::{failed, job_of};
 use super::reading::{attempts, me};
 use super::wait::{self, Ended, Waiting};
 use crate::console::Console;
@@ -9,8 +10,8 @@ use crate::render;
 use crate::select::{self, shown_name};
 use crate::session::{self, Session};
 use ibak_dbus::views::{AttemptView, PhoneView};
-use ibak_dbus::words::{Outcome, TransportWord, Trust};
-use ibak_dbus::{Dict, JobId, names};
+use ibak_dbus::words::{JobKind, Outcome};
+use ibak_dbus::{Dict, JobId};
 
 /// How a backup is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,34 @@ pub(super) async fn backup(
     }
 }
 
+/// Starts a backup and stays until it has worked; `false` when it was interrupted.
+pub(super) async fn stay(
+    session: &mut Session,
+    phone: &PhoneView,
+    me: &str,
+    console: &mut Console,
+) -> Result<bool, Failure> {
+    let path = session
+        .phone(phone)
+        .await?
+        .backup(Dict::new())
+        .await
+        .map_err(|error| Failure::of_call("start the backup", error))?;
+    let job = job_of(path.as_str())?;
+    match wait::for_job(session, job, phone, console).await? {
+        Waiting::Interrupted => {
+            console.say(&format!(
+                "The backup goes on without you (job {job}). `ibakctl cancel{me}` ends it.\n"
+            ));
+            Ok(false)
+        }
+        Waiting::Ended(ended) => {
+            report(session, phone, job, &ended, me, false, console).await?;
+            Ok(true)
+        }
+    }
+}
+
 /// Says how a backup that was waited for ended.
 async fn report(
     session: &Session,
@@ -84,9 +113,10 @@ async fn report(
     }
     if ended.result != Outcome::Succeeded {
         return Err(failed(
+            &JobKind::Backup,
             "the backup",
             &ended.result,
-            &ended.details.detail,
+            &ended.details,
             me,
         ));
     }
@@ -119,72 +149,6 @@ async fn finished_attempt(
     rows.into_iter()
         .rev()
         .find(|attempt| attempt.job == Some(job))
-}
-
-fn failed(what: &str, result: &Outcome, detail: &str, me: &str) -> Failure {
-    let mut failure = Failure::new(
-        exit_of(result),
-        format!("{what} {}", render::outcome_phrase(result)),
-    );
-    if !detail.is_empty() {
-        failure = failure.because(detail);
-    }
-    match render::outcome_remedy(result, me) {
-        Some(remedy) => failure.hint(remedy),
-        None => failure,
-    }
-}
-
-/// Maps how a job ended to how the command ends.
-pub(super) fn exit_of(result: &Outcome) -> Exit {
-    match result {
-        Outcome::Succeeded => Exit::Done,
-        Outcome::NotConfirmed => Exit::NotConfirmed,
-        Outcome::NotLockedInTime
-        | Outcome::NotReadyInTime
-        | Outcome::NotConnected
-        | Outcome::NotTrusted
-        | Outcome::NeedsCable
-        | Outcome::NoSpace
-        | Outcome::SpaceUnknown
-        | Outcome::SyncLocked
-        | Outcome::StoreUnavailable => Exit::CannotStart,
-        Outcome::DaemonStopped => Exit::NoDaemon,
-        Outcome::Cancelled
-        | Outcome::CancelledOnDevice
-        | Outcome::LostPower
-        | Outcome::LostWifi
-        | Outcome::LostLocked
-        | Outcome::LostSpace
-        | Outcome::LostConnection
-        | Outcome::NoAnswer
-        | Outcome::Protocol
-        | Outcome::Version
-        | Outcome::PhoneInternal
-        | Outcome::SnapshotLeft
-        | Outcome::ICloudRestore
-        | Outcome::PhoneReadWrite
-        | Outcome::PreviousUnreadable
-        | Outcome::Encryption
-        | Outcome::NoICloudAccount
-        | Outcome::FindMy
-        | Outcome::SetupUnfinished
-        | Outcome::StoreIo
-        | Outcome::NotWhole
-        | Outcome::TrustDenied
-        | Outcome::TrustNotAnswered
-        | Outcome::Crashed
-        | Outcome::Other(_) => Exit::Failed,
-    }
-}
-
-fn job_of(path: &str) -> Result<JobId, Failure> {
-    names::job_of(path).ok_or_else(|| {
-        Failure::new(
-            Exit::Failed,
-            "the daemon answered with something that is no job",
-        )
-    })
 }
 
 pub(super) async fn cancel(
@@ -220,66 +184,4 @@ pub(super) async fn cancel(
         ))?;
     }
     Ok(Exit::Done)
-}
-
-pub(super) async fn pair(
-    asked: Option<&str>,
-    as_json: bool,
-    console: &mut Console,
-) -> Result<Exit, Failure> {
-    let mut session = Session::open().await?;
-    let style = console.out_style();
-    let phones = session.phones();
-    let phone = pairable(&phones, asked, &style)?.clone();
-    let me = me(asked, &phones, &phone, &style);
-    let path = session
-        .manager()
-        .await?
-        .pair(phone.udid.as_str(), Dict::new())
-        .await
-        .map_err(|error| Failure::of_call("pair", error))?;
-    let job = job_of(path.as_str())?;
-    let ended = match wait::for_job(&mut session, job, &phone, console).await? {
-        Waiting::Ended(ended) => ended,
-        Waiting::Interrupted => {
-            console.say("The phone may still show its question; answering it pairs.\n");
-            return Ok(Exit::Interrupted);
-        }
-    };
-    if as_json {
-        console.answer_json(&json::completed(
-            job,
-            Some(&phone.udid),
-            &ended.result,
-            &ended.details,
-        ))?;
-    }
-    if ended.result != Outcome::Succeeded {
-        return Err(failed("pairing", &ended.result, &ended.details.detail, &me));
-    }
-    if !as_json {
-        let now = session.mirror.state().phone(&phone.udid).unwrap_or(phone);
-        console.answer(&format!(
-            "{} trusts this computer.\n",
-            crate::text::capital(&shown_name(&now, &style))
-        ))?;
-    }
-    Ok(Exit::Done)
-}
-
-/// Without a name, pairing means the one phone that is plugged in and does not trust us yet.
-fn pairable<'a>(
-    phones: &'a [PhoneView],
-    asked: Option<&str>,
-    style: &crate::Style,
-) -> Result<&'a PhoneView, Failure> {
-    if asked.is_none() {
-        let mut open = phones.iter().filter(|phone| {
-            phone.trust != Trust::Trusted && phone.transports.contains(&TransportWord::Usb)
-        });
-        if let (Some(one), None) = (open.next(), open.next()) {
-            return Ok(one);
-        }
-    }
-    select::phone(phones, asked, style)
 }

@@ -1,12 +1,26 @@
 //! One function a command: ask, render, say how it ended.
 
 mod backup;
+mod choose;
+mod deed;
+mod encryption;
+mod ended;
+mod export;
+mod files;
+mod icloud;
+mod ls;
+mod pairing;
+mod password;
+mod prove;
+mod purchases;
 mod reading;
+mod restore;
 mod setting;
+mod stream;
 mod wait;
 mod watch;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, PurchasesDeed};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::render;
@@ -127,7 +141,23 @@ async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit
             .await
         }
         Command::Cancel { phone } => backup::cancel(phone.as_deref(), json, console).await,
-        Command::Pair { phone } => backup::pair(phone.as_deref(), json, console).await,
+        Command::Pair { phone } => pairing::pair(phone.as_deref(), json, console).await,
+        Command::Unpair { phone, yes } => {
+            pairing::unpair(phone.as_deref(), yes, json, console).await
+        }
+        Command::Ls {
+            backup,
+            path,
+            password,
+        } => ls::ls(&backup, path.as_deref(), password, json, console).await,
+        Command::Extract(args) => files::extract(args, json, console).await,
+        Command::Export { backup, dir } => export::export(&backup, &dir, json, console).await,
+        Command::Restore(args) => restore::restore(args, json, console).await,
+        Command::Encryption { deed } => encryption::encryption(deed, json, console).await,
+        Command::ICloud { deed } => icloud::icloud(deed, json, console).await,
+        Command::Purchases {
+            deed: PurchasesDeed::Save { phone, dir },
+        } => purchases::save(&phone, &dir, json, console).await,
         Command::Watch { phone } => watch::watch(phone.as_deref(), json, console).await,
         Command::Enable { phone } => {
             setting::automatic(phone.as_deref(), true, json, console).await

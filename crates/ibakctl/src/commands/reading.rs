@@ -1,5 +1,6 @@
 //! Commands that only read.
 
+use super::choose::backups_of;
 use crate::cli::StatusArgs;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -9,7 +10,7 @@ use crate::select::{self, BackupName};
 use crate::session::{self, Session};
 use crate::text;
 use ibak_dbus::Dict;
-use ibak_dbus::views::{AttemptView, BackupView, CheckView, PhoneView};
+use ibak_dbus::views::{AttemptView, CheckView, PhoneView};
 use std::path::Path;
 
 pub(super) async fn status(
@@ -126,13 +127,7 @@ pub(super) async fn backups(
     };
     let mut view = BackupsView { phones: Vec::new() };
     for phone in wanted {
-        let rows = session
-            .phone(&phone)
-            .await?
-            .list_backups(Dict::new())
-            .await
-            .map_err(|error| Failure::of_call("list the backups", error))?;
-        let mut backups: Vec<BackupView> = rows.iter().filter_map(BackupView::from_dict).collect();
+        let mut backups = backups_of(&session, &phone).await?;
         if let Some(name) = &named {
             backups = name.pick(&backups, &style).into_iter().cloned().collect();
         }

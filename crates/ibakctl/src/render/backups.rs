@@ -1,11 +1,13 @@
 //! `ibakctl backups`: what is kept, newest first.
 
+use super::encryption::short_keybag;
 use super::table::{self, Cell};
 use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
 use crate::text;
 use ibak_dbus::views::{BackupView, PhoneView};
+use ibak_dbus::words::OnOff;
 
 /// The backups of one phone.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,28 +40,24 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
     for phone in view.phones.iter().filter(|phone| !phone.backups.is_empty()) {
         let mut backups: Vec<&BackupView> = phone.backups.iter().collect();
         backups.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+        let current = current_keybag(&phone.phone, &backups);
         let rows: Vec<[Cell; 7]> = backups
             .iter()
-            .map(|backup| row(backup, &ids, style))
+            .map(|backup| row(backup, current, &ids, style))
             .collect();
         let number = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         parts.push(format!(
-            "{}: {}\n{}",
+            "{}: {}\n{}{}",
             style.tone(Tone::Head, &text::capital(&shown_name(&phone.phone, style))),
             text::count(number, "backup", "backups"),
             table::render(
                 [
-                    "FINISHED",
-                    "SIZE",
-                    "OWN",
-                    "IOS",
-                    "ENCRYPTED",
-                    "VERIFIED",
-                    "ID"
+                    "FINISHED", "SIZE", "OWN", "IOS", "PASSWORD", "VERIFIED", "ID"
                 ],
                 &rows,
                 style
             ),
+            passwords(&backups, current, style),
         ));
     }
     // What a backup shares with others stays when it goes.
@@ -71,16 +69,63 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
     }
 }
 
-fn row(backup: &BackupView, ids: &[&str], style: &Style) -> [Cell; 7] {
+/// The password that holds now is the newest backup's, unless the phone says it has none.
+fn current_keybag<'a>(phone: &PhoneView, newest_first: &[&'a BackupView]) -> Option<&'a str> {
+    match phone.encryption {
+        OnOff::Off => None,
+        OnOff::On | OnOff::Unknown | OnOff::Other(_) => newest_first
+            .iter()
+            .find(|backup| backup.encrypted)
+            .and_then(|backup| backup.keybag.as_deref()),
+    }
+}
+
+fn password(backup: &BackupView, current: Option<&str>, style: &Style) -> Cell {
+    match (backup.encrypted, backup.keybag.as_deref()) {
+        (false, _) => Cell::toned("none", Tone::Wary),
+        (true, None) => Cell::new("yes"),
+        (true, keybag) if keybag == current => Cell::new("current"),
+        (true, Some(keybag)) => Cell::new(format!("older {}", short_keybag(keybag, style))),
+    }
+}
+
+/// Explains each older password there is.
+fn passwords(newest_first: &[&BackupView], current: Option<&str>, style: &Style) -> String {
+    let mut older: Vec<(&str, u64)> = Vec::new();
+    for keybag in newest_first
+        .iter()
+        .filter(|backup| backup.encrypted)
+        .filter_map(|backup| backup.keybag.as_deref())
+        .filter(|keybag| Some(*keybag) != current)
+    {
+        match older.iter_mut().find(|(known, _)| *known == keybag) {
+            Some((_, count)) => *count += 1,
+            None => older.push((keybag, 1)),
+        }
+    }
+    let ellipsis = match style.glyphs {
+        Glyphs::Unicode => "…",
+        Glyphs::Ascii => "...",
+    };
+    older
+        .into_iter()
+        .map(|(keybag, count)| {
+            let sentence = format!(
+                "{} under an older password ({}{ellipsis}); only that one opens {}.",
+                text::count(count, "backup is", "backups are"),
+                short_keybag(keybag, style),
+                if count == 1 { "it" } else { "them" },
+            );
+            format!("{}\n", text::paragraph(&sentence, 0, style))
+        })
+        .collect()
+}
+
+fn row(backup: &BackupView, current: Option<&str>, ids: &[&str], style: &Style) -> [Cell; 7] {
     let pinned = match (backup.pinned, style.glyphs) {
         (true, Glyphs::Unicode) => " 📌",
         (true, Glyphs::Ascii) => " pinned",
         (false, _) => "",
-    };
-    let encrypted = match (backup.encrypted, style.glyphs) {
-        (true, Glyphs::Unicode) => "🔒 yes",
-        (true, Glyphs::Ascii) => "yes",
-        (false, _) => "no",
     };
     [
         Cell::new(
@@ -95,7 +140,7 @@ fn row(backup: &BackupView, ids: &[&str], style: &Style) -> [Cell; 7] {
             12,
             style,
         )),
-        Cell::new(encrypted),
+        password(backup, current, style),
         match backup.verified {
             Some(verified) => Cell::new(moment::ago(verified, style)),
             None => Cell::toned("never", Tone::Wary),

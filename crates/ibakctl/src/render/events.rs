@@ -6,7 +6,7 @@ use crate::select::shown_name;
 use crate::style::{Style, Tone};
 use crate::text;
 use ibak_dbus::views::{CompletedView, JobView, ManagerView, PhoneView};
-use ibak_dbus::words::{AttentionKind, JobKind, ManagerMode, Outcome, PhoneState, StorageState};
+use ibak_dbus::words::{AttentionKind, ManagerMode, Outcome, PhoneState, StorageState};
 
 fn stamped(text: &str, style: &Style) -> String {
     format!(
@@ -84,15 +84,7 @@ pub fn job_line(
     style: &Style,
 ) -> String {
     let name = phone.map_or_else(|| "a phone".to_owned(), |phone| shown_name(phone, style));
-    let kind = match &job.kind {
-        JobKind::Backup => "backup",
-        JobKind::Verify => "check",
-        JobKind::Restore => "restore",
-        JobKind::Pair => "pairing",
-        JobKind::Encryption => "change of password",
-        JobKind::Prune => "clean-up",
-        JobKind::Other(word) => word,
-    };
+    let kind = super::why::noun(&job.kind, style);
     let what = match &job.result {
         Some(Outcome::Succeeded) => match completed {
             Some(done) => format!(
@@ -120,6 +112,9 @@ pub fn attention(kind: &AttentionKind, phone: Option<&PhoneView>, style: &Style)
         AttentionKind::StoreTrouble => "the store needs you; `ibakctl doctor` says more".to_owned(),
         AttentionKind::DoneAfterGap => format!("{name} is backed up again"),
         AttentionKind::MadeRoom => "old backups were removed to make room".to_owned(),
+        AttentionKind::CheckPassword => format!(
+            "nobody has shown for long that the backup password of {name} is still known; `ibakctl encryption check` does"
+        ),
         AttentionKind::Other(word) => format!("{name}: {}", text::escape(word, style)),
     };
     stamped(&style.tone(Tone::Wary, &what), style)

@@ -6,7 +6,7 @@ use crate::style::Style;
 use crate::text;
 use ibak_dbus::Bytes;
 use ibak_dbus::views::{AttemptView, PhoneView};
-use ibak_dbus::words::Outcome;
+use ibak_dbus::words::{JobKind, Outcome};
 
 /// Completes "the backup …" (a clause in the past tense, no final dot).
 pub fn phrase(outcome: &Outcome) -> String {
@@ -56,14 +56,120 @@ pub fn phrase(outcome: &Outcome) -> String {
             "failed: nobody answered on the phone whether to trust this computer"
         }
         Outcome::NeedsCable => "did not start: it needs the cable, and the phone is not plugged in",
+        Outcome::WrongPassword => "failed: the password is not the right one",
+        Outcome::EncryptionRequired => {
+            "failed: whoever manages this phone demands encrypted backups"
+        }
+        Outcome::OlderSystem => "did not start: the backup is from a newer iOS than the phone has",
+        Outcome::SystemTooOld => "failed: the phone's iOS is older than any that ibak can speak to",
+        Outcome::NoRoomOnPhone => "did not start: the backup does not fit on the phone",
+        Outcome::NoSuchBackup => "failed: there is no such backup",
+        Outcome::BackupUnreadable => "failed: what is stored cannot be read as a backup",
+        Outcome::ClientGone => "stopped: nobody was there to take the files",
         Outcome::Crashed => "failed because of a bug in ibak",
         Outcome::Other(word) => return format!("ended with \"{}\"", word.escape_default()),
     }
     .to_owned()
 }
 
-/// Says what a person can do; `None` when nothing needs doing. `me` is how the phone is named on
-/// a command line, with a space before it, or nothing.
+/// Says what a person can do after a job of this kind; `None` when nothing needs doing. `me` is
+/// how the phone is named on a command line, with a space before it, or nothing.
+pub fn remedy_of(kind: &JobKind, outcome: &Outcome, me: &str) -> Option<String> {
+    let special = match kind {
+        JobKind::Restore => of_restore(outcome, me),
+        JobKind::Encryption => of_encryption(outcome, me),
+        JobKind::CheckPassword | JobKind::Read => of_reading(outcome, me),
+        JobKind::Purchases | JobKind::ICloud | JobKind::Pair => of_visit(outcome),
+        JobKind::Backup | JobKind::Verify | JobKind::Prune | JobKind::Other(_) => None,
+    };
+    special.or_else(|| remedy(outcome, me))
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what differs from a backup; `remedy` has an arm for every word"
+)]
+fn of_restore(outcome: &Outcome, me: &str) -> Option<String> {
+    Some(match outcome {
+        Outcome::NotConfirmed => {
+            format!("run `ibakctl restore{me}` with the phone at hand, and type its passcode there")
+        }
+        Outcome::WrongPassword | Outcome::Encryption => format!(
+            "use the password this backup was made under; `ibakctl encryption check{me} --backup BACKUP` tries one without the phone"
+        ),
+        Outcome::FindMy => {
+            "on the phone: Settings, your name, Find My, Find My iPhone, off; switch it on again afterwards".to_owned()
+        }
+        Outcome::SetupUnfinished => {
+            "finish the phone's setup up to the home screen (\"Set Up Without Another Device\", \"Don't Transfer Anything\"), then run it again".to_owned()
+        }
+        Outcome::OlderSystem => {
+            "update the phone first (Settings, General, Software Update), or choose an older backup with `--from`".to_owned()
+        }
+        Outcome::NoRoomOnPhone => {
+            "make room on the phone, or choose a smaller backup with `--from`".to_owned()
+        }
+        Outcome::LostConnection | Outcome::LostPower | Outcome::LostWifi => format!(
+            "plug the phone in, and run `ibakctl restore{me}` again: a restore begins anew"
+        ),
+        Outcome::BackupUnreadable | Outcome::PreviousUnreadable => {
+            "choose another backup with `--from`; `ibakctl backups` lists them".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what differs from a backup; `remedy` has an arm for every word"
+)]
+fn of_encryption(outcome: &Outcome, me: &str) -> Option<String> {
+    Some(match outcome {
+        Outcome::NotConfirmed => {
+            "run it again with the phone at hand, and type its passcode there; the password is as it was".to_owned()
+        }
+        Outcome::WrongPassword | Outcome::Encryption => format!(
+            "try the password another computer may have set; when it is forgotten, `ibakctl encryption check{me}` says what remains"
+        ),
+        Outcome::EncryptionRequired => {
+            "encrypted backups cannot be switched off on this phone; ask whoever manages it".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what differs from a backup; `remedy` has an arm for every word"
+)]
+fn of_reading(outcome: &Outcome, me: &str) -> Option<String> {
+    Some(match outcome {
+        Outcome::WrongPassword | Outcome::Encryption => format!(
+            "a backup keeps the password it was made under; `ibakctl backups{me}` shows which are under an older one"
+        ),
+        Outcome::BackupUnreadable => {
+            "choose another backup; `ibakctl backups` lists them".to_owned()
+        }
+        Outcome::NoSpace | Outcome::LostSpace => "make room on the disk".to_owned(),
+        _ => return None,
+    })
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what differs from a backup; `remedy` has an arm for every word"
+)]
+fn of_visit(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::NotConfirmed => {
+            Some("run it again with the phone at hand, and type its passcode there".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Says what a person can do after a backup; `None` when nothing needs doing. `me` is how the
+/// phone is named on a command line, with a space before it, or nothing.
 pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
     Some(match outcome {
         Outcome::NotConfirmed => format!(
@@ -84,7 +190,9 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
             "make room on the store's disk, or raise the quota".to_owned()
         }
         Outcome::SetupUnfinished => "finish the phone's setup".to_owned(),
-        Outcome::FindMy => "switch Find My off on the phone".to_owned(),
+        Outcome::FindMy => {
+            "switch Find My off on the phone (Settings, your name, Find My)".to_owned()
+        }
         Outcome::NoICloudAccount => "sign in to iCloud on the phone".to_owned(),
         Outcome::SyncLocked => {
             "end the other program, for example Finder, iTunes or a file manager".to_owned()
@@ -99,6 +207,24 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         Outcome::LostPower => {
             "plug the phone into power; the next run goes on from there".to_owned()
         }
+        Outcome::ICloudRestore => {
+            "wait until the phone has everything back from iCloud (Settings, your name, iCloud), then run it again".to_owned()
+        }
+        Outcome::PhoneReadWrite => {
+            "restart the phone, and leave it alone while it runs".to_owned()
+        }
+        Outcome::WrongPassword | Outcome::Encryption => {
+            format!("`ibakctl encryption check{me}` tries a password, and says what to do when it is forgotten")
+        }
+        Outcome::EncryptionRequired => format!("run `ibakctl encryption on{me}`"),
+        Outcome::OlderSystem | Outcome::SystemTooOld => {
+            "update the phone: Settings, General, Software Update".to_owned()
+        }
+        Outcome::NoRoomOnPhone => "make room on the phone".to_owned(),
+        Outcome::NoSuchBackup | Outcome::BackupUnreadable => {
+            "`ibakctl backups` lists what there is".to_owned()
+        }
+        Outcome::NotWhole => format!("run `ibakctl backup{me}`; it begins from the last good backup"),
         Outcome::Succeeded
         | Outcome::Cancelled
         | Outcome::CancelledOnDevice
@@ -106,11 +232,8 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         | Outcome::LostLocked
         | Outcome::DaemonStopped
         | Outcome::Protocol
-        | Outcome::ICloudRestore
-        | Outcome::PhoneReadWrite
         | Outcome::SpaceUnknown
-        | Outcome::Encryption
-        | Outcome::NotWhole
+        | Outcome::ClientGone
         | Outcome::Other(_) => return None,
     })
 }

@@ -25,6 +25,9 @@ fn phase(phase: &Phase) -> &str {
         Phase::Arranging => "arranging files",
         Phase::Verifying => "checking",
         Phase::Committing => "keeping",
+        Phase::Unlocking => "making the key from the password",
+        Phase::Sending => "the phone takes its files",
+        Phase::Copying => "copying",
         Phase::Other(word) => word,
     }
 }
@@ -80,7 +83,7 @@ pub fn line(job: &JobView, style: &Style) -> String {
 
 fn parts(job: &JobView, style: &Style) -> Vec<String> {
     let moving = match job.phase {
-        Phase::Receiving => true,
+        Phase::Receiving | Phase::Sending | Phase::Copying => true,
         Phase::Queued
         | Phase::Connecting
         | Phase::Preparing
@@ -90,6 +93,7 @@ fn parts(job: &JobView, style: &Style) -> Vec<String> {
         | Phase::Arranging
         | Phase::Verifying
         | Phase::Committing
+        | Phase::Unlocking
         | Phase::Other(_) => false,
     };
     let percent = percent(job).map(|percent| format!("{percent} %"));
@@ -149,7 +153,7 @@ pub fn prompt(job: &JobView, phone: &PhoneView, style: &Style) -> Option<String>
         (Phase::Asking, JobKind::Pair) => Some(format!(
             "Unlock {name}, choose \"Trust\" and type its passcode there.\n"
         )),
-        (Phase::Asking, _) => Some(format!("Type the passcode on {name}.\n")),
+        (Phase::Asking, _) => Some(format!("Enter the passcode on {name} now.\n")),
         (Phase::AwaitingLock, _) => Some(format!(
             "Thank you. Lock {name} now, and the backup begins.
 "
@@ -163,6 +167,9 @@ pub fn prompt(job: &JobView, phone: &PhoneView, style: &Style) -> Option<String>
             | Phase::Arranging
             | Phase::Verifying
             | Phase::Committing
+            | Phase::Unlocking
+            | Phase::Sending
+            | Phase::Copying
             | Phase::Other(_),
             _,
         ) => None,

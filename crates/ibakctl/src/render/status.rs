@@ -3,6 +3,7 @@
 use super::progress;
 use super::table::{self, Cell};
 use super::waits;
+use super::why::unfinished;
 use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
@@ -107,6 +108,18 @@ fn next(phone: &PhoneView, job: Option<&JobView>, style: &Style) -> String {
         Some(job) => return progress::short(job, style),
         None => {}
     }
+    let next = next_without_job(phone, at, style);
+    match unfinished(phone) {
+        Some(staged) => format!("{next}; {staged} of an unfinished backup are here"),
+        None => next,
+    }
+}
+
+fn next_without_job(
+    phone: &PhoneView,
+    at: impl Fn(&str) -> Option<String>,
+    style: &Style,
+) -> String {
     match &phone.state {
         PhoneState::BackingUp => "being backed up".to_owned(),
         PhoneState::Committing => "being checked and kept".to_owned(),

@@ -8,8 +8,8 @@ use crate::style::Style;
 use crate::text;
 use ibak_dbus::views::{AttemptView, JobView, PhoneView};
 use ibak_dbus::words::{
-    ConditionName, ConditionReason, ConditionStatus, JobKind, Outcome, Passcode, Phase, PhoneState,
-    Trust, WaitsFor,
+    ConditionName, ConditionReason, ConditionStatus, JobKind, OnOff, Outcome, Passcode, Phase,
+    PhoneState, Trust, WaitsFor,
 };
 
 /// What `why` shows.
@@ -36,6 +36,8 @@ pub fn render(view: &WhyView, style: &Style) -> String {
         out.push_str(&format!("also waits for: {}\n", also.join(", ")));
     }
     out.push_str(&overdue(&view.phone, style));
+    out.push_str(&staged(view, style));
+    out.push_str(&password(&view.phone, style));
     out.push_str(&attempts(view, style));
     if let Some(hint) = hint(view) {
         out.push_str(&text::hint(&hint, style));
@@ -152,28 +154,55 @@ fn of_job(name: &str, job: &JobView, style: &Style) -> String {
             format!("{name} asks whether to trust this computer; answer on its screen.")
         }
         (JobKind::Pair, _) => format!("{name} is being paired with this computer."),
-        (_, Phase::Asking) => {
-            format!("{name} asks for its passcode; type it there, and the backup goes on.")
-        }
-        (_, Phase::AwaitingLock) => {
+        (JobKind::Backup, Phase::AwaitingLock) => {
             format!("{name} has its passcode; its backup begins when its screen is locked.")
         }
-        (_, Phase::Verifying | Phase::Committing) => {
+        (JobKind::Backup, Phase::Verifying | Phase::Committing) => {
             format!("The new backup of {name} is being checked and kept.")
         }
-        (
-            _,
-            Phase::Queued
-            | Phase::Connecting
-            | Phase::Preparing
-            | Phase::Scanning
-            | Phase::Receiving
-            | Phase::Arranging
-            | Phase::Other(_),
-        ) => format!(
-            "{name} is being backed up: {}.",
+        (kind, Phase::Asking) => format!(
+            "{name} asks for its passcode; type it there, and the {} goes on.",
+            noun(kind, style)
+        ),
+        (kind, _) => format!(
+            "{}: {}.",
+            of_kind(name, kind, style),
             progress::short(job, style)
         ),
+    }
+}
+
+/// Names a job.
+pub(super) fn noun(kind: &JobKind, style: &Style) -> String {
+    match kind {
+        JobKind::Backup => "backup",
+        JobKind::Verify => "check",
+        JobKind::Restore => "restore",
+        JobKind::Pair => "pairing",
+        JobKind::Encryption => "change of password",
+        JobKind::Prune => "clean-up",
+        JobKind::CheckPassword => "check of the password",
+        JobKind::Read => "reading of files",
+        JobKind::Purchases => "copy of what was bought",
+        JobKind::ICloud => "switch of iCloud Backup",
+        JobKind::Other(word) => return text::escape(word, style),
+    }
+    .to_owned()
+}
+
+fn of_kind(name: &str, kind: &JobKind, style: &Style) -> String {
+    match kind {
+        JobKind::Backup => format!("{name} is being backed up"),
+        JobKind::Verify => format!("A backup of {name} is being checked"),
+        JobKind::Restore => format!("{name} is getting a backup back"),
+        JobKind::Pair => format!("{name} is being paired with this computer"),
+        JobKind::Encryption => format!("The backup password of {name} is being changed"),
+        JobKind::Prune => format!("Old backups of {name} are being removed"),
+        JobKind::CheckPassword => format!("A backup password of {name} is being tried"),
+        JobKind::Read => format!("Files are being read out of a backup of {name}"),
+        JobKind::Purchases => format!("What was bought on {name} is being copied off it"),
+        JobKind::ICloud => format!("iCloud Backup of {name} is being switched"),
+        JobKind::Other(word) => format!("{name} is busy with {}", text::escape(word, style)),
     }
 }
 
@@ -272,6 +301,57 @@ fn overdue(phone: &PhoneView, style: &Style) -> String {
     }
 }
 
+/// Says how much of an unfinished backup is here already.
+fn staged(view: &WhyView, style: &Style) -> String {
+    let backing_up = running(view).is_some_and(|job| job.kind == JobKind::Backup);
+    match unfinished(&view.phone) {
+        Some(staged) if !backing_up => format!(
+            "{}\n",
+            text::paragraph(
+                &format!(
+                    "Of an unfinished backup {staged} has arrived; the next run goes on from there."
+                ),
+                0,
+                style
+            )
+        ),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// Says what an unfinished backup already has; `None` without one.
+pub(super) fn unfinished(phone: &PhoneView) -> Option<String> {
+    (phone.staged != ibak_dbus::Bytes::ZERO).then(|| text::bytes(phone.staged))
+}
+
+/// Is after how many days without a proof one is asked for here; the daemon's own reminder
+/// follows its policy (`password_check_days`).
+const PASSWORD_CHECK_DAYS: i64 = 180;
+
+/// Reminds of proving that the backup password is still known.
+fn password(phone: &PhoneView, style: &Style) -> String {
+    if phone.encryption != OnOff::On || phone.last_backup.is_none() {
+        return String::new();
+    }
+    let since = match phone.password_checked {
+        Some(checked) if style.seconds_since(checked) < PASSWORD_CHECK_DAYS * 86_400 => {
+            return String::new();
+        }
+        Some(checked) => format!("was last tried {}", moment::ago(checked, style)),
+        None => "was never tried here".to_owned(),
+    };
+    format!(
+        "{}\n",
+        text::paragraph(
+            &format!(
+                "Its backup password {since}; `ibakctl encryption check` shows that it is still known."
+            ),
+            0,
+            style
+        )
+    )
+}
+
 fn attempts(view: &WhyView, style: &Style) -> String {
     if view.last > 0 {
         let skipped = view.attempts.len().saturating_sub(view.last);
@@ -319,6 +399,10 @@ fn hint(view: &WhyView) -> Option<String> {
             | JobKind::Restore
             | JobKind::Encryption
             | JobKind::Prune
+            | JobKind::CheckPassword
+            | JobKind::Read
+            | JobKind::Purchases
+            | JobKind::ICloud
             | JobKind::Other(_) => None,
         };
     }

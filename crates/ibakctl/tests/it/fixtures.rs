@@ -139,6 +139,9 @@ pub(crate) fn ada() -> PhoneView {
         last_result: Some(Outcome::Succeeded),
         overdue: false,
         current_job: None,
+        encryption_required: false,
+        password_checked: Some(wall("2026-11-01T12:00:00Z")),
+        staged: Bytes::ZERO,
     }
 }
 
@@ -206,5 +209,6 @@ pub(crate) fn backup(id: &str, finished: &str) -> BackupView {
         pinned: false,
         full: false,
         files: 2012,
+        keybag: Some("a1b2c3d4e5f60718293a4b5c6d7e8f90".into()),
     }
 }

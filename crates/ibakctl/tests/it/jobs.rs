@@ -73,7 +73,8 @@ async fn waiting_talks_on_stderr_and_answers_on_stdout() {
         "Ada's iPhone is backed up: 1.2 GiB, 2,012 files received in 6 min.\n"
     );
     assert!(
-        ran.err.contains("Type the passcode on Ada's iPhone.\n"),
+        ran.err
+            .contains("Enter the passcode on Ada's iPhone now.\n"),
         "{}",
         ran.err
     );
