@@ -167,6 +167,7 @@ impl<F: Fs> Staging<F> {
             writer: IndexWriter::create(fs, &self.dir, "index.zst")?,
             parent_index,
             ledger: &self.ledger,
+            encrypted: structure.encrypted,
             totals: Totals::default(),
         };
         indexing.dir(&self.tree, parent_tree.as_ref(), "")?;
@@ -254,6 +255,8 @@ struct Indexing<'a, F: Fs> {
     writer: IndexWriter<F>,
     parent_index: Option<IndexReader>,
     ledger: &'a Ledger,
+    /// No list of files says what belongs here: only what was sent or inherited does.
+    encrypted: bool,
     totals: Totals,
 }
 
@@ -330,6 +333,11 @@ impl<F: Fs> Indexing<'_, F> {
                 )));
             }
             Some(known) => known,
+            None if self.encrypted => {
+                return Err(StoreError::Incomplete(format!(
+                    "{path} was neither sent nor inherited"
+                )));
+            }
             None => {
                 let file = self
                     .fs

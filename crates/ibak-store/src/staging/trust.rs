@@ -24,7 +24,7 @@ struct Sifting<'a, F: Fs> {
 
 impl<F: Fs> Staging<F> {
     /// Keeps what can be believed. Gives the claim back when nothing can be built on it: the
-    /// phone said it was done, and something it counts on is gone.
+    /// phone said it was done, or that the password is changed, and what that counts on is gone.
     pub(super) fn trust(mut self) -> Result<Result<Self, Claim<F>>, StoreError> {
         let fs = self.inner.fs.clone();
         for name in ["commit.json", "index.zst", "verify.db"] {
@@ -49,6 +49,16 @@ impl<F: Fs> Staging<F> {
         } = sifting;
         if dropped > 0 && self.phase == Phase::Committing {
             tracing::info!(phone = %self.udid, backup = %self.id, dropped, "an interrupted commit cannot go on");
+            return Ok(Err(self._claim));
+        }
+        // The one file that a change of the password is about.
+        if self.phase == Phase::Rekeyed
+            && let Err(errno) = fs.stat(&self.tree, "Manifest.plist")
+        {
+            if errno != Errno::NOENT {
+                return Err(errno).at("look at", "Manifest.plist");
+            }
+            tracing::info!(phone = %self.udid, backup = %self.id, "the working copy with the new password has lost it");
             return Ok(Err(self._claim));
         }
         for path in logged.failed() {

@@ -350,3 +350,41 @@ fn a_reader_keeps_reading_what_it_opened_and_nothing_else() {
     assert_eq!(store.list(&stranger), Ok(Vec::new()));
     assert!(store.reader(&stranger, &made.id).is_err());
 }
+
+#[test]
+fn an_encrypted_backup_holds_only_what_was_sent_or_inherited() {
+    use crate::sealed::*;
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let sealed = Sealed::new();
+    let first = sealed.commit(&store, at(0));
+    assert_eq!(first.warnings, Vec::<String>::new());
+    let planted = |text: &str, secs| {
+        let mut staging = begin(&store, Full::IfNeeded, at(secs)).unwrap();
+        send(&mut staging, "Status.plist", &status("finished"), at(secs)).unwrap();
+        let home = dir.path().join(UDID).join("staging");
+        let home = home.join(staging.id().as_str()).join(UDID);
+        if !text.is_empty() {
+            let id = file_id(text);
+            std::fs::create_dir_all(home.join(&id[..2])).unwrap();
+            std::fs::write(home.join(&id[..2]).join(id), [0; 16]).unwrap();
+        }
+        staging.commit(done(), at(secs))
+    };
+    let inherited = planted("", 1).unwrap();
+    assert_eq!(inherited.parent.as_ref(), Some(&first.id));
+    let error = planted("nobody sent this", 2).err();
+    let text = format!("{error:?}");
+    assert!(text.contains("was neither sent nor inherited"), "{text}");
+    // Half a block was sent: that file is not whole, and the others are.
+    let mut files = sealed.files();
+    let id = id_of("HomeDomain", "Library/long");
+    files.get_mut(&format!("{}/{id}", &id[..2])).unwrap().pop();
+    let made = try_commit(&store, &files, at(3)).unwrap();
+    assert_eq!(
+        made.warnings,
+        [format!(
+            "1 file has a size that no encrypted file has ({id})"
+        )]
+    );
+}

@@ -2,8 +2,9 @@
 
 use ibak_store::fs::{Errno, Fs, Name, Open, RealFs, Replace, RootError, Stat, Volume};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -25,11 +26,19 @@ pub struct FaultFs {
     fault: Fault,
     at: u64,
     count: Arc<AtomicU64>,
+    gate: Arc<Mutex<Option<Gate>>>,
     syncs: Arc<Syncs>,
     /// Whether `sync_fs` is said to suffice.
     pub trusts_sync_fs: bool,
     /// Whether syncing does anything.
     pub syncs_for_real: bool,
+}
+
+/// Where an operation waits until it is told to go on.
+struct Gate {
+    at: u64,
+    reached: Sender<()>,
+    go_on: Receiver<()>,
 }
 
 /// How often what was synced.
@@ -46,6 +55,7 @@ impl FaultFs {
             fault,
             at,
             count: Arc::default(),
+            gate: Arc::default(),
             syncs: Arc::default(),
             trusts_sync_fs: true,
             syncs_for_real: true,
@@ -68,8 +78,25 @@ impl FaultFs {
         )
     }
 
+    /// Lets one operation wait: it is heard of by the first, and goes on with the second.
+    #[allow(
+        dead_code,
+        reason = "the power tests, a program of their own, need it not"
+    )]
+    pub fn stop_at(&self, at: u64) -> (Receiver<()>, Sender<()>) {
+        let (reached, hear) = channel();
+        let (tell, go_on) = channel();
+        *self.gate.lock().unwrap() = Some(Gate { at, reached, go_on });
+        (hear, tell)
+    }
+
     fn step<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
+        let gate = self.gate.lock().unwrap().take_if(|gate| gate.at == number);
+        if let Some(gate) = gate {
+            gate.reached.send(()).unwrap();
+            gate.go_on.recv().unwrap();
+        }
         let dead = Err(Errno::IO);
         match self.fault {
             Fault::None => run(),

@@ -4,6 +4,7 @@
 
 use crate::device::*;
 use crate::fault::{Fault, FaultFs};
+use crate::sealed::{Sealed, secret};
 use ibak_store::fs::Errno;
 use ibak_store::{Generation, Store, StoreError};
 use std::path::Path;
@@ -96,6 +97,93 @@ fn resumed_setup(path: &Path, announced: &mut Announced) {
     staging.keep(at(3)).unwrap();
 }
 
+/// The phone changes its password in a working copy, and the next backup goes on in it.
+fn rekeyed(path: &Path, fs: &FaultFs, announced: &mut Announced) -> Result<(), StoreError> {
+    let (store, _) = open(path);
+    note(announced, &one(), back_up(&store, &one(), at(1)).unwrap());
+    drop(store);
+    let (store, _) = Store::open_on(fs.clone(), path, options(2))?;
+    let mut staging = begin(&store, ibak_store::Full::IfNeeded, at(2))?;
+    let id = staging.id().clone();
+    let new = [two().manifest_plist(), vec![0; 9]].concat();
+    send(&mut staging, "Manifest.plist", &new, at(2))?;
+    if !staging.keep_rekeyed(at(2))? {
+        return Err(StoreError::Poisoned);
+    }
+    drop(store);
+    let (store, recovery) = Store::open_on(fs.clone(), path, options(3))?;
+    assert_eq!(recovery.rekeyed, [(udid(), id.clone())]);
+    let staging = begin(&store, ibak_store::Full::IfNeeded, at(3))?;
+    // What cannot be read any more is begun anew, and never gone on with in part.
+    if staging.resumed() {
+        assert_eq!(staging.id(), &id);
+        assert_eq!(read(&staging, "Manifest.plist"), Some(new));
+    }
+    drop(staging);
+    note(announced, &two(), back_up(&store, &two(), at(3))?);
+    Ok(())
+}
+
+/// A phone is given a backup back, and writes all over it.
+fn served(path: &Path, fs: &FaultFs, announced: &mut Announced) -> Result<(), StoreError> {
+    let (store, _) = open(path);
+    let made = back_up(&store, &one(), at(1)).unwrap();
+    note(announced, &one(), made.clone());
+    drop(store);
+    let (store, _) = Store::open_on(fs.clone(), path, options(2))?;
+    let mut serving = store.serve(&udid(), &made.id)?;
+    let files = one().backup();
+    for (path, content) in &files {
+        let mut found = Vec::new();
+        std::io::Read::read_to_end(&mut serving.open(&tree(path))?, &mut found).map_err(os)?;
+        assert_eq!(&found, content);
+    }
+    serving.create(&tree(&place("a")))?;
+    serving.write(b"written over")?;
+    serving.finish()?;
+    serving.rename(&tree(&place("b")), &tree("moved/b"))?;
+    serving.copy(&tree(&place("c")), &tree("copied"))?;
+    serving.remove(&tree("Manifest.db"))?;
+    serving.create(&ibak_core::BackupPath::Scratch(".b/1".into()))?;
+    serving.write(b"beside")?;
+    serving.abandon(Some("no"))?;
+    assert!(serving.list(&tree(""))?.len() > 3);
+    serving.close()
+}
+
+/// An encrypted backup is read by its names: the right content or an error.
+fn opened(path: &Path, fs: &FaultFs, announced: &mut Announced) -> Result<(), StoreError> {
+    let (store, _) = open(path);
+    let sealed = Sealed::new();
+    let made = sealed.commit(&store, at(1));
+    let files = content(&store, &made);
+    announced.push((made.clone(), files));
+    drop(store);
+    let (store, _) = Store::open_on(fs.clone(), path, options(2))?;
+    let reader = store.reader(&udid(), &made.id)?;
+    let keys = reader.check_password(&secret(), &())?;
+    let catalogue = reader.catalogue(Some(&keys))?;
+    for item in sealed.items.iter().filter(|item| item.flags == 1) {
+        let entry = catalogue.find(item.domain, item.path)?.unwrap();
+        let mut found = Vec::new();
+        std::io::Read::read_to_end(&mut catalogue.open(&entry)?, &mut found).map_err(os)?;
+        assert_eq!(found, item.content);
+    }
+    for raw in reader.raw_files()? {
+        let raw = raw?;
+        assert_eq!(reader.open(&raw.path)?.size(), raw.size);
+    }
+    Ok(())
+}
+
+fn os(error: std::io::Error) -> StoreError {
+    StoreError::System {
+        action: "read",
+        path: "a file".to_owned(),
+        errno: Errno::from_io_error(&error).unwrap(),
+    }
+}
+
 /// I1 to I6 as an observer sees them: everything announced is there and equal, whatever is
 /// listed is whole, and the next backup works.
 fn check(path: &Path, announced: &Announced, what: &str) {
@@ -114,7 +202,15 @@ fn check(path: &Path, announced: &Announced, what: &str) {
             verify(&store, generation)
         );
     }
-    assert!(recovery.resumable.len() <= 1, "{what}");
+    assert!(
+        recovery.resumable.len() + recovery.rekeyed.len() <= 1,
+        "{what}"
+    );
+    let scratch = path.join(UDID).join("scratch");
+    assert!(
+        !scratch.exists() || std::fs::read_dir(scratch).unwrap().next().is_none(),
+        "{what}: something of a reading or a restore stays"
+    );
     let before = fingerprint(&gens(path));
     let made =
         back_up(&store, &two(), at(6)).unwrap_or_else(|error| panic!("{what}: and then {error}"));
@@ -199,4 +295,19 @@ fn a_resumed_backup() {
 #[test]
 fn a_recovery() {
     run_loop("recovery", recovery);
+}
+
+#[test]
+fn a_rekeyed_working_copy() {
+    run_loop("rekeyed working copy", rekeyed);
+}
+
+#[test]
+fn a_served_backup() {
+    run_loop("served backup", served);
+}
+
+#[test]
+fn an_encrypted_backup_that_is_read() {
+    run_loop("encrypted backup", opened);
 }

@@ -15,13 +15,16 @@
 
 mod commit;
 mod device;
+mod either;
 mod fault;
 mod faults;
 mod hostile;
 mod model;
 mod opening;
 mod reading;
+mod rekeyed;
 mod resume;
 mod scale;
 mod sealed;
+mod serving;
 mod verbs;

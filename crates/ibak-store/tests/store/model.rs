@@ -1,7 +1,8 @@
 //! Any sequence of verbs against a model, above committed backups that never change.
 
 use crate::device::*;
-use ibak_store::{ErrorKind, Full};
+use crate::either::Verbs;
+use ibak_store::{ErrorKind, Full, Generation, Store};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -151,7 +152,7 @@ impl Model {
     }
 }
 
-fn whole(staging: &ibak_store::Staging) -> Model {
+fn whole(staging: &impl Verbs) -> Model {
     let mut found = Model::default();
     let mut dirs = vec![String::new()];
     while let Some(dir) = dirs.pop() {
@@ -161,7 +162,7 @@ fn whole(staging: &ibak_store::Staging) -> Model {
             } else {
                 format!("{dir}/{}", entry.name)
             };
-            let content = read(staging, &path);
+            let content = staging.content(&tree(&path));
             if content.is_none() {
                 dirs.push(path.clone());
             }
@@ -171,31 +172,60 @@ fn whole(staging: &ibak_store::Staging) -> Model {
     found
 }
 
+/// Does all of it to both; they agree about every answer.
+fn play(verbs: &mut impl Verbs, model: &mut Model, ops: &[Op]) -> Result<(), TestCaseError> {
+    let names = names();
+    for op in ops {
+        let want = model.apply(op, &names);
+        let path = |name: &usize| tree(&names[*name]);
+        let got = match op {
+            Op::Send(name, bytes) => verbs.send(&path(name), bytes),
+            Op::Abandon(name) => verbs
+                .create(&path(name))
+                .and_then(|()| verbs.write(b"half"))
+                .and_then(|()| verbs.abandon()),
+            Op::MakeDir(name) => verbs.create_dir(&path(name)),
+            Op::Rename(from, to) => verbs.rename(&path(from), &path(to)),
+            Op::Remove(name) => verbs.remove(&path(name)),
+            Op::Copy(from, to) => verbs.copy(&path(from), &path(to)),
+        };
+        prop_assert_eq!(got.map_err(|error| error.kind()), want, "{:?}", op);
+    }
+    prop_assert_eq!(&whole(verbs), &*model);
+    Ok(())
+}
+
+/// A backup with more in it than a phone puts there, so that the names of [`names`] meet it.
+fn crowded(store: &Store) -> Generation {
+    let mut staging = begin(store, Full::IfNeeded, at(0)).unwrap();
+    for path in ["x/y/z", "x/y/w", "x/v", "q"] {
+        send(&mut staging, path, path.as_bytes(), at(0)).unwrap();
+    }
+    let device = Device::new(&[("a", "first"), ("b", "second")]);
+    upload(&mut staging, &device, at(0)).unwrap();
+    settle(&mut staging, &device, at(0)).unwrap();
+    staging.commit(done(), at(0)).unwrap()
+}
+
+fn cases() -> ProptestConfig {
+    let slow = std::env::var_os("RUN_SLOW_TESTS").is_some();
+    ProptestConfig {
+        cases: if slow { 3000 } else { 150 },
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if std::env::var_os("RUN_SLOW_TESTS").is_some() { 3000 } else { 150 }, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
     #[test]
     fn any_verbs_leave_the_model_s_tree_and_committed_bytes(ops in proptest::collection::vec(op(), 1..40), stop in any::<bool>()) {
         let dir = scratch_dir();
         let (store, _) = open(dir.path());
         back_up(&store, &Device::new(&[("a", "first"), ("b", "second")]), at(0)).unwrap();
         let before = fingerprint(&gens(dir.path()));
-        let names = names();
         let mut staging = begin(&store, Full::IfNeeded, at(1)).unwrap();
         let mut model = whole(&staging);
-        for op in &ops {
-            let want = model.apply(op, &names);
-            let path = |name: &usize| tree(&names[*name]);
-            let got = match op {
-                Op::Send(name, bytes) => send(&mut staging, &names[*name], bytes, at(1)),
-                Op::Abandon(name) => staging.create(&path(name)).and_then(|()| staging.write(b"half")).and_then(|()| staging.abandon(None)),
-                Op::MakeDir(name) => staging.create_dir(&path(name)),
-                Op::Rename(from, to) => staging.rename(&path(from), &path(to)),
-                Op::Remove(name) => staging.remove(&path(name)),
-                Op::Copy(from, to) => staging.copy(&path(from), &path(to)),
-            };
-            prop_assert_eq!(got.map_err(|error| error.kind()), want, "{:?}", op);
-        }
-        prop_assert_eq!(&whole(&staging), &model);
+        play(&mut staging, &mut model, &ops)?;
         prop_assert_eq!(&fingerprint(&gens(dir.path())), &before);
         // What was kept is believed again, all of it: the log said so.
         send(&mut staging, "Status.plist", &status("uploading"), at(1)).unwrap();
@@ -207,5 +237,23 @@ proptest! {
             prop_assert_eq!(&whole(&staging), &model);
             prop_assert_eq!(&fingerprint(&gens(dir.path())), &before);
         }
+    }
+
+    #[test]
+    fn any_verbs_on_a_served_backup_leave_the_model_s_view_and_committed_bytes(ops in proptest::collection::vec(op(), 1..40)) {
+        let dir = scratch_dir();
+        let (store, _) = open(dir.path());
+        let made = crowded(&store);
+        let before = fingerprint(&gens(dir.path()));
+        let mut serving = store.serve(&udid(), &made.id).unwrap();
+        let mut model = whole(&serving);
+        let files = model.0.iter().filter_map(|(path, content)| Some((path.clone(), content.clone()?)));
+        prop_assert_eq!(files.collect::<Files>(), content(&store, &made));
+        play(&mut serving, &mut model, &ops)?;
+        prop_assert_eq!(&fingerprint(&gens(dir.path())), &before);
+        serving.close().unwrap();
+        prop_assert_eq!(&fingerprint(&gens(dir.path())), &before);
+        prop_assert_eq!(std::fs::read_dir(dir.path().join(UDID).join("scratch")).unwrap().count(), 0);
+        prop_assert!(verify(&store, &made).is_good());
     }
 }

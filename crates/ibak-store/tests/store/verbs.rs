@@ -1,11 +1,12 @@
 //! Each verb of a working copy, and what none of them may do.
 
 use crate::device::*;
+use crate::either::Verbs;
 use ibak_core::{BackupPath, Bytes};
 use ibak_store::{Begin, EntryKind, ErrorKind, Full, Phase, Staging, StoreError};
 use std::os::unix::fs::{MetadataExt, symlink};
 
-fn kind<T>(outcome: Result<T, StoreError>) -> Result<(), ErrorKind> {
+pub fn kind<T>(outcome: Result<T, StoreError>) -> Result<(), ErrorKind> {
     outcome.map(drop).map_err(|error| error.kind())
 }
 
@@ -62,6 +63,32 @@ fn one_session_for_a_phone_and_its_own_udid_only() {
         };
         assert_eq!(kind(store.begin(begin)), Err(ErrorKind::Refused), "{wire}");
     }
+}
+
+#[test]
+fn a_working_copy_that_is_still_being_laid_out_says_so() {
+    let dir = scratch_dir();
+    let fs = crate::fault::FaultFs::new(crate::fault::Fault::None, 0);
+    let (store, _) = ibak_store::Store::open_on(fs.clone(), dir.path(), options(0)).unwrap();
+    back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
+    // Somewhere among the links.
+    let (reached, go_on) = fs.stop_at(fs.operations() + 30);
+    let slow = {
+        let store = store.clone();
+        std::thread::spawn(move || begin(&store, Full::IfNeeded, at(1)))
+    };
+    reached.recv().unwrap();
+    let error = begin(&store, Full::IfNeeded, at(1)).err().unwrap();
+    assert_eq!(error, StoreError::LayingOut(udid()));
+    assert_eq!(error.retry(), ibak_store::Retry::Later);
+    go_on.send(()).unwrap();
+    let slow = slow.join().unwrap().unwrap();
+    assert_eq!(
+        begin(&store, Full::IfNeeded, at(1)).err(),
+        Some(StoreError::Busy(udid()))
+    );
+    drop(slow);
+    assert!(begin(&store, Full::IfNeeded, at(1)).is_ok());
 }
 
 #[test]
@@ -272,7 +299,7 @@ fn removals_and_copies() {
     assert_eq!(names(&staging, ""), Vec::<String>::new());
 }
 
-const WAYS_OUT: [&str; 16] = [
+pub const WAYS_OUT: [&str; 16] = [
     "../../../../outside/file",
     "..",
     ".",
@@ -292,7 +319,7 @@ const WAYS_OUT: [&str; 16] = [
 ];
 
 /// Every verb that takes a path, with this one in every place.
-fn attempts(staging: &mut Staging, path: &BackupPath) -> Vec<Result<(), ErrorKind>> {
+pub fn attempts(staging: &mut impl Verbs, path: &BackupPath) -> Vec<Result<(), ErrorKind>> {
     let real = tree("Info.plist");
     vec![
         kind(staging.list(path)),
