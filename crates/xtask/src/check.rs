@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything CI runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ pub fn test() -> Result<()> {
     Ok(())
 }
 
-fn steps(programs: &Path, strangers: &Path) -> Vec<Step> {
+fn steps(programs: &Path, strangers: &[(&str, PathBuf)]) -> Vec<Step> {
     let with = |words: &[&str]| {
         let mut command = cargo();
         command.args(words);
@@ -82,7 +82,7 @@ fn steps(programs: &Path, strangers: &Path) -> Vec<Step> {
     tests
         .env(PROGRAMS_VARIABLE, programs)
         .env("RUST_TEST_THREADS", TEST_THREADS)
-        .env(tools::PYTHON_VARIABLE, strangers)
+        .envs(strangers.iter().map(|(name, programs)| (name, programs)))
         .env(tools::STRANGERS_VARIABLE, "required");
     let mut configuration = Command::new(programs.join("ibakd"));
     configuration

@@ -113,12 +113,36 @@ const TEST: [Need; 11] = [
     },
 ];
 
-/// What of Python's index the tests use: strangers' clients and a reader of backups.
-const PYTHON: [&str; 2] = ["pymobiledevice3==11.45.*", "pyiosbackup"];
-/// A place where a machine may carry them already.
-const PYTHON_READY: &str = "/opt/ibak-pmd3";
-/// Names the directory of these clients' programs to the tests.
-pub const PYTHON_VARIABLE: &str = "IBAK_PMD3";
+/// Programs of Python's index that the tests use, in an environment of their own.
+struct Strangers {
+    packages: &'static [&'static str],
+    /// What python imports if they are there.
+    modules: &'static str,
+    /// A place where a machine may carry them already.
+    ready: &'static str,
+    /// Where they are installed below the cache.
+    cache: &'static str,
+    /// Names the directory of the environment's programs to the tests.
+    variable: &'static str,
+}
+
+/// Strangers' clients and readers of backups. The second reader wants another cipher library.
+const PYTHON: [Strangers; 2] = [
+    Strangers {
+        packages: &["pymobiledevice3==11.45.*", "pyiosbackup"],
+        modules: "pymobiledevice3, pyiosbackup",
+        ready: "/opt/ibak-pmd3",
+        cache: "ibak/strangers",
+        variable: "IBAK_PMD3",
+    },
+    Strangers {
+        packages: &["iphone_backup_decrypt==0.11.*"],
+        modules: "iphone_backup_decrypt",
+        ready: "/opt/ibak-ibd",
+        cache: "ibak/readers",
+        variable: "IBAK_IBD",
+    },
+];
 /// `required` makes a missing stranger a failure.
 pub const STRANGERS_VARIABLE: &str = "IBAK_STRANGERS";
 
@@ -217,65 +241,75 @@ pub fn ensure_system(purpose: For) -> Result<()> {
     Ok(())
 }
 
-/// Finds the strangers' Python clients; returns the directory of their programs.
-pub fn find_strangers() -> Option<PathBuf> {
-    if let Some(given) = std::env::var_os(PYTHON_VARIABLE) {
-        return Some(given.into());
-    }
-    [Some(PathBuf::from(PYTHON_READY)), cached_strangers()]
-        .into_iter()
-        .flatten()
-        .map(|environment| environment.join("bin"))
-        .find(|programs| works(programs))
-}
-
-fn cached_strangers() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    cache
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-        .map(|cache| cache.join("ibak/strangers"))
-}
-
-/// Sees to it that the strangers' Python clients are there; returns the directory of their programs.
+/// Sees to it that the strangers' Python programs are there; returns, for each environment, the
+/// variable that names its directory of programs to the tests, and that directory.
 ///
 /// # Errors
 /// They cannot be installed.
-pub fn ensure_strangers() -> Result<PathBuf> {
-    if let Some(found) = find_strangers() {
-        return Ok(found);
-    }
-    let environment = cached_strangers().context("neither XDG_CACHE_HOME nor HOME is set")?;
-    say(&format!(
-        "installing {} into {}",
-        PYTHON.join(", "),
-        environment.display()
-    ));
-    run(Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment))?;
-    run(Command::new(environment.join("bin/pip"))
-        .args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-input",
-        ])
-        .args(PYTHON))?;
-    let programs = environment.join("bin");
-    ensure!(
-        works(&programs),
-        "installed, yet {} does not run",
-        programs.join("pymobiledevice3").display()
-    );
-    Ok(programs)
+pub fn ensure_strangers() -> Result<Vec<(&'static str, PathBuf)>> {
+    PYTHON
+        .iter()
+        .map(|strangers| Ok((strangers.variable, strangers.ensure()?)))
+        .collect()
 }
 
-fn works(programs: &Path) -> bool {
-    programs.join("pymobiledevice3").is_file()
-        && succeeds(
-            Command::new(programs.join("python"))
-                .args(["-c", "import pymobiledevice3, pyiosbackup"]),
-        )
+impl Strangers {
+    fn find(&self) -> Option<PathBuf> {
+        if let Some(given) = std::env::var_os(self.variable) {
+            return Some(given.into());
+        }
+        [Some(PathBuf::from(self.ready)), self.cached()]
+            .into_iter()
+            .flatten()
+            .map(|environment| environment.join("bin"))
+            .find(|programs| self.works(programs))
+    }
+
+    fn cached(&self) -> Option<PathBuf> {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        cache
+            .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+            .map(|cache| cache.join(self.cache))
+    }
+
+    fn ensure(&self) -> Result<PathBuf> {
+        if let Some(found) = self.find() {
+            return Ok(found);
+        }
+        let environment = self
+            .cached()
+            .context("neither XDG_CACHE_HOME nor HOME is set")?;
+        say(&format!(
+            "installing {} into {}",
+            self.packages.join(", "),
+            environment.display()
+        ));
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment))?;
+        run(Command::new(environment.join("bin/pip"))
+            .args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+            ])
+            .args(self.packages))?;
+        let programs = environment.join("bin");
+        ensure!(
+            self.works(&programs),
+            "installed, yet {} does not import {}",
+            programs.join("python").display(),
+            self.modules
+        );
+        Ok(programs)
+    }
+
+    fn works(&self, programs: &Path) -> bool {
+        let python = programs.join("python");
+        python.is_file()
+            && succeeds(Command::new(python).args(["-c", &format!("import {}", self.modules)]))
+    }
 }
 
 fn succeeds(command: &mut Command) -> bool {

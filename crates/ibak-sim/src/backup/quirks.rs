@@ -79,6 +79,8 @@ quirks! {
     /// An empty file of an encrypted backup has a key and 16 bytes of padding (phone.md §6 does not
     /// say).
     EmptyFilesEncrypted = "empty-files-encrypted",
+    /// An encrypted Manifest.db has no padding (phone.md §6 does not say).
+    ManifestUnpadded = "manifest-unpadded",
     /// `backup_manifest.db` cannot be read: error frame 0x0b, and the backup succeeds (corpus 17).
     UnreadableManifest = "unreadable-manifest",
     /// A restore does not ask for the passcode (phone.md §1 names backups, ChangePassword and

@@ -7,7 +7,7 @@ use plist::Value;
 use tempfile::NamedTempFile;
 
 use super::crypto::{
-    BackupLock, Encrypting, FileKey, Keybag, PREFIXED_KEY_BYTES, decrypt_database,
+    BackupLock, Encrypting, FileKey, Keybag, PREFIXED_KEY_BYTES, Padding, decrypt_database,
     encrypt_database, encrypted_bytes,
 };
 use super::quirks::{Quirk, Quirks};
@@ -29,6 +29,7 @@ pub(super) struct Seal {
     lock: BackupLock,
     /// An empty file has a key and a block of padding.
     empty_too: bool,
+    database_padding: Padding,
 }
 
 impl Sealing {
@@ -44,6 +45,11 @@ impl Sealing {
         Self::Sealed(Seal {
             lock,
             empty_too: quirks.has(Quirk::EmptyFilesEncrypted),
+            database_padding: if quirks.has(Quirk::ManifestUnpadded) {
+                Padding::None
+            } else {
+                Padding::Pkcs7
+            },
         })
     }
 
@@ -117,7 +123,7 @@ impl Sealing {
         let (key, prefixed) = drawn.ok_or_else(|| BackupError::Phone("its keybag".into()))?;
         let sealed = NamedTempFile::new()?;
         let mut to = io::BufWriter::new(sealed.reopen()?);
-        encrypt_database(&mut plain.reopen()?, &mut to, &key)?;
+        encrypt_database(&mut plain.reopen()?, &mut to, &key, seal.database_padding)?;
         io::Write::flush(&mut to)?;
         Ok(Some((sealed, prefixed)))
     }

@@ -7,6 +7,7 @@
     unused_imports,
     unreachable_pub,
     clippy::wildcard_enum_match_arm,
+    clippy::unwrap_in_result,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic

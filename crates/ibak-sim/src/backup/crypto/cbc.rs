@@ -156,20 +156,39 @@ impl<W: Write> Write for Decrypting<W> {
     }
 }
 
-/// Encrypts Manifest.db: its pages are whole blocks, so it has no padding.
+/// Whether an encrypted Manifest.db ends with padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// A block of it, as files have: iphone_backup_decrypt opens no real backup without.
+    Pkcs7,
+    /// None: a database is of whole blocks.
+    None,
+}
+
+/// Encrypts Manifest.db.
 ///
 /// # Errors
-/// `InvalidData` when it is not of whole blocks; what reading or writing gives.
+/// `InvalidData` when it shall have no padding and is not of whole blocks; what reading or writing
+/// gives.
 pub fn encrypt_database(
     plain: &mut impl Read,
     encrypted: &mut impl Write,
     key: &FileKey,
+    padding: Padding,
 ) -> io::Result<()> {
-    let mut cipher = encryptor(key);
-    in_chunks(plain, encrypted, |chunk| encrypt_blocks(&mut cipher, chunk))
+    match padding {
+        Padding::Pkcs7 => io::copy(&mut Encrypting::new(plain, key), encrypted).map(|_| ()),
+        Padding::None => {
+            let mut cipher = encryptor(key);
+            in_chunks(plain, |chunk| {
+                encrypt_blocks(&mut cipher, chunk);
+                encrypted.write_all(chunk)
+            })
+        }
+    }
 }
 
-/// Decrypts Manifest.db; with a wrong key the outcome is no database.
+/// Decrypts Manifest.db, padded or not; with a wrong key the outcome is no database.
 ///
 /// # Errors
 /// `InvalidData` when it is not of whole blocks; what reading or writing gives.
@@ -179,13 +198,27 @@ pub fn decrypt_database(
     key: &FileKey,
 ) -> io::Result<()> {
     let mut cipher = decryptor(key);
-    in_chunks(encrypted, plain, |chunk| decrypt_blocks(&mut cipher, chunk))
+    let mut last = Vec::with_capacity(BLOCK);
+    in_chunks(encrypted, |chunk| {
+        decrypt_blocks(&mut cipher, chunk);
+        plain.write_all(&last)?;
+        let (ready, held) = chunk.split_at(chunk.len() - BLOCK);
+        plain.write_all(ready)?;
+        last.clear();
+        last.extend_from_slice(held);
+        Ok(())
+    })?;
+    // A database is of whole blocks, so its padding is a whole block too.
+    if last != [16; BLOCK] {
+        plain.write_all(&last)?;
+    }
+    Ok(())
 }
 
+/// Hands the bytes on in chunks of whole blocks, never an empty one.
 fn in_chunks(
     from: &mut impl Read,
-    to: &mut impl Write,
-    mut change: impl FnMut(&mut [u8]),
+    mut take: impl FnMut(&mut [u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
@@ -196,7 +229,6 @@ fn in_chunks(
         if !chunk.len().is_multiple_of(BLOCK) {
             return Err(not_encrypted());
         }
-        change(&mut chunk);
-        to.write_all(&chunk)?;
+        take(&mut chunk)?;
     }
 }

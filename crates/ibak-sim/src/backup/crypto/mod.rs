@@ -11,7 +11,9 @@ mod keys;
 mod lock;
 mod tlv;
 
-pub use cbc::{Decrypting, Encrypting, decrypt_database, encrypt_database, encrypted_bytes};
+pub use cbc::{
+    Decrypting, Encrypting, Padding, decrypt_database, encrypt_database, encrypted_bytes,
+};
 pub use keybag::{Keybag, KeybagError};
 pub use keys::{ClassKeys, Costs, FILE_CLASS, FileKey, MANIFEST_CLASS, PREFIXED_KEY_BYTES};
 pub use lock::BackupLock;

@@ -164,7 +164,7 @@ fn aes_256_cbc_is_that_of_nist_sp_800_38a() {
     let plain = [first, hex("ae2d8a571e03ac9c9eb76fac45af8e51")].concat();
     let mut encrypted = Vec::new();
     let key = FileKey(key.try_into().unwrap());
-    encrypt_database(&mut plain.as_slice(), &mut encrypted, &key).unwrap();
+    encrypt_database(&mut plain.as_slice(), &mut encrypted, &key, Padding::None).unwrap();
     assert_eq!(
         encrypted,
         hex("f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d")
@@ -174,6 +174,21 @@ fn aes_256_cbc_is_that_of_nist_sp_800_38a() {
     assert_eq!(again, plain);
     let cut = decrypt_database(&mut &encrypted[..20], &mut again, &key);
     assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_database_comes_back_padded_or_not() {
+    let key = FileKey::draw(&mut rng());
+    for len in [4_096, 65_520, 65_536, 200_704] {
+        let plain: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        for (padding, more) in [(Padding::Pkcs7, 16), (Padding::None, 0)] {
+            let (mut encrypted, mut again) = (Vec::new(), Vec::new());
+            encrypt_database(&mut plain.as_slice(), &mut encrypted, &key, padding).unwrap();
+            assert_eq!(encrypted.len(), plain.len() + more);
+            decrypt_database(&mut encrypted.as_slice(), &mut again, &key).unwrap();
+            assert!(again == plain, "{len} {padding:?}");
+        }
+    }
 }
 
 #[test]
