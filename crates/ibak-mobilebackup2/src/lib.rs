@@ -15,6 +15,8 @@ mod batch;
 mod converse;
 mod device_error;
 mod encode;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod link;
 mod message;

@@ -193,3 +193,31 @@ impl fmt::Debug for RestoreOptions {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Deed, RestoreOptions, Secret};
+
+    #[test]
+    fn a_deed_forgets_its_passwords() {
+        let some = || Some(Secret::new("x".into()));
+        let restore = |password| {
+            Deed::Restore(RestoreOptions {
+                system_files: true,
+                reboot: true,
+                copy: true,
+                preserve_settings: true,
+                remove_others: true,
+                password,
+            })
+        };
+        let change = |old, new| Deed::ChangePassword { old, new };
+        for (mut deed, want) in [
+            (restore(some()), restore(None)),
+            (change(some(), some()), change(None, None)),
+        ] {
+            deed.forget();
+            assert_eq!(deed, want);
+        }
+    }
+}

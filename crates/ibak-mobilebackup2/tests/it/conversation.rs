@@ -39,7 +39,7 @@ async fn one_move(phone: &mut Phone, from: &str, to: &str) -> Status {
 #[tokio::test]
 async fn a_first_backup() {
     let mut rig = Rig::start(Setup {
-        full: true,
+        request: crate::phone::request(true),
         ..Setup::default()
     });
     let options = dictionary([("ForceFullBackup", true.into())]);

@@ -13,11 +13,15 @@
 mod cancel;
 mod conversation;
 mod corpus;
+mod deeds;
 mod faults;
 mod frames;
+mod fuzzed;
 mod hostile;
+mod no_vault;
 mod paths;
 mod phone;
+mod restore;
 mod speed;
 mod time;
 mod vault;

@@ -7,7 +7,7 @@ use crate::vault::contents;
 use ibak_mobilebackup2::{Outcome, VaultErrorKind};
 use plist::Value;
 
-fn vectors() -> Vec<String> {
+pub fn vectors() -> Vec<String> {
     let other = "abcdef0123456789abcdef0123456789abcdef01";
     let mut all: Vec<String> = [
         "",

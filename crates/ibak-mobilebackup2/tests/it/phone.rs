@@ -3,7 +3,7 @@
 use crate::vault::{DirVault, contents};
 use ibak_core::Udid;
 use ibak_mobilebackup2::{
-    Deed, Ended, Hooks, Limits, Notice, Outcome, Progress, Request, converse,
+    Deed, Ended, Hooks, Limits, Notice, Outcome, Progress, Request, Vault, converse,
 };
 use plist::{Dictionary, Value};
 use std::collections::BTreeMap;
@@ -262,7 +262,7 @@ impl Phone {
 /// What a rig begins with.
 pub struct Setup {
     pub vault: DirVault,
-    pub full: bool,
+    pub request: Request,
     pub limits: Limits,
     pub hooks: Hooks,
 }
@@ -271,7 +271,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             vault: DirVault::new(),
-            full: false,
+            request: request(false),
             limits: Limits::default(),
             hooks: Hooks::default(),
         }
@@ -293,16 +293,17 @@ impl Rig {
         let (notices, heard) = mpsc::channel(8);
         let Setup {
             vault,
-            full,
+            request,
             limits,
             mut hooks,
         } = setup;
         hooks.notices = Some(heard);
         let (progress, cancel) = (Arc::clone(&hooks.progress), CancellationToken::new());
         let token = cancel.clone();
-        let running = tokio::spawn(async move {
-            converse(host, vault, request(full), hooks, &limits, token).await
-        });
+        let running =
+            tokio::spawn(
+                async move { converse(host, vault, request, hooks, &limits, token).await },
+            );
         Self {
             phone: Phone {
                 stream: device,
@@ -329,8 +330,18 @@ impl Rig {
     }
 }
 
-/// Plays fixed bytes to the engine, hangs up, and returns how it ended.
+/// Plays fixed bytes to a backup, hangs up, and returns how it ended.
 pub async fn replay(bytes: Vec<u8>, vault: DirVault, limits: &Limits) -> Ended<DirVault> {
+    replay_of(request(false), bytes, vault, limits).await
+}
+
+/// Plays fixed bytes to the engine, hangs up, and returns how it ended.
+pub async fn replay_of<V: Vault>(
+    request: Request,
+    bytes: Vec<u8>,
+    vault: V,
+    limits: &Limits,
+) -> Ended<V> {
     let (host, device) = tokio::io::duplex(1 << 16);
     let (mut reading, mut writing) = tokio::io::split(device);
     let feed = async move {
@@ -347,7 +358,7 @@ pub async fn replay(bytes: Vec<u8>, vault: DirVault, limits: &Limits) -> Ended<D
     let run = converse(
         host,
         vault,
-        request(false),
+        request,
         Hooks::default(),
         limits,
         CancellationToken::new(),
