@@ -253,6 +253,11 @@ pub fn ensure_strangers() -> Result<Vec<(&'static str, PathBuf)>> {
         .collect()
 }
 
+/// Finds the directory of the first environment's programs: clients, and a reader of backups.
+pub fn find_strangers() -> Option<PathBuf> {
+    PYTHON.first().and_then(Strangers::find)
+}
+
 impl Strangers {
     fn find(&self) -> Option<PathBuf> {
         if let Some(given) = std::env::var_os(self.variable) {
