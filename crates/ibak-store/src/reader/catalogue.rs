@@ -291,6 +291,15 @@ impl<F: Fs> Catalogue<F> {
         let path = format!("{prefix}/{}", entry.file_id);
         match &self.keys {
             None => content::plain(&self.held, &path),
+            // An empty file may come without a key.
+            Some(_) if entry.size == 0 && entry.wrapped.is_none() => {
+                let content = content::plain(&self.held, &path)?;
+                if content.size() == 0 {
+                    Ok(content)
+                } else {
+                    Err(no_key(entry))
+                }
+            }
             Some(keys) => {
                 let key = file_key(keys, entry)?;
                 content::encrypted(&self.held, &path, &key, entry.size)
@@ -305,10 +314,13 @@ impl<F: Fs> Catalogue<F> {
 }
 
 fn file_key(keys: &ClassKeys, entry: &FileEntry) -> Result<Zeroizing<[u8; 32]>, StoreError> {
-    let damaged = || StoreError::damaged(format!("the key of {}", entry.file_id));
-    let (class, wrapped) = parts(&entry.wrapped.ok_or_else(damaged)?);
+    let (class, wrapped) = parts(&entry.wrapped.ok_or_else(|| no_key(entry))?);
     keys.unwrap(entry.class.unwrap_or(class), &wrapped)
-        .ok_or_else(damaged)
+        .ok_or_else(|| no_key(entry))
+}
+
+fn no_key(entry: &FileEntry) -> StoreError {
+    StoreError::damaged(format!("the key of {}", entry.file_id))
 }
 
 impl Filter {

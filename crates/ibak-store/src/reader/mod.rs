@@ -77,7 +77,8 @@ impl<F: Fs> Held<F> {
 
     /// Returns the directory where a reading may put what is thrown away after it.
     pub(crate) fn scratch(&self) -> Result<F::Handle, StoreError> {
-        let phone = PhoneDir::ensure(&self.inner, &self.generation.udid)?;
+        let phone = PhoneDir::open(&self.inner, &self.generation.udid)?
+            .ok_or_else(|| StoreError::NoSuchBackup(self.generation.id.clone()))?;
         phone.sub(crate::phone::SCRATCH)
     }
 

@@ -26,7 +26,8 @@ impl<F: Fs> Reader<F> {
             if watch.cancelled() {
                 return ControlFlow::Break(());
             }
-            if entry.kind == FileKind::File {
+            // An empty file may come without a key.
+            if entry.kind == FileKind::File && entry.size > 0 {
                 proved = catalogue.proves(&entry);
                 return ControlFlow::Break(());
             }

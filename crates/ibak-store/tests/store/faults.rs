@@ -117,7 +117,10 @@ fn rekeyed(path: &Path, fs: &FaultFs, announced: &mut Announced) -> Result<(), S
     // What cannot be read any more is begun anew, and never gone on with in part.
     if staging.resumed() {
         assert_eq!(staging.id(), &id);
-        assert_eq!(read(&staging, "Manifest.plist"), Some(new));
+        let mut found = Vec::new();
+        let mut list = staging.open(&tree("Manifest.plist"))?;
+        std::io::Read::read_to_end(&mut list, &mut found).map_err(os)?;
+        assert_eq!(found, new);
     }
     drop(staging);
     note(announced, &two(), back_up(&store, &two(), at(3))?);

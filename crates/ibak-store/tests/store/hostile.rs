@@ -48,7 +48,8 @@ fn a_keybag_is_whole_or_refused() {
     for cut in 0..good.len() {
         let parsed = Keybag::parse(&good[..cut]);
         // Cut between two classes it is a shorter keybag, and a whole one.
-        let whole = (good.len() - cut) % class == 0 && (good.len() - cut) / class < 5;
+        let rest = good.len() - cut;
+        let whole = rest.is_multiple_of(class) && rest / class < 5;
         assert_eq!(parsed.is_ok(), whole, "{cut}");
     }
     let long = [good.as_slice(), &[0; 70_000]].concat();
