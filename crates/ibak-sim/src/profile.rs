@@ -417,6 +417,9 @@ mod tests {
             battery = 12
             upload_rate = "1 MB"
             wifi_address = "127.0.0.9"
+            password = "one"
+            password_dpic = 10_000_000
+            requires_encryption = true
             "#,
         )
         .unwrap();
@@ -433,6 +436,17 @@ mod tests {
             (12, Some(1_000_000))
         );
         assert_eq!(spec.wifi_address, "127.0.0.9:62078".parse().ok());
+        let password = spec.password.as_ref().map(Password::expose);
+        assert_eq!(password, Some("one"));
+        let costs = Costs::default();
+        assert_eq!(
+            spec.password_costs,
+            Costs {
+                dpic: Costs::REAL.dpic,
+                ..costs
+            }
+        );
+        assert_eq!(spec.state.requires_encryption, Switch::On);
         assert_eq!(spec.identity().udid, "00008140-000A1B2C3D4E5F60");
     }
 
@@ -445,6 +459,9 @@ mod tests {
         assert!(say(&format!("{base}power = \"maybe\"\n")).contains("power: 'maybe' is neither"));
         assert!(say(&format!("{base}trust = \"maybe\"\n")).contains("use accept, deny or ask"));
         assert!(say(&format!("{base}udid = \"xyz\"\n")).contains("40 lower-case hex digits"));
+        assert!(say(&format!("{base}password = \"\"\n")).contains("password: an empty one"));
+        assert!(say(&format!("{base}password_dpic = 0\n")).contains("password_dpic: rounds are"));
+        assert!(say(&format!("{base}password_iter = 1000001\n")).contains("from 1 to 1000000"));
         assert!(say("product = \"iPhone14,5\"\nname = \"a\"\n").contains("missing field `ios`"));
         assert!(say(&base.replace("15.6", "new")).contains("two or three numbers"));
         assert!(say(&base.replace("iPhone14,5", "Nokia")).contains("is not a product"));

@@ -389,7 +389,11 @@ impl Core {
     pub(crate) async fn set(&self, udid: &str, settings: &[Setting]) -> Result<(), SimError> {
         let phone = self.phone(udid)?;
         for setting in settings {
-            phone.set(setting);
+            // A password is as much work as the phone's costs say.
+            let (phone, setting) = (Arc::clone(&phone), setting.clone());
+            tokio::task::spawn_blocking(move || phone.set(&setting))
+                .await
+                .map_err(|error| SimError::Failed(error.to_string()))?;
         }
         self.muxer.look_if_running().await;
         self.settle(&phone).await
