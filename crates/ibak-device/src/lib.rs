@@ -13,6 +13,8 @@ mod certs;
 mod deadlines;
 mod edges;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod heartbeat;
 mod link;

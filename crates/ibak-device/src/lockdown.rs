@@ -358,10 +358,7 @@ impl Plain {
     /// Connects and makes sure that lockdown answers.
     pub(crate) async fn open(link: &Link, deadlines: &Deadlines) -> Result<Self, DeviceError> {
         let stream = link.connect_lockdown(deadlines).await?;
-        let mut plain = Self {
-            stream,
-            deadlines: *deadlines,
-        };
+        let mut plain = Self::over(stream, *deadlines);
         let answer = plain.ask("QueryType", request("QueryType")).await?;
         match answer.get("Type").and_then(Value::as_string) {
             Some("com.apple.mobile.lockdown") => Ok(plain),
@@ -370,6 +367,11 @@ impl Plain {
                 reason: "this is no lockdown service".into(),
             }),
         }
+    }
+
+    /// Speaks over a stream that leads to lockdown.
+    pub(crate) const fn over(stream: Box<dyn Stream>, deadlines: Deadlines) -> Self {
+        Self { stream, deadlines }
     }
 
     pub(crate) async fn ask(

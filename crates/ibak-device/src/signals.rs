@@ -172,6 +172,16 @@ pub(crate) fn will_encrypt(answered: Option<&Dictionary>) -> Option<bool> {
     answered.and_then(|domain| domain.get("WillEncrypt").map_or(Some(false), truth))
 }
 
+/// Reads a dictionary as every domain there is, for the fuzzer.
+pub(crate) fn read_everything(answer: &Dictionary) {
+    let mut facts: Vec<Fact> = identity(answer).into_iter().collect();
+    facts.extend(power(answer));
+    facts.extend(lock(answer.get("Value")));
+    facts.push(Fact::DataUsed(disk(answer)));
+    facts.extend(backup(&Some(answer.clone())));
+    tracing::trace!(?facts, "the fuzzer's facts");
+}
+
 pub(crate) fn text(domain: &Dictionary, key: &str) -> Option<String> {
     let text = domain.get(key)?.as_string()?;
     Some(text.chars().take(NAME_LEN_MAX).collect())

@@ -5,8 +5,8 @@
 
 use crate::message::Message;
 use crate::{
-    Deed, Ended, Entry, EntryKind, Hooks, Limits, Request, RestoreOptions, Vault, VaultError,
-    VaultErrorKind, converse,
+    Deed, Ended, Entry, EntryKind, Hooks, Limits, Outcome, Request, RestoreOptions, Vault,
+    VaultError, VaultErrorKind, converse,
 };
 use ibak_core::{BackupPath, Udid, plist_guard};
 use std::io::Read;
@@ -28,29 +28,31 @@ pub fn message(payload: &[u8]) {
 /// Holds a whole conversation with a phone that says `bytes` and hangs up. The first byte chooses
 /// the deed.
 pub fn devicelink(bytes: &[u8]) {
-    let Some((choice, script)) = bytes.split_first() else {
-        return;
-    };
-    let Ok(udid) = Udid::parse(UDID) else { return };
+    let outcome = conversation(bytes);
+    tracing::trace!(?outcome, "the fuzzer's conversation");
+}
+
+/// The same, and says how it ended; `None` when it did not begin.
+pub fn conversation(bytes: &[u8]) -> Option<Outcome> {
+    let (choice, script) = bytes.split_first()?;
+    let udid = Udid::parse(UDID).ok()?;
     let request = Request {
         udid,
         folder: UDID.into(),
         target: UDID.into(),
         deed: deed(*choice),
     };
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-    else {
-        return;
-    };
+        .ok()?;
     let stream = tokio::io::join(script, tokio::io::sink());
     let cancel = CancellationToken::new();
     let limits = limits();
     let shelf = Shelf { left: SHELF_BYTES };
     let talk = converse(stream, shelf, request, Hooks::default(), &limits, cancel);
     let Ended { outcome, .. } = runtime.block_on(talk);
-    tracing::trace!(?outcome, "the fuzzer's conversation");
+    Some(outcome)
 }
 
 fn deed(choice: u8) -> Deed {

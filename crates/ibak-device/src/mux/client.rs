@@ -56,6 +56,21 @@ impl MuxClient {
         }
     }
 
+    /// Speaks over a stream that leads to usbmuxd.
+    pub(crate) fn over(stream: Box<dyn Stream>, address: MuxAddress, deadlines: Deadlines) -> Self {
+        Self {
+            stream,
+            address,
+            deadlines,
+        }
+    }
+
+    /// Waits for what comes next and reads it as an attached phone, if it is one.
+    pub(crate) async fn news(&mut self) -> Result<Option<Attachment>, DeviceError> {
+        let message = self.next().await?;
+        Ok(attachment(&message))
+    }
+
     /// Lists the phones; those with a serial number that is no UDID are left out.
     ///
     /// # Errors

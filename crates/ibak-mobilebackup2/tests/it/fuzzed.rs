@@ -1,7 +1,8 @@
 //! The fuzzer's ways in, given what is known to be hard.
 
 use crate::phone::recorded;
-use ibak_mobilebackup2::fuzz::{devicelink, message};
+use ibak_mobilebackup2::Outcome;
+use ibak_mobilebackup2::fuzz::{conversation, devicelink, message};
 use proptest::prelude::*;
 use std::io::Cursor;
 
@@ -28,6 +29,10 @@ fn the_recorded_session_passes_whole_and_cut_anywhere() {
         }
     }
     assert!(messages().len() > 10);
+    for deed in 0..4 {
+        let outcome = conversation(&[&[deed][..], &bytes].concat());
+        assert_eq!(outcome, Some(Outcome::Finished), "{deed}");
+    }
 }
 
 proptest! {
