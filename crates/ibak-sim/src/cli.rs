@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use crate::backup::Quirks;
 use crate::control::{self, Answer, Request};
+use crate::hostile::Attack;
 use crate::profile::PhoneSpec;
 use crate::simulator::{SimOptions, Simulator};
-use crate::state::{Setting, SettingError};
+use crate::state::{Setting, SettingError, settings_help};
 
 /// A simulated iPhone that other people's clients believe.
 #[derive(Debug, Parser)]
@@ -31,6 +32,7 @@ enum Command {
     /// Runs phones until it gets SIGINT or SIGTERM.
     Serve(Serve),
     /// Changes how a phone stands: power=on, wifi=off, locked=yes, attached=none, trust=ask, …
+    #[command(after_help = settings())]
     Set {
         /// The phone.
         udid: String,
@@ -57,6 +59,13 @@ enum Command {
         /// The phone.
         udid: String,
     },
+    /// Starts a phone again: off its cable and its network, and back.
+    Reboot {
+        /// The phone.
+        udid: String,
+    },
+    /// Lists the attacks of a hostile phone, for `set UDID attack=NAME`.
+    Attacks,
     /// Makes usbmuxd mute, answer, end or begin again.
     Mux {
         /// mute, normal, restart, stop or start.
@@ -95,6 +104,10 @@ struct Line<'a> {
     udid: &'a str,
     name: &'a str,
     ios: String,
+}
+
+fn settings() -> String {
+    format!("Settings:\n{}", settings_help())
 }
 
 /// Runs the command line; writes its output to `out`.
@@ -145,6 +158,13 @@ where
             delete,
         },
         Command::Cancel { udid } => Request::Cancel { udid },
+        Command::Reboot { udid } => Request::Reboot { udid },
+        Command::Attacks => {
+            for attack in Attack::all() {
+                writeln!(out, "{attack}\t{}", attack.about())?;
+            }
+            return Ok(());
+        }
         Command::Mux { verb } => {
             verb.parse::<crate::simulator::MuxVerb>()
                 .map_err(|error: SettingError| error)?;

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod content;
 pub mod control;
 mod host;
+pub mod hostile;
 pub mod identity;
 pub mod lockdown;
 pub mod mdns;
@@ -31,8 +32,9 @@ pub mod status;
 mod wire;
 
 pub use host::asks_for_passcode;
+pub use hostile::{Attack, Loot};
 pub use identity::{Identity, IosVersion};
-pub use phone::{Impostor, Phone};
+pub use phone::Phone;
 pub use profile::PhoneSpec;
 pub use simulator::{MuxVerb, SimError, SimOptions, Simulator};
 pub use state::{Password, Setting};

@@ -142,6 +142,8 @@ pub struct Pairing {
     pub system_buid: String,
     /// What lets the host reach protected services of a locked phone: 32 bytes.
     pub escrow_bag: Vec<u8>,
+    /// What the host pins.
+    device: CertificateDer<'static>,
     tls: Arc<ServerConfig>,
 }
 
@@ -166,13 +168,19 @@ impl Pairing {
                 "DeviceCertificate is not for this phone's key",
             ));
         }
-        let tls = Arc::new(server_config(device, key, vec![host, root])?);
+        let tls = Arc::new(server_config(device.clone(), key, vec![host, root])?);
         Ok(Self {
+            device,
             host_id,
             system_buid,
             escrow_bag,
             tls,
         })
+    }
+
+    /// Returns the certificate that the host made for the phone's key.
+    pub(crate) const fn device(&self) -> &CertificateDer<'static> {
+        &self.device
     }
 
     /// Returns how the phone does TLS with this host.
@@ -224,6 +232,29 @@ fn server_config(
         .map_err(make)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Own(own))))
+}
+
+/// TLS of somebody who shows any certificate with a key of their own and lets everybody in.
+pub(crate) fn impostor_config(
+    shown: CertificateDer<'static>,
+    key: &Key,
+) -> Result<ServerConfig, PairingError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let signing = rustls::crypto::ring::sign::any_supported_type(&key.private()).map_err(make)?;
+    let own = Arc::new(CertifiedKey::new(vec![shown], signing));
+    Ok(ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .map_err(make)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Own(own))))
+}
+
+/// Makes a certificate for a key, signed by the key itself.
+pub(crate) fn self_signed(key: &Key) -> Result<CertificateDer<'static>, PairingError> {
+    let certificate = parameters(IsCa::NoCa)?
+        .self_signed(&key.signer()?)
+        .map_err(make)?;
+    Ok(certificate.der().clone())
 }
 
 #[derive(Debug)]

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::BoxFuture;
 use plist::Value;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,15 +16,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::backup::{BackupMemory, Quirk, Quirks};
 use crate::content::{Content, ContentSpec};
+use crate::hostile::{Attack, Loot, Record};
 use crate::identity::Identity;
 use crate::pairing::{Key, Pairing, PairingError, earlier_record, escrow_bag};
 use crate::ports::Ports;
 use crate::products::Product;
 use crate::profile::PhoneSpec;
 use crate::restored::Restored;
-use crate::services::afc::Tree;
+use crate::services::afc::{self, Tree};
 use crate::state::{PhoneState, Setting};
-use crate::wire::BoxIo;
 
 /// How many notifications a slow listener may be behind before it loses some.
 const POSTS_MAX: usize = 256;
@@ -64,14 +63,15 @@ pub struct Activity {
     pub phase: Option<crate::backup::Phase>,
     /// The last notifications that hosts posted, oldest first.
     pub posted_by_hosts: Vec<String>,
+    /// How often the phone asked for its passcode when a computer paired.
+    pub pairing_prompts: u64,
+    /// Whether such a question is on the screen.
+    pub pairing_asks: bool,
     /// Restores that ended with error code 0.
     pub restores_finished: u64,
     /// How often it was started again.
     pub reboots: u64,
 }
-
-/// Speaks in the place of a phone's backup service, over a connection that is open and encrypted.
-pub type Impostor = Arc<dyn Fn(BoxIo) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A domain and a key in it.
 type ValueName = (Option<String>, String);
@@ -91,7 +91,8 @@ pub struct Phone {
     pairings: Mutex<BTreeMap<String, Pairing>>,
     last_host: Mutex<String>,
     activity: Mutex<Activity>,
-    impostor: Mutex<Option<Impostor>>,
+    loot: Mutex<Loot>,
+    pub(crate) record: Record,
     pub(crate) restored: Mutex<Restored>,
     pub(crate) reboots: Notify,
     pub(crate) ports: Ports,
@@ -152,6 +153,8 @@ impl Phone {
             &identity,
         );
         let key = Key::of_seed(spec.seed ^ 0x0707_0000_0000)?;
+        let mut afc = Tree::of_a_phone(&identity);
+        afc::plant(&mut afc, spec);
         let phone = Arc::new(Self {
             product: Product::find(&spec.product),
             key,
@@ -164,11 +167,12 @@ impl Phone {
             pairings: Mutex::default(),
             last_host: Mutex::default(),
             activity: Mutex::default(),
-            impostor: Mutex::default(),
+            loot: Mutex::default(),
+            record: Record::default(),
             restored: Mutex::default(),
             reboots: Notify::new(),
             ports: Ports::default(),
-            afc: Mutex::new(Tree::of_a_phone(&identity)),
+            afc: Mutex::new(afc),
             bytes_sent: AtomicU64::new(0),
             person_cancels: Notify::new(),
             usb: Link::new(stop),
@@ -280,6 +284,7 @@ impl Phone {
             | Setting::Setup(_)
             | Setting::ICloud(_)
             | Setting::ICloudAccount(_)
+            | Setting::Attack(_)
             | Setting::Password(_)
             | Setting::RequiresEncryption(_)
             | Setting::SyncLock(_) => &[],
@@ -326,14 +331,17 @@ impl Phone {
         self.person_cancels.notify_waiters();
     }
 
-    /// Has somebody else speak as its backup service from the next connection on, or itself again;
-    /// for what a hostile phone would say.
-    pub fn impersonate_backup(&self, impostor: Option<Impostor>) {
-        *locked(&self.impostor) = impostor;
+    pub(crate) fn attack(&self) -> Option<Attack> {
+        self.state.borrow().attack
     }
 
-    pub(crate) fn impostor(&self) -> Option<Impostor> {
-        locked(&self.impostor).clone()
+    /// Returns what its attacks got out of hosts since the simulator started.
+    pub fn loot(&self) -> Loot {
+        locked(&self.loot).clone()
+    }
+
+    pub(crate) fn take_loot(&self, take: impl FnOnce(&mut Loot)) {
+        take(&mut locked(&self.loot));
     }
 
     /// Posts a notification to whoever observes it.

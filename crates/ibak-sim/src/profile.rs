@@ -34,6 +34,10 @@ pub struct PhoneSpec {
     pub largest_file: Option<u64>,
     /// Whether a computer is paired from the start, with its record in usbmuxd.
     pub paired: bool,
+    /// How many things bought in the stores are still on the phone.
+    pub purchases: u32,
+    /// How many bytes they have together.
+    pub purchase_bytes: u64,
     /// A UDID instead of the drawn one.
     pub udid: Option<String>,
     /// Where lockdown listens on the network; `None` leaves it to `--mdns`.
@@ -58,6 +62,8 @@ impl Default for PhoneSpec {
             apps: 4,
             largest_file: None,
             paired: false,
+            purchases: 0,
+            purchase_bytes: 0,
             udid: None,
             wifi_address: None,
             password: None,
@@ -128,6 +134,12 @@ struct File {
     #[serde(rename = "passcode-answer", alias = "passcode_answer")]
     passcode_answer: Option<String>,
     largest_file: Option<Size>,
+    #[serde(default)]
+    purchases: u32,
+    purchase_bytes: Option<Size>,
+    /// More settings, as `ibak-sim set` takes them.
+    #[serde(default)]
+    set: Vec<String>,
     upload_rate: Option<Size>,
     drop_after: Option<Size>,
     wifi_address: Option<String>,
@@ -237,6 +249,11 @@ impl PhoneSpec {
                 .map(|s| size("largest_file", s))
                 .transpose()?,
             paired: flag("paired", &file.paired)?,
+            purchases: file.purchases,
+            purchase_bytes: match &file.purchase_bytes {
+                Some(bytes) => size("purchase_bytes", bytes)?,
+                None => 0,
+            },
             udid: file.udid,
             wifi_address: file.wifi_address.as_deref().map(wifi_address).transpose()?,
             password: file.password.map(password).transpose()?,
@@ -355,11 +372,12 @@ fn settings(file: &File) -> Result<Vec<Setting>, SpecError> {
             texts.push((key, size(key, given)?.to_string()));
         }
     }
-    texts
+    let own = texts
         .into_iter()
+        .map(|(key, text)| (key, format!("{key}={text}")));
+    own.chain(file.set.iter().map(|text| ("set", text.clone())))
         .map(|(key, text)| {
-            format!("{key}={text}")
-                .parse::<Setting>()
+            text.parse::<Setting>()
                 .map_err(|error| value(key, error.to_string()))
         })
         .collect()
@@ -416,6 +434,9 @@ mod tests {
             trust = "ask"
             battery = 12
             upload_rate = "1 MB"
+            purchases = 3
+            purchase_bytes = "2 MB"
+            set = ["find-my=on", "attack=tls/wrong-key"]
             wifi_address = "127.0.0.9"
             password = "one"
             password_dpic = 10_000_000
@@ -435,6 +456,9 @@ mod tests {
             (spec.state.battery, spec.state.upload_rate),
             (12, Some(1_000_000))
         );
+        assert_eq!((spec.purchases, spec.purchase_bytes), (3, 2_000_000));
+        assert_eq!(spec.state.find_my, Switch::On);
+        assert_eq!(spec.state.attack.unwrap().name(), "tls/wrong-key");
         assert_eq!(spec.wifi_address, "127.0.0.9:62078".parse().ok());
         let password = spec.password.as_ref().map(Password::expose);
         assert_eq!(password, Some("one"));

@@ -2,7 +2,7 @@
 
 use crate::backup::RestoredContent;
 use crate::phone::{Phone, locked};
-use crate::state::Attachment;
+use crate::state::{Attachment, PasscodeAnswer};
 
 /// What iOS itself occupies, in bytes.
 pub(crate) const SYSTEM_BYTES: u64 = 10_000_000_000;
@@ -37,6 +37,18 @@ impl Phone {
     /// back; a phone with a passcode comes back locked.
     pub fn reboot(&self) {
         self.reboots.notify_one();
+    }
+
+    /// Counts a passcode question of pairing; hosts ask again and again while one stays on the
+    /// screen, which is one question until it is answered.
+    pub(crate) fn ask_pairing_passcode(&self) {
+        let unanswered = self.state().passcode_answer == PasscodeAnswer::Ignore;
+        self.note(|activity| {
+            if !activity.pairing_asks {
+                activity.pairing_prompts += 1;
+            }
+            activity.pairing_asks = unanswered;
+        });
     }
 
     /// Goes down: off the cable and off the network. Returns how it was attached.

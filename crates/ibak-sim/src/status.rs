@@ -85,6 +85,10 @@ pub struct PhoneStatus {
     pub files_sent: u64,
     /// Files that were not sent again after an interruption.
     pub files_resumed: u64,
+    /// How often the phone asked for its passcode when a computer paired.
+    pub pairing_prompts: u64,
+    /// The attack it plays.
+    pub attack: Option<String>,
     /// Restores that ended with error code 0.
     pub restores_finished: u64,
     /// How often it was started again.
@@ -147,6 +151,8 @@ impl PhoneStatus {
             bytes_sent: phone.bytes_sent(),
             files_sent: activity.files_sent,
             files_resumed: activity.files_resumed,
+            pairing_prompts: activity.pairing_prompts,
+            attack: state.attack.map(|attack| attack.name()),
             restores_finished: activity.restores_finished,
             reboots: activity.reboots,
             icloud: state.icloud.is_on(),

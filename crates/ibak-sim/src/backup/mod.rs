@@ -24,6 +24,7 @@ mod run;
 mod sealing;
 mod session;
 mod upload;
+pub(crate) mod wire;
 
 use std::collections::HashMap;
 

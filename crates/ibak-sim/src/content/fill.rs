@@ -77,6 +77,16 @@ impl ContentReader {
         }
     }
 
+    /// Makes a file of any bytes.
+    pub(crate) fn of_key(key: u64, len: u64) -> Self {
+        Self::pool(key, Flavor::Plain, len)
+    }
+
+    /// Goes on from another place; behind the end is the end.
+    pub(crate) fn seek_to(&mut self, at: u64) {
+        self.at = at.min(self.len);
+    }
+
     /// Returns the bytes that are left to read.
     pub fn remaining(&self) -> u64 {
         self.len - self.at

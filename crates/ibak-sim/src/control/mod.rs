@@ -36,6 +36,11 @@ pub enum Request {
         /// The phone.
         udid: String,
     },
+    /// Starts a phone again.
+    Reboot {
+        /// The phone.
+        udid: String,
+    },
     /// Makes usbmuxd mute, answer, end or begin again.
     Mux {
         /// `mute`, `normal`, `restart`, `stop` or `start`.

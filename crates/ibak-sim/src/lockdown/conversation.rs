@@ -11,12 +11,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::values::{self, Access};
+use crate::hostile::{Attack, Impostor, Place, Record, Script};
 use crate::network;
 use crate::pairing::{Pairing, escrow_bag};
 use crate::phone::{Phone, Transport};
 use crate::ports::Waiting;
 use crate::services;
-use crate::state::Trust;
+use crate::state::{PasscodeAnswer, PhoneState, Trust};
 use crate::wire::{self, BoxIo, KeepOpen};
 
 /// lockdownd closes a connection that is idle for so long (corpus timings: 60 s).
@@ -44,13 +45,21 @@ impl Channel {
         }
     }
 
-    async fn encrypt(self, config: Arc<ServerConfig>) -> io::Result<Self> {
+    async fn encrypt(self, config: Arc<ServerConfig>, record: &Record) -> io::Result<Self> {
         let stream = match self {
-            Self::Plain(stream) => stream,
+            Self::Plain(stream) => record.of(stream),
             Self::Tls(stream) => return Ok(Self::Tls(stream)),
         };
         let stream = TlsAcceptor::from(config).accept(KeepOpen(stream)).await?;
         Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Says what an attacker says, until the host leaves or it took long enough.
+    async fn act(self, script: &Script) {
+        match self {
+            Self::Plain(stream) => script.act(stream).await,
+            Self::Tls(stream) => script.act(stream).await,
+        }
     }
 
     /// Waits for the host's close_notify and goes on in plain text.
@@ -69,6 +78,8 @@ impl Channel {
 struct Session {
     id: String,
     pairing: Pairing,
+    /// How its services do TLS; `None` for an impostor that does not.
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// What to do after a request.
@@ -76,6 +87,9 @@ enum Next {
     Reply(Dictionary),
     ReplyThenEncrypt(Dictionary, Arc<ServerConfig>),
     ReplyThenDecrypt(Dictionary),
+    /// An attack.
+    Act(Script),
+    ReplyThenAct(Dictionary, Script),
     Close,
 }
 
@@ -111,7 +125,8 @@ pub(crate) async fn serve(
             Next::Reply(reply) => channel.write(reply).await?,
             Next::ReplyThenEncrypt(reply, config) => {
                 channel.write(reply).await?;
-                channel = timeout(IDLE_MAX, channel.encrypt(config))
+                let record = &conversation.phone.record;
+                channel = timeout(IDLE_MAX, channel.encrypt(config, record))
                     .await
                     .map_err(io::Error::from)??;
             }
@@ -122,6 +137,15 @@ pub(crate) async fn serve(
                 };
                 let Some(plain) = plain? else { return Ok(()) };
                 channel = plain;
+            }
+            Next::Act(script) => {
+                channel.act(&script).await;
+                return Ok(());
+            }
+            Next::ReplyThenAct(reply, script) => {
+                channel.write(reply).await?;
+                channel.act(&script).await;
+                return Ok(());
             }
             Next::Close => return Ok(()),
         }
@@ -152,6 +176,11 @@ impl Conversation {
             return Ok(Next::Close);
         };
         tracing::debug!(udid = self.phone.identity().udid, name, "lockdown");
+        if let Some(attack) = self.phone.attack()
+            && let Some(script) = self.strike(attack, name, request)
+        {
+            return Ok(Next::Act(script));
+        }
         Ok(match name {
             "QueryType" => Next::Reply(reply(name, [("Type", "com.apple.mobile.lockdown".into())])),
             "GetValue" => Next::Reply(self.get_value(request)),
@@ -166,6 +195,24 @@ impl Conversation {
             "Goodbye" => Next::Reply(reply(name, [])),
             _ => Next::Close,
         })
+    }
+
+    /// Returns what an attack says in the place of an answer; an impostor notes what it hears.
+    fn strike(&self, attack: Attack, name: &str, request: &Dictionary) -> Option<Script> {
+        if attack.impostor().is_some() && self.session.is_some() {
+            let bag = if request.contains_key("EscrowBag") {
+                " and EscrowBag"
+            } else {
+                ""
+            };
+            self.phone
+                .take_loot(|loot| loot.heard.push(format!("{name}{bag}")));
+        }
+        match (name, &self.session) {
+            ("QueryType", _) => attack.script(Place::LockdownEarly),
+            ("GetValue", Some(_)) => attack.script(Place::Lockdown),
+            (_, Some(_) | None) => None,
+        }
     }
 
     fn get_value(&self, request: &Dictionary) -> Dictionary {
@@ -250,9 +297,23 @@ impl Conversation {
                 Trust::Deny => return Err("UserDeniedPairing"),
                 Trust::Ask => return Err("PairingDialogResponsePending"),
             }
+            self.passcode_for_pairing(&state)?;
         }
         self.phone.trust_host(pairing);
         Ok(bag)
+    }
+
+    /// After Trust, a phone with a passcode asks for it (iOS 11 and newer).
+    fn passcode_for_pairing(&self, state: &PhoneState) -> Result<(), &'static str> {
+        if !state.passcode.is_on() || self.phone.identity().ios.major < 11 {
+            return Ok(());
+        }
+        self.phone.ask_pairing_passcode();
+        match state.passcode_answer {
+            PasscodeAnswer::Give => Ok(()),
+            PasscodeAnswer::Dismiss => Err("UserDeniedPairing"),
+            PasscodeAnswer::Ignore => Err("PairingDialogResponsePending"),
+        }
     }
 
     /// A locked phone says PasswordProtected to any host, paired or not (corpus, replies.json).
@@ -303,10 +364,53 @@ impl Conversation {
                 ("SessionID", id.clone().into()),
             ],
         );
-        let config = pairing.tls();
         self.phone.note(|activity| activity.sessions += 1);
-        self.session = Some(Session { id, pairing });
-        Next::ReplyThenEncrypt(answer, config)
+        let honest = pairing.tls();
+        let Some(impostor) = self.phone.attack().and_then(Attack::impostor) else {
+            self.session = Some(Session {
+                id,
+                pairing,
+                tls: Some(Arc::clone(&honest)),
+            });
+            return Next::ReplyThenEncrypt(answer, honest);
+        };
+        self.impersonate(
+            impostor,
+            Session {
+                id,
+                pairing,
+                tls: Some(honest),
+            },
+            answer,
+        )
+    }
+
+    /// Starts a session in the phone's place.
+    fn impersonate(
+        &mut self,
+        impostor: Impostor,
+        session: Session,
+        mut answer: Dictionary,
+    ) -> Next {
+        let honest = session.pairing.tls();
+        let config = match impostor.config(session.pairing.device(), &honest) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!(%error, "an impostor has no key");
+                return Next::Close;
+            }
+        };
+        let plain_services = matches!(impostor, Impostor::Plain | Impostor::PlainService);
+        let tls = config.clone().filter(|_| !plain_services);
+        self.session = Some(Session { tls, ..session });
+        match (config, impostor) {
+            (Some(config), _) => Next::ReplyThenEncrypt(answer, config),
+            (None, Impostor::Plain) => {
+                answer.insert("EnableSessionSSL".to_owned(), false.into());
+                Next::Reply(answer)
+            }
+            (None, _) => Next::ReplyThenAct(answer, impostor.script(self.phone.record.bytes())),
+        }
     }
 
     fn stop_session(&mut self, request: &Dictionary) -> Next {
@@ -352,7 +456,8 @@ impl Conversation {
 
     /// Each start opens a new port; over the network every service does TLS.
     async fn open(&self, service: &str, session: &Session) -> io::Result<Dictionary> {
-        let tls = services::does_tls(service, self.transport).then(|| session.pairing.tls());
+        let wanted = services::does_tls(service, self.transport);
+        let tls = session.tls.clone().filter(|_| wanted);
         let encrypted = tls.is_some();
         let waiting = Waiting::new(service, tls);
         let port = match self.transport {

@@ -10,6 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::frame::{self, Number, Request};
 use super::{Mode, Muxer, attached};
+use crate::hostile::{Place, Script};
 use crate::lockdown;
 use crate::phone::{Phone, Transport, locked};
 use crate::profile::LOCKDOWN_PORT;
@@ -41,6 +42,10 @@ pub(super) async fn serve(muxer: Arc<Muxer>, mut stream: BoxIo) -> io::Result<()
                 return frame::write_bad_version(&mut stream, tag).await;
             }
         };
+        if let Some(script) = hostile(&muxer) {
+            script.act(stream).await;
+            return Ok(());
+        }
         match answer(&muxer, &message) {
             Next::Number(number) => frame::write_result(&mut stream, tag, number).await?,
             Next::Answer(answer) => frame::write(&mut stream, tag, &answer).await?,
@@ -111,6 +116,14 @@ fn answer(muxer: &Muxer, message: &Dictionary) -> Next {
         }
         Some(_) | None => Next::Number(Number::BadCommand),
     }
+}
+
+/// Returns what usbmuxd says in the place of an answer, if a phone on it has that attack.
+fn hostile(muxer: &Muxer) -> Option<Script> {
+    let attacks = muxer.phones.iter().filter_map(|phone| phone.attack());
+    attacks
+        .filter_map(|attack| attack.script(Place::Muxer))
+        .next()
 }
 
 fn device_id(message: &Dictionary) -> Option<u32> {

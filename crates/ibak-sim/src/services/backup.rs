@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::backup::{self, BackupEnd, BackupError};
+use crate::hostile;
 use crate::phone::{Phone, Transport};
 use crate::wire::BoxIo;
 
@@ -20,8 +21,13 @@ pub(super) async fn serve(
     transport: Transport,
 ) -> io::Result<()> {
     phone.note(|activity| activity.backups_begun += 1);
-    if let Some(impostor) = phone.impostor() {
-        impostor(stream).await;
+    if let Some(attack) = phone.attack().filter(|attack| attack.is_on_backup()) {
+        let (loot, _stream) = hostile::play(stream, phone.identity(), attack).await;
+        phone.take_loot(|all| {
+            all.granted += loot.granted;
+            all.bytes += loot.bytes;
+            all.names += loot.names;
+        });
         return Ok(());
     }
     let cancel = match transport {

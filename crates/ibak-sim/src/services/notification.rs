@@ -7,12 +7,20 @@ use std::sync::Arc;
 use plist::{Dictionary, Value};
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::hostile::Place;
 use crate::phone::Phone;
 use crate::wire::{self, BoxIo, dict};
 
 pub(super) async fn serve(stream: BoxIo, phone: Arc<Phone>) -> io::Result<()> {
     let mut posts = phone.listen();
     let mut observed = BTreeSet::new();
+    if let Some(script) = phone
+        .attack()
+        .and_then(|attack| attack.script(Place::Notices))
+    {
+        script.act(stream).await;
+        return Ok(());
+    }
     let (mut reader, mut writer) = tokio::io::split(stream);
     // Reading a message is not cancel safe, so a task of its own does it.
     let (commands, mut received) = tokio::sync::mpsc::channel::<Dictionary>(16);

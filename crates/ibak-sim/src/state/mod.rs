@@ -5,6 +5,7 @@ mod parse;
 use std::fmt;
 
 use crate::backup::Phase;
+use crate::hostile::Attack;
 
 pub use parse::{SettingError, parse_size, settings_help};
 
@@ -137,6 +138,8 @@ pub enum Setting {
     ICloudAccount(Switch),
     /// Free bytes on the phone; `None` follows from its content.
     FreeSpace(Option<u64>),
+    /// The attack the phone plays.
+    Attack(Option<Attack>),
     /// The backup password, as if another computer had set it; `None` is Reset All Settings.
     Password(Option<Password>),
     /// A management profile wants every backup encrypted.
@@ -194,6 +197,8 @@ pub struct PhoneState {
     pub icloud_account: Switch,
     /// Free bytes on the phone, where they do not follow from its content.
     pub free_space: Option<u64>,
+    /// The attack the phone plays.
+    pub attack: Option<Attack>,
     /// Whether it was unlocked since it started: before that nothing answers over Wi-Fi.
     pub unlocked_once: Switch,
     /// A management profile wants every backup encrypted.
@@ -227,6 +232,7 @@ impl Default for PhoneState {
             icloud: Switch::On,
             icloud_account: Switch::On,
             free_space: None,
+            attack: None,
             unlocked_once: Switch::On,
             requires_encryption: Switch::Off,
         }
@@ -267,6 +273,7 @@ impl PhoneState {
             Setting::ICloud(to) => self.icloud = to,
             Setting::ICloudAccount(to) => self.icloud_account = to,
             Setting::FreeSpace(to) => self.free_space = to,
+            Setting::Attack(to) => self.attack = to,
             Setting::RequiresEncryption(to) => self.requires_encryption = to,
             // The phone keeps no password: see `Phone::set`.
             Setting::Password(_) => {}

@@ -231,6 +231,15 @@ const WORDS: &[Word] = &[
         "a management profile: plain backups and encryption off are refused with 207",
         |v| switch(v).map(Setting::RequiresEncryption),
     ),
+    word(
+        "attack",
+        "none or a name that `ibak-sim attacks` shows",
+        "the phone is hostile",
+        |v| match v {
+            "none" => Some(Setting::Attack(None)),
+            _ => v.parse().ok().map(|attack| Setting::Attack(Some(attack))),
+        },
+    ),
 ];
 
 fn names() -> String {

@@ -3,6 +3,7 @@
 //! A packet is a header of 40 bytes (`CFA6LPAA`, whole length, length without payload, number,
 //! operation; little-endian) and a body. A status is 48 bytes (corpus, afc_lock.json).
 
+mod purchases;
 mod tree;
 
 use std::collections::HashMap;
@@ -12,9 +13,11 @@ use std::time::UNIX_EPOCH;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::hostile::Attack;
 use crate::phone::{Phone, locked};
 use crate::wire::BoxIo;
 
+pub(crate) use purchases::plant;
 pub(crate) use tree::Tree;
 use tree::{Body, Wish};
 
@@ -122,6 +125,13 @@ pub(super) async fn serve(mut stream: BoxIo, phone: Arc<Phone>) -> io::Result<()
         }
         let mut body = vec![0_u8; usize::try_from(whole - HEADER_LEN).map_err(io::Error::other)?];
         stream.read_exact(&mut body).await?;
+        let wrong = connection.phone.attack().and_then(Attack::afc);
+        if let Some(wrong) = wrong
+            && matches!(operation, op::READ_DIR | op::FILE_INFO | op::READ)
+        {
+            wrong.script(number).act(stream).await;
+            return Ok(());
+        }
         let answer = connection.obey(operation, &body);
         stream.write_all(&packet(number, answer)).await?;
         stream.flush().await?;
@@ -296,15 +306,10 @@ impl Connection {
             .handles
             .get_mut(&number)
             .ok_or(Status::InvalidArgument)?;
-        let bytes = tree.bytes(&handle.path)?;
-        let from = usize::try_from(handle.at)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let len = usize::try_from(len.min(READ_MAX))
-            .unwrap_or(usize::MAX)
-            .min(bytes.len() - from);
-        handle.at += len as u64;
-        Ok(Answer::Data(bytes[from..from + len].to_vec()))
+        let len = usize::try_from(len.min(READ_MAX)).unwrap_or(usize::MAX);
+        let bytes = tree.read(&handle.path, handle.at, len)?;
+        handle.at += bytes.len() as u64;
+        Ok(Answer::Data(bytes))
     }
 
     fn write(&mut self, tree: &mut Tree, number: u64, data: &[u8]) -> Result<(), Status> {
@@ -331,7 +336,7 @@ impl Connection {
         let base = match whence {
             0 => 0,
             1 => handle.at,
-            2 => tree.bytes(&handle.path)?.len() as u64,
+            2 => tree.len(&handle.path)?,
             _ => return Err(Status::InvalidArgument),
         };
         handle.at = base
@@ -366,6 +371,7 @@ fn info(tree: &Tree, path: &str) -> Result<Answer, Status> {
     let (kind, size, target) = match &node.body {
         Body::Directory => ("S_IFDIR", 64, None),
         Body::File(bytes) => ("S_IFREG", bytes.len() as u64, None),
+        Body::Made { len, .. } => ("S_IFREG", *len, None),
         Body::Link(target) => ("S_IFLNK", target.len() as u64, Some(target.clone())),
     };
     let mut pairs = vec![

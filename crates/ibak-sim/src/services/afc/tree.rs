@@ -11,7 +11,7 @@ use crate::state::Switch;
 const SYNC_LOCK: &str = "com.apple.itunes.lock_sync";
 /// The directories a phone has.
 const DIRECTORIES: &[&str] = &[
-    "Books",
+    "Books/Purchases",
     "DCIM/100APPLE",
     "Downloads",
     "MediaAnalysis",
@@ -37,6 +37,11 @@ pub(crate) type Owner = (u64, u64);
 pub(crate) enum Body {
     Directory,
     File(Vec<u8>),
+    /// A file that is made while it is read, and that no host may change.
+    Made {
+        key: u64,
+        len: u64,
+    },
     Link(String),
 }
 
@@ -142,7 +147,7 @@ impl Tree {
     pub(super) fn list(&self, path: &str) -> Result<Vec<String>, Status> {
         match self.find(path)?.body {
             Body::Directory => {}
-            Body::File(_) | Body::Link(_) => return Err(Status::ReadError),
+            Body::File(_) | Body::Made { .. } | Body::Link(_) => return Err(Status::ReadError),
         }
         let children = self
             .below(path)
@@ -164,7 +169,9 @@ impl Tree {
                 .or_insert_with(|| Node::new(Body::Directory));
             match node.body {
                 Body::Directory => {}
-                Body::File(_) | Body::Link(_) => return Err(Status::ObjectExists),
+                Body::File(_) | Body::Made { .. } | Body::Link(_) => {
+                    return Err(Status::ObjectExists);
+                }
             }
         }
         Ok(())
@@ -174,7 +181,7 @@ impl Tree {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         match self.find(parent)?.body {
             Body::Directory => Ok(()),
-            Body::File(_) | Body::Link(_) => Err(Status::ObjectNotFound),
+            Body::File(_) | Body::Made { .. } | Body::Link(_) => Err(Status::ObjectNotFound),
         }
     }
 
@@ -187,7 +194,7 @@ impl Tree {
     ) -> Result<String, Status> {
         let path = match self.nodes.get(path).map(|node| &node.body) {
             Some(Body::Link(target)) => target.clone(),
-            Some(Body::Directory | Body::File(_)) | None => path.to_owned(),
+            Some(Body::Directory | Body::File(_) | Body::Made { .. }) | None => path.to_owned(),
         };
         match self.nodes.get_mut(&path) {
             Some(Node {
@@ -199,6 +206,14 @@ impl Tree {
                 }
                 Ok(path)
             }
+            Some(Node {
+                body: Body::Made { .. },
+                ..
+            }) if create => Err(Status::PermissionDenied),
+            Some(Node {
+                body: Body::Made { .. },
+                ..
+            }) => Ok(path),
             Some(_) => Err(Status::ObjectIsDir),
             None if create => {
                 self.parent_is_dir(&path)?;
@@ -213,8 +228,40 @@ impl Tree {
     pub(super) fn bytes(&self, path: &str) -> Result<&[u8], Status> {
         match &self.find(path)?.body {
             Body::File(bytes) => Ok(bytes),
+            Body::Made { .. } => Err(Status::PermissionDenied),
             Body::Directory | Body::Link(_) => Err(Status::ObjectIsDir),
         }
+    }
+
+    /// Returns how long a file is, in bytes.
+    pub(super) fn len(&self, path: &str) -> Result<u64, Status> {
+        match &self.find(path)?.body {
+            Body::Made { len, .. } => Ok(*len),
+            Body::File(_) | Body::Directory | Body::Link(_) => {
+                self.bytes(path).map(|bytes| bytes.len() as u64)
+            }
+        }
+    }
+
+    /// Reads at most `len` bytes of a file from `at`.
+    pub(super) fn read(&self, path: &str, at: u64, len: usize) -> Result<Vec<u8>, Status> {
+        if let Body::Made { key, len: whole } = self.find(path)?.body {
+            return super::purchases::read(key, whole, at, len);
+        }
+        let bytes = self.bytes(path)?;
+        let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let to = from.saturating_add(len).min(bytes.len());
+        Ok(bytes.get(from..to).unwrap_or(&[]).to_vec())
+    }
+
+    /// Puts a file that is made while it is read into its place.
+    pub(super) fn plant(&mut self, path: &str, key: u64, len: u64) -> Result<(), Status> {
+        if let Some((parent, _)) = path.rsplit_once('/') {
+            self.make_dir(parent)?;
+        }
+        self.nodes
+            .insert(path.to_owned(), Node::new(Body::Made { key, len }));
+        Ok(())
     }
 
     /// Returns a copy of a file that a host wrote.
