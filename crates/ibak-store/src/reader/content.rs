@@ -41,7 +41,7 @@ impl Content {
         }
     }
 
-    pub(super) fn empty() -> Self {
+    fn empty() -> Self {
         Self::new(0, io::empty())
     }
 }

@@ -209,6 +209,13 @@ fn a_list_of_files_that_is_no_table_is_refused() {
             "{schema}: {found:?}"
         );
     }
+    // A plain one does not even become a backup.
+    let mut files = Sealed::plain().files();
+    files.insert("Manifest.db".into(), database(&schemas[0], &[]));
+    assert!(matches!(
+        try_commit(&store, &files, at(90)),
+        Err(StoreError::Incomplete(_))
+    ));
     for junk in [vec![0; 4096], b"SQLite format 3\0".repeat(64)] {
         assert!(listed(&store, junk, 100).is_err());
     }

@@ -331,6 +331,33 @@ fn a_file_the_phone_could_not_send_and_one_whose_key_is_bent() {
         catalogue.open(&entry).err(),
         Some(StoreError::Damaged { .. })
     ));
+    // Without a key a file is empty; anything else is damage, or never came.
+    for (content, size, want) in [
+        (Some(vec![]), 0, Some(0)),
+        (None, 0, None),
+        (Some(vec![0; 16]), 0, None),
+        (Some(vec![0; 16]), 16, None),
+        (Some(vec![]), 16, None),
+    ] {
+        let sealed = Sealed {
+            items: vec![Item {
+                keyed: false,
+                noted: Some(size),
+                ..file("HomeDomain", "f", &content.clone().unwrap_or_default())
+            }],
+            ..Sealed::new()
+        };
+        let mut files = sealed.files();
+        if content.is_none() {
+            let id = id_of("HomeDomain", "f");
+            files.remove(&format!("{}/{id}", &id[..2]));
+        }
+        let made = try_commit(&store, &files, at(2)).unwrap();
+        let catalogue = opened(&store.reader(&udid(), &made.id).unwrap(), true);
+        let entry = catalogue.find("HomeDomain", "f").unwrap().unwrap();
+        let found = catalogue.open(&entry).ok().map(|content| content.size());
+        assert_eq!(found, want, "{content:?} {size}");
+    }
     // And so the password proves nothing.
     assert!(matches!(
         reader.check_password(&secret(), &()).err(),

@@ -30,6 +30,8 @@ pub struct Item {
     pub noted: Option<u64>,
     pub class: u32,
     pub target: &'static str,
+    /// Whether it has a key; the phone gives none to some empty files.
+    pub keyed: bool,
     pub padding: Padding,
 }
 
@@ -49,6 +51,7 @@ pub fn file(domain: &'static str, path: &'static str, content: &[u8]) -> Item {
         noted: None,
         class: 3,
         target: "",
+        keyed: true,
         padding: Padding::Pkcs7,
     }
 }
@@ -198,7 +201,7 @@ fn mbfile(item: &Item, encrypted: bool) -> Vec<u8> {
         ("RelativePath", uid(2)),
     ];
     let mut objects = vec!["$null".into(), Value::Boolean(false), item.path.into()];
-    if item.flags == 1 && encrypted {
+    if item.flags == 1 && encrypted && item.keyed {
         file.push(("EncryptionKey", uid(3)));
         objects.push(dict(vec![(
             "NS.data",
@@ -267,6 +270,10 @@ pub fn items() -> Vec<Item> {
     vec![
         directory("HomeDomain", ""),
         directory("HomeDomain", "Library"),
+        Item {
+            keyed: false,
+            ..file("HomeDomain", "Library/no key", b"")
+        },
         file("HomeDomain", "Library/short", b"hello"),
         file("HomeDomain", "Library/block", &[0x61; 16]),
         file("HomeDomain", "Library/empty", b""),
@@ -335,6 +342,7 @@ impl Sealed {
         for item in self.items.iter().filter(|item| item.flags == 1) {
             let id = id_of(item.domain, item.path);
             let content = match self.bag {
+                Some(_) if !item.keyed => item.content.clone(),
                 Some(_) => encrypt(&file_key(item), &item.content, item.padding),
                 None => item.content.clone(),
             };
