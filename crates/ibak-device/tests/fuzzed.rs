@@ -1,5 +1,12 @@
 //! The fuzzer's ways in, given good answers that were damaged.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 mod common;
 
@@ -94,8 +101,10 @@ fn afc() -> Vec<u8> {
     .concat()
 }
 
+type Way = (fn(&[u8]), Vec<u8>);
+
 /// Every way in with its good answers.
-fn ways() -> [(fn(&[u8]), Vec<u8>); 4] {
+fn ways() -> [Way; 4] {
     [
         (usbmuxd_reply, usbmuxd()),
         (lockdown_reply, lockdown()),

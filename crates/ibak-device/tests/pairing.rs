@@ -395,3 +395,28 @@ fn records_that_lack_something_say_what() {
         Err(DeviceError::BadRecord(_))
     ));
 }
+
+#[tokio::test]
+async fn a_phone_that_declines_wifi_is_paired_all_the_same() {
+    let mut nature = unpaired(&[]);
+    nature.refusals.push(("SetValue", "SetProhibited"));
+    let desk = Desk::with(nature).await;
+    let (paired, events) = desk.pair(quick()).await;
+    assert_eq!(paired.unwrap().wifi, Some(false));
+    assert_eq!(events, [PairEvent::Trusted]);
+    assert!(desk.store().load(&udid()).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_phone_that_is_too_old_is_not_asked_to_trust() {
+    let mut nature = unpaired(&[]);
+    let key = (String::new(), "ProductVersion".to_owned());
+    nature.values.insert(key, "9.3.5".into());
+    let desk = Desk::with(nature).await;
+    let (paired, events) = desk.pair(quick()).await;
+    let error = paired.unwrap_err();
+    assert!(matches!(error, DeviceError::TooOld { .. }), "{error:?}");
+    assert_eq!(events, []);
+    let heard = desk.phone.heard.lock().unwrap();
+    assert!(!heard.names().contains(&"Pair"));
+}
