@@ -387,8 +387,8 @@ pub enum RequestError {
         /// Which job.
         job: JobId,
     },
-    /// Too many people read backups of this phone at once.
-    #[error("too many others are reading this phone's backups: try again when one is done")]
+    /// Too many people read backups at once.
+    #[error("too many others are reading backups: try again when one is done")]
     TooManyReaders,
     /// The backup does not fit.
     #[error("there is no room for the backup")]

@@ -1,17 +1,20 @@
 //! The `options a{sv}` at the end of every method.
 
 use crate::{Dict, Error, Lookup};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use zbus::wire::{OwnedVariant, Variant};
+use zbus::wire::Variant;
 
 /// Is the key every method knows: when true, polkit may not ask anybody.
 pub const NO_USER_INTERACTION: &str = "auth.no_user_interaction";
 
+/// Is how many entries an option that gives numbers by name may have.
+const NUMBERS_MAX: usize = 100_000;
+
 /// Options whose keys are all known to the method that took them.
-#[derive(Debug, Default)]
-pub struct Options {
-    values: Dict,
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    values: &'a Dict,
     no_user_interaction: bool,
 }
 
@@ -19,10 +22,7 @@ pub struct Options {
 ///
 /// # Errors
 /// [`Error::InvalidOption`] naming the first unknown key in alphabetical order.
-pub fn check_options(
-    options: &HashMap<String, OwnedVariant>,
-    allowed: &[&str],
-) -> Result<Options, Error> {
+pub fn check_options<'a>(options: &'a Dict, allowed: &[&str]) -> Result<Options<'a>, Error> {
     let mut unknown: Vec<&str> = options
         .keys()
         .map(String::as_str)
@@ -36,23 +36,15 @@ pub fn check_options(
             key.chars().take(80).collect::<String>()
         )));
     }
-    // Copying a descriptor can fail, and must not end the daemon.
-    let values: Result<Dict, zbus::Error> = options
-        .iter()
-        .map(|(key, value)| {
-            let copy = value.try_clone()?;
-            Ok((key.clone(), copy))
-        })
-        .collect();
     let mut checked = Options {
-        values: values.map_err(|error| Error::Failed(format!("the options: {error}")))?,
+        values: options,
         no_user_interaction: false,
     };
     checked.no_user_interaction = checked.flag(NO_USER_INTERACTION)?;
     Ok(checked)
 }
 
-impl Options {
+impl Options<'_> {
     /// Says whether the caller forbade asking a person.
     pub fn no_user_interaction(&self) -> bool {
         self.no_user_interaction
@@ -114,6 +106,11 @@ impl Options {
             return Err(wrong());
         };
         let count = given.iter().count();
+        if count > NUMBERS_MAX {
+            return Err(Error::InvalidOption(format!(
+                "option {key:?} has more than {NUMBERS_MAX} entries"
+            )));
+        }
         let read = self.values.dict(key);
         let numbers: BTreeMap<String, u64> = read
             .keys()
@@ -130,6 +127,8 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+    use zbus::wire::OwnedVariant;
 
     fn options(pairs: &[(&str, OwnedVariant)]) -> Dict {
         pairs

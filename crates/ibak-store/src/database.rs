@@ -88,6 +88,9 @@ pub(crate) fn is_plain(database: &Connection) -> rusqlite::Result<bool> {
 /// Tells an error of the disk or of this machine from one of the database's content.
 pub(crate) fn trouble(error: &rusqlite::Error) -> Option<StoreError> {
     let code = error.sqlite_error_code()?;
+    if code == ErrorCode::OperationInterrupted {
+        return Some(StoreError::Cancelled);
+    }
     let (_, action, errno) = [
         (ErrorCode::CannotOpen, "open", Errno::MFILE),
         (ErrorCode::SystemIoFailure, "read", Errno::IO),

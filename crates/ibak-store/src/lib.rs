@@ -10,6 +10,8 @@ mod bplist;
 mod database;
 mod error;
 pub mod fs;
+#[doc(hidden)]
+pub mod fuzz;
 mod index;
 mod keybag;
 mod lease;

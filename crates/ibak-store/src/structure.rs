@@ -8,7 +8,7 @@ use crate::database::{self, ROWS_MAX};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{absent_ok, copy_rest, read_small};
 use crate::fs::{Errno, Fs, Kind, Open};
-use crate::index::hex;
+use crate::index::{hex, unhex};
 use crate::keybag::Keybag;
 use crate::mbfile::{KEY_LEN, MbFile};
 use rusqlite::Connection;
@@ -76,6 +76,7 @@ pub(crate) fn check<F: Fs>(
             return incomplete("the encrypted Manifest.db has an impossible size");
         }
         check_encrypted(fs, tree, &mut structure)?;
+        note_what_never_came(fs, tree, excused, &mut structure)?;
     } else {
         match database {
             Database::Copied { into } => check_copy(fs, tree, into, excused, &mut structure)?,
@@ -204,6 +205,31 @@ fn check_encrypted<F: Fs>(
         }
     }
     odd.warn("a size that no encrypted file has", structure);
+    Ok(())
+}
+
+/// Notes which of the files that ended in an error of the phone are not there: later on, a file
+/// that is missing and not noted is lost.
+fn note_what_never_came<F: Fs>(
+    fs: &F,
+    tree: &F::Handle,
+    excused: &BTreeSet<String>,
+    structure: &mut Structure,
+) -> Result<(), StoreError> {
+    for id in excused {
+        // Property lists and databases have no place by an id.
+        let Some(prefix) = id.get(..2).filter(|_| unhex::<20>(id).is_some()) else {
+            continue;
+        };
+        let found = fs
+            .open(tree, prefix, Open::Directory)
+            .and_then(|dir| fs.stat(&dir, id));
+        match found {
+            Ok(_) => {}
+            Err(Errno::NOENT) => structure.missing.push(id.clone()),
+            Err(errno) => return Err(errno).at("look at", id),
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ mod disk;
 mod writer;
 
 use disk::Contents;
-use ibak_core::{HouseMemory, JobId, PhoneMemory, Wall};
+use ibak_core::{HouseMemory, JobId, PhoneMemory, Udid, Wall};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tracing::warn;
@@ -124,6 +124,24 @@ impl Memory {
             .store_uuids
             .insert(path.to_owned(), uuid.to_owned());
         self.save()
+    }
+
+    /// Says whether usbmuxd's pairing of this phone may become ours.
+    pub fn may_import(&self, phone: &Udid) -> bool {
+        !self.contents.unpaired.contains(phone.as_str())
+    }
+
+    /// Remembers whether usbmuxd's pairing of this phone may become ours.
+    ///
+    /// # Errors
+    /// As [`Memory::remember`].
+    pub fn set_import(&mut self, phone: &Udid, may: bool) -> io::Result<()> {
+        let changed = if may {
+            self.contents.unpaired.remove(phone.as_str())
+        } else {
+            self.contents.unpaired.insert(phone.as_str().to_owned())
+        };
+        if changed { self.save() } else { Ok(()) }
     }
 
     fn save(&self) -> io::Result<()> {

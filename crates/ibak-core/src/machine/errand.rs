@@ -105,7 +105,10 @@ impl Machine {
 /// was, for then it came from another computer.
 pub(super) fn check_at(phone: &Phone, policy: &Policy) -> Option<Wall> {
     let every = policy.password_check?;
-    let newest = phone.newest().filter(|it| it.facts.encrypted)?;
+    // Once it is switched off, nobody needs to know it for what comes.
+    let newest = phone
+        .newest()
+        .filter(|it| it.facts.encrypted && phone.facts.encrypts != Some(false))?;
     Some(match phone.password_proved {
         Some(proved) => proved + every,
         None => newest.facts.finished,

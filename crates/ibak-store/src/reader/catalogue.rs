@@ -21,6 +21,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Steps of SQLite between two looks at whether to stop: well under a millisecond.
+const STOP_EVERY: std::ffi::c_int = 4096;
+
 /// What every SQLite database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -258,6 +261,25 @@ impl<F: Fs> Catalogue<F> {
         rows(&self.database, filter, each, ROWS_MAX)
             .map_err(|error| unreadable(&error))?
             .ok_or_else(|| StoreError::damaged("the number of rows of Manifest.db"))
+    }
+
+    /// Has every reading of the list end with `Cancelled` once this says so, also one that finds
+    /// nothing for long.
+    ///
+    /// # Errors
+    /// `Damaged` when SQLite refuses, which it does not.
+    pub fn stop_when(
+        &mut self,
+        stop: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.database
+            .progress_handler(STOP_EVERY, Some(stop))
+            .map_err(|error| unreadable(&error))
+    }
+
+    /// Says whether the phone could not send this file when the backup was made.
+    pub fn never_came(&self, entry: &FileEntry) -> bool {
+        self.held.missing.contains(&entry.file_id)
     }
 
     /// Returns one file by its name, if the phone listed it.

@@ -25,6 +25,7 @@ use crate::phone::PhoneDir;
 use crate::record::{Generation, generation};
 use crate::store::{Inner, Store};
 use ibak_core::{BackupId, Udid};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl<F: Fs> Store<F> {
@@ -44,6 +45,8 @@ impl<F: Fs> Store<F> {
 pub(crate) struct Held<F: Fs> {
     pub(crate) inner: Arc<Inner<F>>,
     pub(crate) generation: Generation,
+    /// Ids of files that the phone could not send.
+    pub(crate) missing: BTreeSet<String>,
     /// `gens/<id>`
     pub(crate) dir: F::Handle,
     /// `gens/<id>/<udid>`
@@ -60,7 +63,8 @@ impl<F: Fs> Held<F> {
         let lease = Lease::take(inner, id)?;
         let phone =
             PhoneDir::open(inner, udid)?.ok_or_else(|| StoreError::NoSuchBackup(id.clone()))?;
-        let (dir, record) = phone.generation(id)?;
+        let (dir, mut record) = phone.generation(id)?;
+        let missing = std::mem::take(&mut record.missing).into_iter().collect();
         let at = format!("{udid}/gens/{id}/{}", record.wire_udid);
         let tree = inner
             .fs
@@ -69,6 +73,7 @@ impl<F: Fs> Held<F> {
         Ok(Self {
             inner: Arc::clone(inner),
             generation: generation(record)?,
+            missing,
             dir,
             tree,
             _lease: lease,

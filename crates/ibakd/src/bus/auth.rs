@@ -33,6 +33,17 @@ pub enum Action {
 }
 
 impl Action {
+    /// Returns what it takes to end a job of this kind: what it took to begin it.
+    pub fn of_job(kind: &str) -> Self {
+        match kind {
+            "backup" => Self::Backup,
+            "restore" => Self::Restore,
+            "encryption" => Self::SetEncryption,
+            "check-password" | "read" | "purchases" => Self::ReadBackup,
+            _ => Self::Manage,
+        }
+    }
+
     /// Returns the polkit action's id.
     pub const fn id(self) -> &'static str {
         match self {

@@ -1,14 +1,19 @@
 //! Secrets come in as file descriptors, never as strings that the bus daemon would see.
 
+use crate::executor::reopen;
 use ibak_core::Secret;
 use ibak_dbus::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// The longest secret in bytes.
 pub(super) const SECRET_LEN_MAX: usize = 4096;
+/// Secrets that are read at once at most; further ones wait.
+static READERS: Semaphore = Semaphore::const_new(8);
 /// How long a client may take to hand it over.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -17,11 +22,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Error::InvalidOption`] for one that is too long, not UTF-8, holds a NUL, or does not come.
 pub(super) async fn read_secret(fd: OwnedFd) -> Result<Option<Secret>, Error> {
+    let _turn = READERS
+        .acquire()
+        .await
+        .map_err(|_| Error::Failed("the daemon is stopping".into()))?;
     crate::executor::blocking(move || read(&fd, PATIENCE)).await
+}
+
+/// Opens a pipe anew, so that nothing the client does to its own end makes a read wait; anything
+/// else must be memory of the client's.
+fn opened(fd: &OwnedFd) -> Result<OwnedFd, String> {
+    let pipe = reopen(fd, OFlags::RDONLY).map_err(|error| format!("cannot be read: {error}"))?;
+    if let Some(pipe) = pipe {
+        return Ok(pipe);
+    }
+    let stat = rustix::fs::fstat(fd).map_err(|errno| format!("cannot be read: {errno}"))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 0 {
+        return fd
+            .try_clone()
+            .map_err(|error| format!("cannot be read: {error}"));
+    }
+    Err("comes neither through a pipe nor in a memory file".to_owned())
 }
 
 fn read(fd: &OwnedFd, patience: Duration) -> Result<Option<Secret>, Error> {
     let bad = |what: &str| Error::InvalidOption(format!("the password {what}"));
+    let fd = &opened(fd).map_err(|why| bad(&why))?;
     let until = Instant::now() + patience;
     let mut text = Zeroizing::new(Vec::with_capacity(SECRET_LEN_MAX + 1024));
     let mut block = Zeroizing::new([0_u8; 512]);
@@ -116,6 +142,19 @@ mod tests {
             let error = given(&bytes).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn a_memory_file_is_read_and_a_named_one_is_not() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"hidden\n").unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let secret = read(&file.into(), PATIENCE).unwrap().unwrap();
+        assert_eq!(secret.expose(), "hidden");
+        let named = tempfile::NamedTempFile::new().unwrap();
+        let file = named.reopen().unwrap();
+        let error = read(&file.into(), PATIENCE).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("neither"), "{error}");
     }
 
     #[test]

@@ -50,26 +50,27 @@ impl Archive {
     /// Writes one file; `content` gives as many bytes as the header says, or an error.
     ///
     /// # Errors
-    /// The pipe's, the content's, and that of a path that leads out of a directory.
+    /// Whose they are; after one the stream has no end.
     pub(super) fn append(
         &mut self,
         header: &mut tar::Header,
         path: &str,
         content: impl Read,
-    ) -> io::Result<()> {
-        let size = header.size()?;
-        let mut content = content.take(size);
+    ) -> Result<(), AppendError> {
+        let size = header.size().map_err(AppendError::Content)?;
+        let mut content = Promised {
+            content,
+            left: size,
+            failed: None,
+        };
         let done = self.builder.append_data(header, path, &mut content);
-        match done {
-            Ok(()) if content.limit() > 0 => {
-                self.builder.get_mut().open = false;
-                Err(io::ErrorKind::UnexpectedEof.into())
-            }
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.builder.get_mut().open = false;
-                Err(error)
-            }
+        if done.is_err() {
+            self.builder.get_mut().open = false;
+        }
+        match (done, content.failed) {
+            (Ok(()), None) => Ok(()),
+            (_, Some(error)) => Err(AppendError::Content(error)),
+            (Err(error), None) => Err(AppendError::Client(error)),
         }
     }
 
@@ -97,6 +98,48 @@ impl Archive {
     pub(super) fn finish(mut self) -> io::Result<u64> {
         self.builder.finish()?;
         Ok(self.written())
+    }
+}
+
+/// Why a file is not in a stream, and the stream has no end.
+#[derive(Debug)]
+pub(super) enum AppendError {
+    /// What was to be written could not be read as promised.
+    Content(io::Error),
+    /// It could not be written.
+    Client(io::Error),
+}
+
+/// Gives exactly as many bytes as were promised, or remembers why not.
+struct Promised<R> {
+    content: R,
+    left: u64,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Promised<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let length = buffer.len().min(most);
+        let Some(part) = buffer.get_mut(..length).filter(|part| !part.is_empty()) else {
+            return Ok(0);
+        };
+        let read = match self.content.read(part) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other,
+        };
+        match read {
+            Ok(count) => {
+                self.left = self.left.saturating_sub(u64::try_from(count).unwrap_or(0));
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failed = Some(error);
+                Err(kind.into())
+            }
+        }
     }
 }
 
@@ -128,7 +171,7 @@ mod tests {
 
     fn archive() -> (std::fs::File, Archive) {
         let (read, write) = rustix::pipe::pipe().unwrap();
-        let pipe = Pipe::new(write, Stop::default()).unwrap();
+        let pipe = Pipe::new(&write, Stop::default()).unwrap();
         (std::fs::File::from(read), Archive::new(pipe))
     }
 
@@ -168,7 +211,7 @@ mod tests {
             let error = archive
                 .append(&mut file_header(5, 0o644, None), "a", content)
                 .unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(matches!(error, AppendError::Content(_)), "{error:?}");
             drop(archive);
             assert!(bytes(read).len() <= 1024, "no two empty blocks at its end");
         }

@@ -37,7 +37,8 @@ impl BackupJob {
             Extent::Changes => Full::IfNeeded,
             Extent::Full => Full::Forced,
         };
-        match prepare(&self.work, &self.store, self.quota, full).await {
+        let laying_out = begin(&self.work, &self.store, self.quota, full);
+        match prepare(&self.work, self.work.open(), laying_out).await {
             Ok((opened, staging)) => self.converse(opened, staging).await,
             Err(outcome) => End::early(outcome),
         }
@@ -178,18 +179,16 @@ pub(super) enum Doubt {
 /// next job of this phone finds the place free.
 pub(super) async fn prepare(
     work: &PhoneWork,
-    store: &Store,
-    quota: Option<Bytes>,
-    full: Full,
+    opening: impl Future<Output = Result<Opened, DeviceError>>,
+    laying_out: impl Future<Output = Result<Staging, StoreError>>,
 ) -> Result<(Opened, Staging), Outcome> {
     let token = work.stop.token();
     let opening = async {
         tokio::select! {
-            opened = work.open() => Some(opened),
+            opened = opening => Some(opened),
             () = token.cancelled() => None,
         }
     };
-    let laying_out = begin(work, store, quota, full);
     let (opened, staging) = futures_util::future::join(opening, laying_out).await;
     let (opened, staging) = match (opened, staging) {
         (Some(Ok(opened)), Ok(staging)) if !token.is_cancelled() => return Ok((opened, staging)),
@@ -217,7 +216,8 @@ pub(super) async fn prepare(
     }
 }
 
-async fn begin(
+/// Lays out a working copy, or goes on with an earlier one.
+pub(super) async fn begin(
     work: &PhoneWork,
     store: &Store,
     quota: Option<Bytes>,

@@ -4,12 +4,12 @@
 //! which the next backup goes on with: so a changed password costs no full backup, and the
 //! committed backups stay under the password they were made with.
 
-use super::backup::{Doubt, prepare, put_away};
+use super::backup::{Doubt, begin, prepare, put_away};
 use super::work::Opened;
 use super::{End, PhoneWork, StagingVault, blocking};
 use ibak_core::{Bytes, Errand, Failure, JobResult, Outcome, Phase, Secret};
 use ibak_mobilebackup2::Deed;
-use ibak_store::{Full, Staging, Store};
+use ibak_store::{Full, Staging, Store, StoreError};
 use tracing::{info, warn};
 
 /// All that a change of the password needs.
@@ -40,10 +40,22 @@ impl EncryptionJob {
             ));
         }
         self.work.reporter.phase(Phase::Connecting).await;
-        match prepare(&self.work, &self.store, self.quota, Full::IfNeeded).await {
+        match prepare(&self.work, self.work.announce(), self.lay_out()).await {
             Ok((opened, staging)) => self.converse(opened, staging).await,
             Err(outcome) => End::early(outcome),
         }
+    }
+
+    /// Lays out a working copy of the newest backup. What an interrupted backup left was made under
+    /// the present password and cannot be gone on with under another: it is let go. A copy that
+    /// holds an earlier change is the newest the phone knows of.
+    async fn lay_out(&self) -> Result<Staging, StoreError> {
+        let staging = begin(&self.work, &self.store, self.quota, Full::IfNeeded).await?;
+        if !staging.resumed() || staging.phase() == ibak_store::Phase::Rekeyed {
+            return Ok(staging);
+        }
+        blocking(move || staging.discard()).await?;
+        begin(&self.work, &self.store, self.quota, Full::IfNeeded).await
     }
 
     async fn converse(mut self, opened: Opened, staging: Staging) -> End {

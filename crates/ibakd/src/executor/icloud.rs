@@ -20,7 +20,7 @@ impl ICloudJob {
         work.reporter.phase(Phase::Connecting).await;
         let token = work.stop.token();
         let opened = tokio::select! {
-            opened = work.open() => opened,
+            opened = work.announce() => opened,
             () = token.cancelled() => return End::early(work.stopped()),
         };
         let opened = match opened {

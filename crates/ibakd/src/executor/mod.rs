@@ -22,6 +22,7 @@ pub use encryption::EncryptionJob;
 pub use errand::{ErrandWork, ReadWhat, ReadWish, RestoreWish};
 pub use icloud::ICloudJob;
 pub use pairing::PairJob;
+pub(crate) use pipe::reopen;
 pub use purchases::PurchasesJob;
 pub use read::ReadJob;
 pub use restore::RestoreJob;

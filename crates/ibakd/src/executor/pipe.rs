@@ -2,36 +2,43 @@
 
 use super::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long a client may take to read on.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long one stream may take in all: a reader keeps its backup from being removed.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often a stop is looked for while the client does not read.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Why nothing more can be written; the kind of an [`io::Error`] tells them apart.
-pub(super) const GONE: io::ErrorKind = io::ErrorKind::BrokenPipe;
-
-/// A pipe, socket or file that a client gave to be written to.
+/// A pipe that a client gave to be written to.
 pub(super) struct Pipe {
     fd: OwnedFd,
     stop: Stop,
+    until: Instant,
     written: u64,
 }
 
 impl Pipe {
-    /// Takes the client's descriptor.
+    /// Takes the client's pipe. It is opened anew: whether a descriptor blocks is a property that
+    /// the client shares, and could change.
     ///
     /// # Errors
-    /// When it cannot be made non-blocking.
-    pub(super) fn new(fd: OwnedFd, stop: Stop) -> io::Result<Self> {
-        let flags = rustix::fs::fcntl_getfl(&fd)?;
-        rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
+    /// When it is not a pipe, or cannot be opened.
+    pub(super) fn new(fd: &OwnedFd, stop: Stop) -> io::Result<Self> {
+        let fd = reopen(fd, OFlags::WRONLY)?.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "files are written into a pipe only",
+            )
+        })?;
         Ok(Self {
             fd,
             stop,
+            until: Instant::now() + STREAM_MAX,
             written: 0,
         })
     }
@@ -43,21 +50,23 @@ impl Pipe {
 
     /// Waits until the client reads on.
     fn wait(&self) -> io::Result<()> {
-        let until = Instant::now() + PATIENCE;
+        let until = self.until.min(Instant::now() + PATIENCE);
         let slice = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(LOOK_EVERY.subsec_nanos()),
         };
         loop {
             if self.stop.why().is_some() {
-                // Not `Interrupted`, which `write_all` would try again.
-                return Err(io::Error::other(Stopped));
+                return Err(stopped());
             }
             let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
             match poll(&mut fds, Some(&slice)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) if Instant::now() < until => {}
                 Ok(0) | Err(rustix::io::Errno::INTR) => {
-                    return Err(io::Error::new(GONE, "the reader stopped reading"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::BrokenPipe,
+                        "the reader stopped reading",
+                    ));
                 }
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
@@ -66,10 +75,29 @@ impl Pipe {
     }
 }
 
-/// Says that a job was asked to end, inside an [`io::Error`].
+/// Opens a client's pipe anew, not blocking; `None` when it is no pipe.
+///
+/// # Errors
+/// A system call's.
+pub(crate) fn reopen(fd: &OwnedFd, flags: OFlags) -> io::Result<Option<OwnedFd>> {
+    let stat = rustix::fs::fstat(fd)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+        return Ok(None);
+    }
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    Ok(Some(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Says that a job was asked to end, inside an [`io::Error`]: not as `Interrupted`, which would be
+/// tried again.
 #[derive(Debug, thiserror::Error)]
 #[error("it was asked to end")]
-pub(super) struct Stopped;
+struct Stopped;
+
+fn stopped() -> io::Error {
+    io::Error::other(Stopped)
+}
 
 /// Tells whether an error of a [`Pipe`] means that the job was asked to end.
 pub(super) fn is_stopped(error: &io::Error) -> bool {
@@ -80,7 +108,7 @@ impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             if self.stop.why().is_some() {
-                return Err(io::Error::other(Stopped));
+                return Err(stopped());
             }
             match rustix::io::write(&self.fd, bytes) {
                 Ok(count) => {
@@ -110,7 +138,7 @@ mod tests {
     fn pipe() -> (std::fs::File, Pipe, Stop) {
         let (read, write) = rustix::pipe::pipe().unwrap();
         let stop = Stop::default();
-        let pipe = Pipe::new(write, stop.clone()).unwrap();
+        let pipe = Pipe::new(&write, stop.clone()).unwrap();
         (std::fs::File::from(read), pipe, stop)
     }
 
@@ -134,7 +162,8 @@ mod tests {
         let (read, mut pipe, _stop) = pipe();
         drop(read);
         let error = pipe.write_all(b"x").unwrap_err();
-        assert_eq!((error.kind(), is_stopped(&error)), (GONE, false));
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(!is_stopped(&error));
     }
 
     #[test]
@@ -143,5 +172,20 @@ mod tests {
         let writer = std::thread::spawn(move || pipe.write_all(&vec![0; 1 << 22]).unwrap_err());
         stop.ask(StopWhy::ByUser);
         assert!(is_stopped(&writer.join().unwrap()));
+    }
+
+    #[test]
+    fn the_clients_own_descriptor_goes_on_blocking() {
+        let (_read, write) = rustix::pipe::pipe().unwrap();
+        let _pipe = Pipe::new(&write, Stop::default()).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&write).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK));
+    }
+
+    #[test]
+    fn only_a_pipe_is_written_to() {
+        let file = tempfile::tempfile().unwrap();
+        let refused = Pipe::new(&OwnedFd::from(file), Stop::default());
+        assert!(refused.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput));
     }
 }

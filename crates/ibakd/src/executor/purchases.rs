@@ -1,6 +1,6 @@
 //! What was bought in the stores, copied off the phone into a client's pipe.
 
-use super::archive::{Archive, file_header};
+use super::archive::{AppendError, Archive, file_header};
 use super::outcome::of_device;
 use super::pipe::{Pipe, is_stopped};
 use super::{End, PhoneWork, blocking};
@@ -38,6 +38,15 @@ enum Trouble {
     Client(io::Error),
 }
 
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    files: u64,
+    bytes: u64,
+    /// Files that the phone did not give.
+    unread: u64,
+}
+
 /// What goes to the writing thread.
 enum Part {
     File(Purchase),
@@ -51,19 +60,16 @@ impl PurchasesJob {
         let Self { work, out, have } = self;
         work.reporter.phase(Phase::Connecting).await;
         let token = work.stop.token();
-        let pipe = match Pipe::new(out, work.stop.clone()) {
+        let pipe = match Pipe::new(&out, work.stop.clone()) {
             Ok(pipe) => pipe,
             Err(error) => return End::early(gone(&error)),
         };
         let copy = async {
-            let mut session = work.session().await.map_err(Trouble::Phone)?;
-            let copied = copy(&mut session, pipe, have, &work).await;
-            let goodbye = session.deadlines().goodbye;
-            match tokio::time::timeout(goodbye, session.stop()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the phone did not say good-bye"),
-                Err(_elapsed) => tracing::debug!("the phone did not say good-bye in time"),
-            }
+            // Announced like a backup: nothing else syncs meanwhile, and a phone on the network is
+            // kept awake.
+            let mut opened = work.announce().await.map_err(Trouble::Phone)?;
+            let copied = copy(opened.session.session(), pipe, have, &work).await;
+            opened.session.finish().await;
             copied
         };
         let copied = tokio::select! {
@@ -71,12 +77,21 @@ impl PurchasesJob {
             () = token.cancelled() => return End::early(work.stopped()),
         };
         match copied {
-            Ok((files, bytes)) => {
-                info!(files, bytes, "purchases copied");
+            Ok(copied) => {
+                info!(?copied, "purchases copied");
+                let outcome = match copied.unread {
+                    0 => Outcome::Done,
+                    unread => Outcome::failed(
+                        Failure::PhoneReadWrite,
+                        format!(
+                            "the phone did not give {unread} of the files; the others are there"
+                        ),
+                    ),
+                };
                 End {
-                    bytes,
-                    files,
-                    ..End::early(Outcome::Done)
+                    bytes: copied.bytes,
+                    files: copied.files,
+                    ..End::early(outcome)
                 }
             }
             Err(Trouble::Phone(error)) => End::early(of_device(&error)),
@@ -96,7 +111,7 @@ async fn copy(
     pipe: Pipe,
     have: BTreeMap<String, u64>,
     work: &PhoneWork,
-) -> Result<(u64, u64), Trouble> {
+) -> Result<Copied, Trouble> {
     work.reporter.phase(Phase::Preparing).await;
     let mut phone = Purchases::open(session).await.map_err(Trouble::Phone)?;
     let list = phone.list().await.map_err(Trouble::Phone)?;
@@ -123,34 +138,44 @@ async fn read(
     wanted: Vec<Purchase>,
     parts: mpsc::Sender<Part>,
     work: &PhoneWork,
-) -> Result<(u64, u64), DeviceError> {
+) -> Result<Copied, DeviceError> {
     let total: u64 = wanted
         .iter()
         .map(Purchase::size)
         .fold(0, u64::saturating_add);
-    let (mut files, mut bytes) = (0, 0_u64);
+    let mut copied = Copied::default();
     let mut due = Instant::now();
     for file in wanted {
-        let mut reader = phone.read(&file, 0).await?;
+        let mut reader = match phone.read(&file, 0).await {
+            Ok(reader) => reader,
+            // Deleted meanwhile, or kept back while the phone is locked: the others still come.
+            Err(DeviceError::Service { .. }) => {
+                copied.unread += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if parts.send(Part::File(file)).await.is_err() {
-            return Ok((files, bytes));
+            return Ok(copied);
         }
         while let Some(piece) = reader.next().await? {
-            bytes = bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+            copied.bytes += u64::try_from(piece.len()).unwrap_or(0);
             if parts.send(Part::Piece(piece)).await.is_err() {
-                return Ok((files, bytes));
+                return Ok(copied);
             }
             if Instant::now() >= due {
                 due = Instant::now() + EVERY;
-                work.reporter.progress(share(files, bytes, total)).await;
+                let so_far = share(copied.files, copied.bytes, total);
+                work.reporter.progress(so_far).await;
             }
         }
-        files += 1;
+        copied.files += 1;
     }
-    work.reporter.progress(share(files, bytes, total)).await;
+    let all = share(copied.files, copied.bytes, total);
+    work.reporter.progress(all).await;
     // When nobody takes it, the writing half says why.
     drop(parts.send(Part::End).await);
-    Ok((files, bytes))
+    Ok(copied)
 }
 
 /// Says how far a copy of known length is.
@@ -181,7 +206,12 @@ fn write(pipe: Pipe, mut parts: mpsc::Receiver<Part>) -> io::Result<()> {
             piece: Vec::new(),
             at: 0,
         };
-        archive.append(&mut header, file.path(), pieces)?;
+        archive
+            .append(&mut header, file.path(), pieces)
+            .map_err(|error| match error {
+                AppendError::Content(_) => broke_off(),
+                AppendError::Client(error) => error,
+            })?;
     }
 }
 

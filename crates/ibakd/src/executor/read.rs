@@ -2,7 +2,7 @@
 //!
 //! The daemon writes into the client's pipe and never into the client's files.
 
-use super::archive::{Archive, header};
+use super::archive::{AppendError, Archive, header};
 use super::pipe::{Pipe, is_stopped};
 use super::purchases::{gone, share};
 use super::unlock::{of_reading, open, unlock};
@@ -10,6 +10,7 @@ use super::{End, ReadWhat, ReadWish, Reporter, Stop, blocking};
 use ibak_core::{Failure, Outcome, Phase, Udid};
 use ibak_store::{Catalogue, ClassKeys, FileEntry, FileKind, Filter, Reader, Store, StoreError};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub struct ReadJob {
 /// Why a reading ended early.
 enum Trouble {
     Store(StoreError),
+    Content(String, io::Error),
     Client(io::Error),
     Nothing(String),
 }
@@ -49,9 +51,21 @@ impl From<StoreError> for Trouble {
     }
 }
 
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self::Client(error)
+impl Trouble {
+    fn outcome(self, stop: &Stop) -> Outcome {
+        match self {
+            Self::Store(error) => of_reading(&error, stop),
+            Self::Client(error) if is_stopped(&error) => stop.outcome(),
+            Self::Client(error) => gone(&error),
+            Self::Content(file, error) => Outcome::failed(
+                Failure::BackupUnreadable,
+                format!("{file} cannot be read to its end: {error}"),
+            ),
+            Self::Nothing(item) => Outcome::failed(
+                Failure::NoSuchBackup,
+                format!("the backup holds nothing named {item:?}"),
+            ),
+        }
     }
 }
 
@@ -61,6 +75,8 @@ struct Counters {
     files: AtomicU64,
     bytes: AtomicU64,
     total: AtomicU64,
+    /// Files that are listed and cannot be read; the others were written.
+    unread: AtomicU64,
 }
 
 impl Counters {
@@ -72,6 +88,17 @@ impl Counters {
     fn read(&self) -> (u64, u64, u64) {
         let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
         (get(&self.files), get(&self.bytes), get(&self.total))
+    }
+
+    /// Says how a reading ended that went through to the end.
+    fn outcome(&self) -> Outcome {
+        match self.unread.load(Ordering::Relaxed) {
+            0 => Outcome::Done,
+            unread => Outcome::failed(
+                Failure::BackupUnreadable,
+                format!("{unread} of the files are damaged or lost; the others are there"),
+            ),
+        }
     }
 }
 
@@ -86,7 +113,7 @@ impl ReadJob {
             stop,
         } = self;
         reporter.phase(Phase::Preparing).await;
-        let pipe = match Pipe::new(wish.out, stop.clone()) {
+        let pipe = match Pipe::new(&wish.out, stop.clone()) {
             Ok(pipe) => pipe,
             Err(error) => return End::early(gone(&error)),
         };
@@ -95,7 +122,12 @@ impl ReadJob {
             if wish.what == ReadWhat::Raw {
                 return Ok((reader, None));
             }
-            let keybag = reader.keybag().map_err(|error| of_reading(&error, &stop))?;
+            let (reader, keybag) = blocking(move || {
+                let keybag = reader.keybag();
+                (reader, keybag)
+            })
+            .await;
+            let keybag = keybag.map_err(|error| of_reading(&error, &stop))?;
             let keys = unlock(keybag, wish.password, &reporter, &stop).await?;
             Ok((reader, keys))
         };
@@ -106,24 +138,21 @@ impl ReadJob {
         reporter.phase(Phase::Copying).await;
         let counters = Arc::new(Counters::default());
         let counted = Arc::clone(&counters);
-        let what = wish.what;
-        let work = blocking(move || copy(&reader, keys.as_ref(), &what, pipe, &counted));
+        let (what, stopped) = (wish.what, stop.clone());
+        let work = blocking(move || copy(&reader, keys.as_ref(), &what, pipe, &counted, stopped));
         let copied = told(work, &counters, &reporter).await;
         let (files, bytes, total) = counters.read();
         reporter.progress(share(files, bytes, total)).await;
         let outcome = match copied {
-            Ok(()) => {
-                info!(files, bytes, "read out of a backup");
-                Outcome::Done
-            }
-            Err(Trouble::Store(error)) => of_reading(&error, &stop),
-            Err(Trouble::Client(error)) if is_stopped(&error) => stop.outcome(),
-            Err(Trouble::Client(error)) => gone(&error),
-            Err(Trouble::Nothing(item)) => Outcome::failed(
-                Failure::NoSuchBackup,
-                format!("the backup holds nothing named {item:?}"),
-            ),
+            Ok(()) => counters.outcome(),
+            Err(trouble) => trouble.outcome(&stop),
         };
+        info!(
+            files,
+            bytes,
+            result = outcome.result().word(),
+            "read out of a backup"
+        );
         End {
             files,
             bytes,
@@ -154,17 +183,24 @@ fn copy(
     what: &ReadWhat,
     pipe: Pipe,
     counters: &Counters,
+    stop: Stop,
 ) -> Result<(), Trouble> {
+    if *what == ReadWhat::Raw {
+        return raw(reader, pipe, counters);
+    }
+    let mut catalogue = reader.catalogue(keys)?;
+    catalogue.stop_when(move || stop.why().is_some())?;
     match what {
         ReadWhat::List { domain, path } => {
+            let path = path.as_deref().map(|path| path.trim_end_matches('/'));
             let filter = Filter {
                 domain: domain.clone(),
-                path: path.clone(),
+                path: path.filter(|path| !path.is_empty()).map(str::to_owned),
             };
-            list(&reader.catalogue(keys)?, &filter, pipe, counters)
+            list(&catalogue, &filter, pipe, counters)
         }
-        ReadWhat::Files(selection) => files(&reader.catalogue(keys)?, selection, pipe, counters),
-        ReadWhat::Raw => raw(reader, pipe, counters),
+        ReadWhat::Files(items) => files(&catalogue, &Selection::of(items), pipe, counters),
+        ReadWhat::Raw => Ok(()),
     }
 }
 
@@ -224,7 +260,7 @@ fn list(
         }
     })?;
     if let Some(error) = failed {
-        return Err(error.into());
+        return Err(Trouble::Client(error));
     }
     if listed.refused > 0 {
         warn!(
@@ -232,111 +268,150 @@ fn list(
             "rows that no phone makes were left out"
         );
     }
-    Ok(out.flush()?)
+    out.flush().map_err(Trouble::Client)
 }
 
-/// Splits an item of a selection: domains hold no slash.
-fn filter(item: &str) -> Filter {
-    let (domain, path) = match item.split_once('/') {
-        Some((domain, path)) => (domain, path.trim_end_matches('/')),
-        None => (item, ""),
-    };
-    Filter {
-        domain: Some(domain.to_owned()),
-        path: (!path.is_empty()).then(|| path.to_owned()),
+/// What of a backup is wanted: each item a domain, or a domain and a path; none is all.
+#[derive(Debug, Default)]
+struct Selection {
+    items: BTreeSet<String>,
+}
+
+impl Selection {
+    fn of(items: &[String]) -> Self {
+        let trimmed = items.iter().map(|item| item.trim_end_matches('/'));
+        Self {
+            items: trimmed.map(str::to_owned).collect(),
+        }
+    }
+
+    /// Returns the item that wants this file: its own name, or one that it lies beneath.
+    fn wants<'a>(&'a self, name: &str) -> Option<&'a str> {
+        let mut name = name;
+        loop {
+            if let Some(item) = self.items.get(name) {
+                return Some(item);
+            }
+            name = name.rsplit_once('/')?.0;
+        }
     }
 }
 
+fn name_of(entry: &FileEntry) -> String {
+    if entry.path.is_empty() {
+        entry.domain.clone()
+    } else {
+        format!("{}/{}", entry.domain, entry.path)
+    }
+}
+
+/// Goes through the list twice, whatever is wanted of it: to know how much it is, and to write it.
 fn files(
     catalogue: &Catalogue,
-    selection: &[String],
+    selection: &Selection,
     pipe: Pipe,
     counters: &Counters,
 ) -> Result<(), Trouble> {
-    let filters: Vec<(Filter, &str)> = if selection.is_empty() {
-        vec![(Filter::default(), "")]
-    } else {
-        selection
-            .iter()
-            .map(|item| (filter(item), item.as_str()))
-            .collect()
-    };
-    for (filter, item) in &filters {
-        let mut total = 0_u64;
-        let listed = catalogue.for_each(filter, &mut |entry| {
+    let all = selection.items.is_empty();
+    let mut unseen: BTreeSet<&str> = selection.items.iter().map(String::as_str).collect();
+    let mut total = 0_u64;
+    catalogue.for_each(&Filter::default(), &mut |entry| {
+        let item = selection.wants(&name_of(&entry));
+        if all || item.is_some() {
             total = total.saturating_add(entry.size);
-            ControlFlow::Continue(())
-        })?;
-        if listed.given == 0 && !item.is_empty() {
-            return Err(Trouble::Nothing((*item).to_owned()));
         }
-        counters.total.fetch_add(total, Ordering::Relaxed);
+        if let Some(item) = item {
+            unseen.remove(item);
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(item) = unseen.first() {
+        return Err(Trouble::Nothing((*item).to_owned()));
     }
+    counters.total.store(total, Ordering::Relaxed);
     let mut archive = Archive::new(pipe);
-    for (filter, _) in &filters {
-        let mut failed = None;
-        catalogue.for_each(filter, &mut |entry| match append(
-            &mut archive,
-            catalogue,
-            &entry,
-            counters,
-        ) {
+    let mut failed = None;
+    catalogue.for_each(&Filter::default(), &mut |entry| {
+        let name = name_of(&entry);
+        if !all && selection.wants(&name).is_none() {
+            return ControlFlow::Continue(());
+        }
+        match append(&mut archive, catalogue, &entry, &name, counters) {
             Ok(()) => ControlFlow::Continue(()),
             Err(trouble) => {
                 failed = Some(trouble);
                 ControlFlow::Break(())
             }
-        })?;
-        if let Some(trouble) = failed {
-            return Err(trouble);
         }
+    })?;
+    match failed {
+        Some(trouble) => Err(trouble),
+        None => archive.finish().map(drop).map_err(Trouble::Client),
     }
-    archive.finish()?;
-    Ok(())
 }
 
 fn append(
     archive: &mut Archive,
     catalogue: &Catalogue,
     entry: &FileEntry,
+    name: &str,
     counters: &Counters,
 ) -> Result<(), Trouble> {
-    let path = if entry.path.is_empty() {
-        entry.domain.clone()
-    } else {
-        format!("{}/{}", entry.domain, entry.path)
-    };
     let modified = entry
         .modified
         .and_then(|at| u64::try_from(at).ok())
         .unwrap_or(0);
     let mode = entry.mode.unwrap_or(0o600);
+    let whose = |error| match error {
+        AppendError::Content(error) => Trouble::Content(entry.file_id.clone(), error),
+        AppendError::Client(error) => Trouble::Client(error),
+    };
     match &entry.kind {
         FileKind::Directory => {
             let mut header = header(tar::EntryType::Directory, 0, mode, modified);
-            archive.append(&mut header, &path, io::empty())?;
+            archive
+                .append(&mut header, name, io::empty())
+                .map_err(whose)
         }
+        // No phone makes such a link, and no stream can hold it.
+        FileKind::Symlink { target } if target.is_empty() || target.contains('\0') => Ok(()),
         FileKind::Symlink { target } => {
             let mut header = header(tar::EntryType::Symlink, 0, mode, modified);
-            archive.append_link(&mut header, &path, target)?;
+            let linked = archive.append_link(&mut header, name, target);
+            linked.map_err(Trouble::Client)
         }
         FileKind::File => {
             let content = match catalogue.open(entry) {
                 Ok(content) => content,
                 // The phone could not send it: that is known since the backup was made.
-                Err(error) if error.kind() == ibak_store::ErrorKind::NotFound => {
-                    warn!(file = %entry.file_id, "a file that the phone could not send is left out");
+                Err(_) if catalogue.never_came(entry) => return Ok(()),
+                Err(error) if spoils_one(&error) => {
+                    warn!(file = %entry.file_id, %error, "a file of the backup cannot be read");
+                    counters.unread.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
             };
             let size = content.size();
             let mut header = header(tar::EntryType::Regular, size, mode, modified);
-            archive.append(&mut header, &path, content)?;
+            archive.append(&mut header, name, content).map_err(whose)?;
             counters.add(size);
+            Ok(())
         }
     }
-    Ok(())
+}
+
+/// Says whether an error is about one file, so that the others can still be had.
+fn spoils_one(error: &StoreError) -> bool {
+    use ibak_store::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Io | ErrorKind::IsDirectory | ErrorKind::Loop => true,
+        ErrorKind::Exists
+        | ErrorKind::NotDirectory
+        | ErrorKind::NoSpace
+        | ErrorKind::Refused
+        | ErrorKind::Other => false,
+    }
 }
 
 fn raw(reader: &Reader, pipe: Pipe, counters: &Counters) -> Result<(), Trouble> {
@@ -350,11 +425,15 @@ fn raw(reader: &Reader, pipe: Pipe, counters: &Counters) -> Result<(), Trouble> 
         let size = content.size();
         let path = format!("{}/{}", reader.wire_udid(), file.path);
         let mut header = header(tar::EntryType::Regular, size, 0o600, 0);
-        archive.append(&mut header, &path, content)?;
+        archive
+            .append(&mut header, &path, content)
+            .map_err(|error| match error {
+                AppendError::Content(error) => Trouble::Content(file.path.clone(), error),
+                AppendError::Client(error) => Trouble::Client(error),
+            })?;
         counters.add(size);
     }
-    archive.finish()?;
-    Ok(())
+    archive.finish().map(drop).map_err(Trouble::Client)
 }
 
 #[cfg(test)]
@@ -362,20 +441,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_names_a_domain_and_perhaps_a_path_in_it() {
-        for (item, domain, path) in [
-            ("HomeDomain", "HomeDomain", None),
-            ("HomeDomain/", "HomeDomain", None),
-            ("HomeDomain/Library/SMS/", "HomeDomain", Some("Library/SMS")),
-            (
-                "AppDomain-org.x.y/Documents/a b.txt",
-                "AppDomain-org.x.y",
-                Some("Documents/a b.txt"),
-            ),
+    fn an_item_wants_itself_and_what_lies_beneath() {
+        let items = ["HomeDomain/Library/SMS/", "CameraRollDomain"].map(str::to_owned);
+        let selection = Selection::of(&items);
+        for (name, wanted) in [
+            ("HomeDomain/Library/SMS", true),
+            ("HomeDomain/Library/SMS/sms.db", true),
+            ("HomeDomain/Library/SMS2", false),
+            ("HomeDomain/Library", false),
+            ("HomeDomain", false),
+            ("CameraRollDomain", true),
+            ("CameraRollDomain/Media/DCIM/a.jpg", true),
+            ("CameraRollDomain2/a", false),
         ] {
-            let found = filter(item);
-            assert_eq!(found.domain.as_deref(), Some(domain));
-            assert_eq!(found.path.as_deref(), path);
+            assert_eq!(selection.wants(name).is_some(), wanted, "{name}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::vault::ServingVault;
 use super::{End, PhoneWork, RestoreWish, blocking};
 use ibak_core::{Bytes, Failure, Outcome, Phase, Udid};
 use ibak_device::{RestoreFacts, restore_facts};
-use ibak_mobilebackup2::{Deed, Request, RestoreOptions};
+use ibak_mobilebackup2::{Deed, Ended, Request, RestoreOptions};
 use ibak_store::{Generation, Reader, Store};
 use tracing::{info, warn};
 
@@ -42,6 +42,7 @@ impl RestoreJob {
         let work = &self.work;
         let (stop, reporter) = (&work.stop, &work.reporter);
         let reader = open(&self.store, &self.wish.source, &self.wish.backup, stop).await?;
+        self.not_known_to_be_damaged().await?;
         let facts = async {
             let mut session = work.session().await?;
             let facts = restore_facts(&mut session).await;
@@ -61,15 +62,29 @@ impl RestoreJob {
         Ok(reader)
     }
 
+    /// Refuses a backup that a later reading found damaged.
+    async fn not_known_to_be_damaged(&self) -> Result<(), Outcome> {
+        let (store, source) = (self.store.clone(), self.wish.source.clone());
+        let listed = blocking(move || store.list(&source)).await;
+        let listed = listed.map_err(|error| of_reading(&error, &self.work.stop))?;
+        let found = listed.iter().find(|it| it.id == self.wish.backup);
+        if found.is_some_and(|it| !it.verified) {
+            return Err(Outcome::failed(
+                Failure::BackupUnreadable,
+                "files of this backup were found damaged",
+            ));
+        }
+        Ok(())
+    }
+
     async fn restore(self, reader: Reader) -> End {
         let Self { work, store, wish } = self;
         work.reporter.phase(Phase::Preparing).await;
         let wire_udid = reader.wire_udid().to_owned();
-        let apps = match reader.applications() {
+        let apps = match blocking(move || reader.applications()).await {
             Ok(apps) => apps,
             Err(error) => return End::early(of_reading(&error, &work.stop)),
         };
-        drop(reader);
         let (source, backup) = (wish.source.clone(), wish.backup.clone());
         let serving = match blocking(move || store.serve(&source, &backup)).await {
             Ok(serving) => serving,
@@ -77,7 +92,7 @@ impl RestoreJob {
         };
         let token = work.stop.token();
         let opened = tokio::select! {
-            opened = work.open() => opened,
+            opened = work.announce() => opened,
             () = token.cancelled() => return End::early(work.stopped()),
         };
         let mut opened = match opened {
@@ -95,13 +110,19 @@ impl RestoreJob {
         let vault = ServingVault { serving };
         info!("the phone takes a backup");
         let talked = work.converse_about(opened, vault, request, None).await;
-        let outcome = talked.told().map_or(Outcome::Done, explained);
-        let stats = talked.ended.stats;
+        let told = talked.told().map_or(Outcome::Done, explained);
+        let Ended {
+            outcome,
+            stats,
+            vault,
+        } = talked.ended;
+        // What the phone wrote is thrown away with it.
+        blocking(move || drop(vault)).await;
         End {
-            device_code: talked.ended.outcome.device_code(),
+            device_code: outcome.device_code(),
             bytes: stats.bytes_sent,
             files: stats.files_sent,
-            ..End::early(outcome)
+            ..End::early(told)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What every job with a phone shares: the way to it, one session, one conversation.
 
 use super::outcome::of_conversation;
-use super::progress::{Meter, report};
+use super::progress::{About, Meter, report};
 use super::{Reporter, Stop, blocking};
 use crate::clock::Clock;
 use ibak_core::{Interruption, Outcome, StopWhy, Udid};
@@ -90,22 +90,16 @@ impl PhoneWork {
         Session::open(&self.link, record, &self.phone, &self.deadlines).await
     }
 
-    /// Announces a conversation to the phone.
+    /// Announces a backup to the phone, and learns what its Info.plist is made of.
     pub(super) async fn open(&self) -> Result<Opened, DeviceError> {
         let record = self.record().await?;
-        let mut session =
-            BackupSession::open(&self.link, record, &self.phone, &self.deadlines).await?;
-        match (session.take_stream(), session.take_events()) {
-            (Some(stream), Some(events)) => Ok(Opened {
-                session,
-                stream,
-                events,
-            }),
-            (_, _) => Err(DeviceError::Protocol {
-                what: "mobilebackup2",
-                reason: "the session was used before".into(),
-            }),
-        }
+        opened(BackupSession::open(&self.link, record, &self.phone, &self.deadlines).await?)
+    }
+
+    /// Announces anything else to the phone.
+    pub(super) async fn announce(&self) -> Result<Opened, DeviceError> {
+        let record = self.record().await?;
+        opened(BackupSession::announce(&self.link, record, &self.phone, &self.deadlines).await?)
     }
 
     /// Asks the phone for one deed about its own folder and serves it to the end.
@@ -144,6 +138,7 @@ impl PhoneWork {
             hold,
             ..Hooks::default()
         };
+        let about = About::of(&request.deed);
         let progress = Arc::clone(&hooks.progress);
         let listener = tokio::spawn(listen(events, notices, self.stop.clone()));
         let talk = converse(
@@ -155,6 +150,7 @@ impl PhoneWork {
             self.stop.token(),
         );
         let reports = report(
+            about,
             Arc::clone(&progress),
             self.reporter.clone(),
             self.clock.clone(),
@@ -164,7 +160,7 @@ impl PhoneWork {
             never = reports => match never {},
         };
         // What came after the last look at the counters counts too.
-        let all = Meter::new(self.clock.now()).read(&progress.view(), self.clock.now());
+        let all = Meter::new(about, self.clock.now()).read(&progress.view(), self.clock.now());
         self.reporter.progress(all).await;
         // What goes wrong while taking leave explains nothing of what came before.
         listener.abort();
@@ -172,6 +168,20 @@ impl PhoneWork {
         session.finish().await;
         tracing::debug!(outcome = ?ended.outcome, stats = ?ended.stats, "the conversation ended");
         Talked { ended, asked }
+    }
+}
+
+fn opened(mut session: BackupSession) -> Result<Opened, DeviceError> {
+    match (session.take_stream(), session.take_events()) {
+        (Some(stream), Some(events)) => Ok(Opened {
+            session,
+            stream,
+            events,
+        }),
+        (_, _) => Err(DeviceError::Protocol {
+            what: "mobilebackup2",
+            reason: "the session was used before".into(),
+        }),
     }
 }
 

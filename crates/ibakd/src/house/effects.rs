@@ -4,8 +4,8 @@ use super::{House, Input, Running};
 use crate::executor::{self, BackupJob, End, PairJob, PhoneWork, Report, Reporter, Stop, blocking};
 use crate::history::Attempt;
 use ibak_core::{
-    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, Outcome, Progress, Signal,
-    StartJob, StoreComplaint, Udid,
+    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, JobResult, Outcome, Progress,
+    Signal, StartJob, StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
 use ibak_device::PairOptions;
@@ -118,6 +118,9 @@ impl House {
         let reports = self.reports();
         let reporter = Reporter::new(job, reports.clone());
         let work = match start.kind {
+            _ if self.is_unpairing(&start.phone) && start.kind.uses_phone() => Err(
+                Outcome::failed(Failure::NotTrusted, "its pairing is just being ended"),
+            ),
             JobKind::Backup => self.backup(start, reporter, stop),
             JobKind::Pair => self.pairing(&start, reporter, stop),
             JobKind::Errand(errand) => self.errand(errand, &start, reporter, stop),
@@ -248,6 +251,11 @@ impl House {
         self.look_at_store();
         self.look_at_contents(phone.clone());
         if running.kind == JobKind::Pair {
+            if result == JobResult::Succeeded.word()
+                && let Err(error) = self.memory.set_import(&phone, true)
+            {
+                warn!(%error, %phone, "that it is paired again cannot be kept");
+            }
             self.reread_after_pairing(&phone);
         }
     }

@@ -127,10 +127,8 @@ impl House {
             Some((result, view.detail.clone()))
         });
         // One that nobody knows any more ended long ago; dropping the reply says so.
-        if let Some(ended) = ended
-            && reply.send(ended).is_err()
-        {
-            debug!("the asker has left");
+        if let Some(ended) = ended {
+            self.replies.push(Box::new(move || answer(reply, ended)));
         }
     }
 
@@ -149,6 +147,10 @@ impl House {
         };
         if let Some(job) = known.job {
             let busy = format!("the phone is busy with job {}", job.get());
+            return answer(reply, Err(Error::Busy(busy)));
+        }
+        if !self.unpairing.insert(phone.clone()) {
+            let busy = "the phone is being unpaired already".to_owned();
             return answer(reply, Err(Error::Busy(busy)));
         }
         let (link, wire_udid) = self.way_to_unpair(&phone);
@@ -191,11 +193,24 @@ impl House {
             slot.link(&self.mux, Transport::Usb)
                 .or_else(|| slot.link(&self.mux, Transport::Wifi))
         });
-        (link, phone.as_str().to_owned())
+        let attachment = slot.and_then(super::phones::PhoneSlot::by_cable);
+        let wire_udid = attachment.map_or(phone.as_str(), |it| it.wire_udid.as_str());
+        (link, wire_udid.to_owned())
+    }
+
+    /// Says whether the pairing of this phone is just being ended: then nothing else begins.
+    pub(super) fn is_unpairing(&self, phone: &Udid) -> bool {
+        self.unpairing.contains(phone)
     }
 
     pub(super) fn unpaired(&mut self, phone: &Udid, done: bool) {
+        self.unpairing.remove(phone);
         if done {
+            // Otherwise the next cable would take usbmuxd's copy for a pairing of ours.
+            if let Err(error) = self.memory.set_import(phone, false) {
+                warn!(%error, %phone, "that it was unpaired cannot be kept");
+            }
+            self.leave_alone(phone);
             self.observe(phone, Fact::Trusted(Some(false)), Source::Usbmuxd);
         }
         self.attend(phone);

@@ -111,6 +111,8 @@ struct House {
     next_request: u64,
     /// What a client gave with the errand that is being decided on.
     in_hand: Option<ErrandWork>,
+    /// Phones whose pairing is just being ended.
+    unpairing: BTreeSet<Udid>,
     /// Who waits for a job to end.
     awaited: BTreeMap<JobId, Vec<JobEnd>>,
     attention: Vec<(Option<Udid>, &'static str, Dict)>,

@@ -150,6 +150,10 @@ impl House {
 
     /// Has the phone read by the best way there is; a task that reads by another way ends.
     pub(super) fn attend(&mut self, udid: &Udid) {
+        if self.is_unpairing(udid) {
+            return;
+        }
+        let import = self.memory.may_import(udid);
         let Some(slot) = self.phones.get(udid) else {
             return;
         };
@@ -174,6 +178,7 @@ impl House {
                     .cloned(),
                 link,
                 address: self.mux.clone(),
+                import,
                 records: std::sync::Arc::clone(&self.records),
                 deadlines: self.deadlines,
                 clock: self.clock.clone(),

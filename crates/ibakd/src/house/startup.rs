@@ -153,6 +153,7 @@ async fn build(
         asked: BTreeMap::new(),
         next_request: 0,
         in_hand: None,
+        unpairing: BTreeSet::new(),
         awaited: BTreeMap::new(),
         attention: Vec::new(),
         replies: Vec::new(),

@@ -3,9 +3,18 @@
 use super::{House, Input};
 use crate::executor::blocking;
 use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
-use ibak_core::{Event, JobKind, Udid};
+use ibak_core::{Errand, Event, JobKind, Udid};
 use tokio::task::spawn_blocking;
 use tracing::{debug, error, warn};
+
+/// Says whether a job of this kind holds the store open.
+const fn holds_store(kind: JobKind) -> bool {
+    match kind {
+        JobKind::Backup => true,
+        JobKind::Pair => false,
+        JobKind::Errand(errand) => !matches!(errand, Errand::Purchases | Errand::ICloud),
+    }
+}
 
 impl House {
     /// Looks at the store, unless a look is under way.
@@ -45,7 +54,7 @@ impl House {
             warn!(trouble, "the store cannot be used");
         }
         // Let go of a store that has failed: its disk may come back, and only opening it helps then.
-        if look.is_lost() && self.running.values().all(|it| it.kind == JobKind::Pair) {
+        if look.is_lost() && !self.running.values().any(|it| holds_store(it.kind)) {
             self.store = None;
         }
         self.store_trouble = look.trouble.clone();

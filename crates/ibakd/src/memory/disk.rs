@@ -5,7 +5,7 @@ use ibak_core::{
     LastResult, Pause, PhoneMemory, Told, Udid, Wall,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub(super) struct Contents {
     pub(super) store_uuids: BTreeMap<PathBuf, String>,
     pub(super) house: House,
     pub(super) phones: BTreeMap<String, Phone>,
+    /// Phones whose pairing a person has ended.
+    pub(super) unpaired: BTreeSet<String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -61,6 +61,8 @@ pub struct PhoneTask {
     pub attachment: Option<Attachment>,
     /// Where usbmuxd listens.
     pub address: MuxAddress,
+    /// Whether usbmuxd's pairing may become ours: not when a person has ended it.
+    pub import: bool,
     /// Where our pairing records are.
     pub records: Arc<PairStore>,
     /// For each step.
@@ -260,7 +262,8 @@ impl Reader {
         if let Some(record) = &self.record {
             return Ok(Arc::clone(record));
         }
-        let record = match &self.task.attachment {
+        let attachment = self.task.attachment.as_ref();
+        let record = match attachment.filter(|_| self.task.import) {
             Some(attachment) => {
                 match self
                     .task

@@ -29,7 +29,7 @@ impl<'a> Caller<'a> {
         Self { connection, header }
     }
 
-    async fn may(self, action: Action, options: &Options) -> Result<(), Error> {
+    async fn may(self, action: Action, options: &Options<'_>) -> Result<(), Error> {
         let quiet = options.no_user_interaction();
         authorize(self.connection, self.header, action, quiet).await
     }
@@ -58,7 +58,7 @@ fn backup_id(id: &str) -> Result<BackupId, Error> {
     BackupId::parse(id).map_err(|error| Error::NoSuchBackup(error.to_string()))
 }
 
-async fn password(options: &Options) -> Result<Option<Secret>, Error> {
+async fn password(options: &Options<'_>) -> Result<Option<Secret>, Error> {
     match options.fd("password")? {
         Some(fd) => read_secret(fd).await,
         None => Ok(None),
@@ -271,8 +271,8 @@ pub(super) async fn save_purchases(
     caller: Caller<'_>,
 ) -> Result<OwnedObjectPath, Error> {
     let options = check_options(options, &["have"])?;
-    let have = options.numbers("have")?;
     caller.may(Action::ReadBackup, &options).await?;
+    let have = options.numbers("have")?;
     phone
         .begin_job(Errand::Purchases, ErrandWork::Purchases { out, have })
         .await

@@ -41,13 +41,8 @@ impl Job {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         let options = check_options(&options, &[])?;
-        authorize(
-            connection,
-            &header,
-            Action::Backup,
-            options.no_user_interaction(),
-        )
-        .await?;
+        let action = Action::of_job(&self.read(|it| it.kind.clone()));
+        authorize(connection, &header, action, options.no_user_interaction()).await?;
         self.door
             .request(Request::Cancel { job: self.id })
             .await
@@ -62,7 +57,8 @@ impl Job {
         details: Dict,
     ) -> zbus::Result<()>;
 
-    /// backup, verify, restore, pair, encryption or prune.
+    /// backup, verify, restore, pair, encryption, prune, check-password, read, purchases or icloud;
+    /// show the word of a new one.
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> String {
         self.read(|it| it.kind.clone())
