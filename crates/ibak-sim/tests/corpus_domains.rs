@@ -185,6 +185,7 @@ async fn the_wireless_domain_has_four_five_and_six_keys() {
 async fn the_small_domains_have_their_keys_and_types() {
     let fact = corpus("lockdown/domain_small.json");
     let rig = Rig::one("26.3", "iPhone17,4").await;
+    rig.set(&["find-my=on"]).await;
     let mut session = rig.session().await;
     let sample = |name: &str| {
         fact["samples"]

@@ -85,11 +85,17 @@ impl RestoredContent {
 
     /// Compares it with a phone's data by kind, size and hash; returns a line for each difference.
     ///
-    /// System domains are left out when the restore left them out.
+    /// System domains are left out when the restore left them out, and what only encrypted backups
+    /// hold when the backup was plain.
     pub fn differences(&self, content: &Content) -> Vec<String> {
+        let tree = if self.encrypted {
+            content.snapshot_with_secrets()
+        } else {
+            content.snapshot()
+        };
         let mut found = Vec::new();
         let mut left: BTreeSet<&(String, String)> = self.files.keys().collect();
-        for view in content.files() {
+        for view in tree.files() {
             if !self.options.system_files && is_system(view.domain) {
                 continue;
             }
@@ -100,7 +106,7 @@ impl RestoredContent {
             };
             left.remove(&key);
             let sha1 = (view.kind == FileKind::Regular)
-                .then(|| content.sha1_of(&view).ok())
+                .then(|| tree.sha1_of(&view).ok())
                 .flatten();
             if (file.kind, file.size, file.sha1) != (view.kind, view.size, sha1) {
                 found.push(format!("{}/{} differs", view.domain, view.path));

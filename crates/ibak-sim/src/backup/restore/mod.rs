@@ -19,7 +19,7 @@ use super::link::Stop;
 use super::quirks::Quirk;
 use super::refusal::Refusal;
 use super::session::Session;
-use super::{PasscodeAnswer, Phase};
+use super::{PasscodeAnswer, Phase, locked};
 
 pub use content::{RestoreOptions, RestoredContent, RestoredFile};
 pub(super) use intake::Intake;
@@ -114,11 +114,17 @@ where
         password: text(options, "Password"),
     };
     let backup = restore.read().await?;
+    let lock = backup.lock.clone();
     restore.claim_space(&backup, standing.free_bytes)?;
     restore.copy().await?;
     let content = restore.take(backup).await?;
     restore.end().await?;
     host.keep_restored(content);
+    if lock.is_some() {
+        // Its password is the phone's from here on.
+        locked(&host.memory()).relock(lock);
+        host.password_changed();
+    }
     session.end.reboots = RestoreOptions::of(options).reboot;
     Ok(())
 }

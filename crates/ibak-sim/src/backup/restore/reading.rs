@@ -5,7 +5,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::BackupError;
-use super::super::crypto::ClassKeys;
+use super::super::crypto::BackupLock;
 use super::super::download::{Fetched, Sink};
 use super::super::link::Stop;
 use super::super::plists::{SnapshotState, Status};
@@ -23,7 +23,7 @@ pub(super) struct Backup {
     pub(super) status: Vec<u8>,
     pub(super) rows: Vec<Row>,
     /// What opens its files, if they are encrypted.
-    pub(super) keys: Option<ClassKeys>,
+    pub(super) lock: Option<BackupLock>,
     /// What is known of the content before its files came.
     pub(super) content: RestoredContent,
 }
@@ -48,9 +48,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
         }
         let (manifest, database) = self.manifests().await?;
         let ios = self.fits(&manifest)?;
-        let keys = self.unlock(&manifest).await?;
-        let database = match &keys {
-            Some(keys) => self.open_database(&manifest, keys, database).await?,
+        let lock = self.unlock(&manifest).await?;
+        let database = match &lock {
+            Some(lock) => self.open_database(&manifest, lock.keys(), database).await?,
             None => database,
         };
         let info_path = self.path("Info.plist");
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             content: RestoredContent {
                 source: self.source.clone(),
                 ios,
-                encrypted: keys.is_some(),
+                encrypted: lock.is_some(),
                 options: self.options,
                 apps: apps
                     .iter()
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
                     .collect(),
                 ..RestoredContent::default()
             },
-            keys,
+            lock,
         })
     }
 

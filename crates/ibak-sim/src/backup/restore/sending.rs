@@ -7,7 +7,7 @@ use plist::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::Phase;
-use super::super::crypto::ClassKeys;
+use super::super::crypto::{BackupLock, ClassKeys};
 use super::super::download::{Fetched, Sink};
 use super::super::link::Stop;
 use super::super::locked;
@@ -64,9 +64,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
         let Backup {
             status,
             rows,
-            keys,
+            lock,
             mut content,
         } = backup;
+        let keys = lock.as_ref().map(BackupLock::keys);
         let (files, others): (Vec<Row>, Vec<Row>) = rows
             .into_iter()
             .partition(|row| row.file.kind == FileKind::Regular);
@@ -82,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             let batch = self.batch(&mut files);
             done += batch.iter().map(|row| row.file.size).sum::<u64>();
             let progress = done as f64 / total as f64 * PROGRESS_END;
-            for file in self.take_batch(batch, keys.as_ref(), progress).await? {
+            for file in self.take_batch(batch, keys, progress).await? {
                 keep(file);
             }
             self.session.stop_if_interrupted()?;

@@ -4,7 +4,7 @@ use plist::{Dictionary, Value};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::super::crypto::{ClassKeys, FileKey, Keybag, decrypt_database};
+use super::super::crypto::{BackupLock, ClassKeys, FileKey, Keybag, decrypt_database};
 use super::super::link::Stop;
 use super::super::refusal::Refusal;
 use super::super::run::blocking;
@@ -13,7 +13,7 @@ use super::rows::Row;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
     /// Opens the keybag of Manifest.plist; `None` for a plain backup.
-    pub(super) async fn unlock(&self, manifest: &Dictionary) -> Result<Option<ClassKeys>, Stop> {
+    pub(super) async fn unlock(&self, manifest: &Dictionary) -> Result<Option<BackupLock>, Stop> {
         if manifest.get("IsEncrypted").and_then(Value::as_boolean) != Some(true) {
             return Ok(None);
         }
@@ -26,8 +26,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
             .and_then(Value::as_data)
             .ok_or_else(damaged)?;
         let keybag = Keybag::parse(bytes).map_err(|_| damaged())?;
-        match blocking(move || keybag.unlock(&password)).await? {
-            Some(keys) => Ok(Some(keys)),
+        match blocking(move || BackupLock::adopt(keybag, &password)).await? {
+            Some(lock) => Ok(Some(lock)),
             None => Err(Refusal::password().into()),
         }
     }
@@ -54,13 +54,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Restore<'_, '_, S> {
     }
 }
 
-/// Returns the key of a file; refuses a row whose key is not this keybag's.
+/// Returns the key of a file, which an empty one need not have; refuses a row whose key is not this
+/// keybag's.
 pub(super) fn key_of(keys: Option<&ClassKeys>, row: &Row) -> Result<Option<FileKey>, Refusal> {
-    match keys {
-        None => Ok(None),
-        Some(keys) => row
-            .key
-            .as_deref()
+    match (keys, row.key.as_deref()) {
+        (None, _) => Ok(None),
+        (Some(_), None) if row.file.size == 0 => Ok(None),
+        (Some(keys), key) => key
             .and_then(|key| keys.unwrap_prefixed(key))
             .map(Some)
             .ok_or_else(Refusal::downloading),
