@@ -388,3 +388,38 @@ fn an_encrypted_backup_holds_only_what_was_sent_or_inherited() {
         )]
     );
 }
+
+#[test]
+fn what_never_came_of_an_encrypted_backup_is_noted_also_the_next_day() {
+    use crate::sealed::*;
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let sealed = Sealed::new();
+    let mut files = sealed.files();
+    let id = id_of("HomeDomain", "Library/short");
+    let path = format!("{}/{id}", &id[..2]);
+    files.remove(&path);
+    let mut staging = begin(&store, Full::IfNeeded, at(0)).unwrap();
+    for lost in [path.as_str(), "Snapshot/Manifest.db-wal"] {
+        staging.create(&tree(lost)).unwrap();
+        staging.abandon(Some("Operation not permitted")).unwrap();
+    }
+    receive(&mut staging, &files, at(0)).unwrap();
+    staging.commit(done(), at(0)).unwrap();
+    let mut staging = begin(&store, Full::IfNeeded, at(1)).unwrap();
+    send(&mut staging, "Status.plist", &status("finished"), at(1)).unwrap();
+    let second = staging.commit(done(), at(1)).unwrap();
+    let record = gens(dir.path())
+        .join(second.id.as_str())
+        .join("commit.json");
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    assert_eq!(record["missing"], serde_json::json!([id]));
+    let reader = store.reader(&udid(), &second.id).unwrap();
+    let catalogue = reader.catalogue(Some(&keys(&reader))).unwrap();
+    for (name, lost) in [("Library/short", true), ("Library/long", false)] {
+        let entry = catalogue.find("HomeDomain", name).unwrap().unwrap();
+        assert_eq!(catalogue.never_came(&entry), lost, "{name}");
+        assert_eq!(catalogue.open(&entry).is_err(), lost, "{name}");
+    }
+}
