@@ -18,7 +18,11 @@ use crate::state::{Setting, SettingError, settings_help};
 
 /// A simulated iPhone that other people's clients believe.
 #[derive(Debug, Parser)]
-#[command(name = "ibak-sim", version)]
+#[command(
+    name = "ibak-sim",
+    version,
+    after_help = "`ibak-sim set --help` lists every setting, `ibak-sim attacks` every attack."
+)]
 pub struct Cli {
     /// Where the control socket is.
     #[arg(long, value_name = "PATH", global = true)]

@@ -177,6 +177,102 @@ fn set_change_mux_and_status_do_what_the_contract_says() {
 }
 
 #[test]
+fn the_help_names_every_verb_and_every_setting() {
+    let help = |args: &[&str]| {
+        let output = Command::new(BINARY).args(args).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = help(&["--help"]);
+    for verb in [
+        "serve", "set", "change", "cancel", "reboot", "attacks", "mux", "status",
+    ] {
+        assert!(text.contains(&format!("\n  {verb} ")), "{verb}: {text}");
+    }
+    assert!(text.contains("ibak-sim set --help"), "{text}");
+    let text = help(&["set", "--help"]);
+    for key in [
+        "power",
+        "passcode-answer",
+        "drop-in",
+        "drop-after",
+        "upload-rate",
+        "silence-ms",
+        "refuse-with",
+        "file-errors",
+        "remote-errors",
+        "errors-end",
+        "find-my",
+        "setup",
+        "icloud",
+        "icloud-account",
+        "free-space",
+        "attack",
+    ] {
+        assert!(text.contains(&format!("\n  {key} = ")), "{key}: {text}");
+    }
+    let attacks = help(&["attacks"]);
+    assert!(attacks.lines().count() > 300);
+    for name in [
+        "path/upload/dotdot",
+        "usbmuxd/bomb-wide",
+        "tls/wrong-key",
+        "notice-flood",
+    ] {
+        let line = attacks
+            .lines()
+            .find(|line| line.split('\t').next() == Some(name));
+        assert!(
+            line.is_some_and(|line| line.len() > name.len() + 10),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_phone_reboots_and_is_hostile_on_demand() {
+    let serving = Serving::start();
+    let udid: Value = serde_json::from_str(&serving.lines[0]).unwrap();
+    let udid = udid["udid"].as_str().unwrap();
+    let set = [
+        "set",
+        udid,
+        "attack=lie/progress-nan",
+        "find-my=on",
+        "icloud=off",
+        "drop-in=moving",
+    ];
+    let output = serving.control(&set);
+    assert!(output.status.success(), "{output:?}");
+    let phone = serving.status()["phones"][0].clone();
+    assert_eq!(phone["attack"], "lie/progress-nan");
+    assert_eq!(
+        (&phone["find_my"], &phone["icloud"]),
+        (&true.into(), &false.into())
+    );
+    assert!(
+        serving
+            .control(&["set", udid, "attack=none"])
+            .status
+            .success()
+    );
+    assert_eq!(serving.status()["phones"][0]["attack"], Value::Null);
+    let said = complaint(&serving.control(&["set", udid, "attack=charm"]));
+    assert!(
+        said.contains("a name that `ibak-sim attacks` shows"),
+        "{said}"
+    );
+    assert!(serving.control(&["reboot", udid]).status.success());
+    let mut phone = serving.status()["phones"][0].clone();
+    while phone["reboots"] != 1 || phone["attached"] != "usb" {
+        std::thread::yield_now();
+        phone = serving.status()["phones"][0].clone();
+    }
+    assert_eq!(phone["locked"], true);
+    assert!(complaint(&serving.control(&["reboot", "nobody"])).contains(udid));
+}
+
+#[test]
 fn bad_arguments_say_what_to_do() {
     let serving = Serving::start();
     let udid: Value = serde_json::from_str(&serving.lines[0]).unwrap();

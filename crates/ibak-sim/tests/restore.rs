@@ -297,3 +297,180 @@ async fn icloud_backup_is_switched_and_wants_an_account() {
     assert_eq!(asked.await.code(), 210);
     assert_eq!(*phone.cloud.lock().unwrap(), Some(false));
 }
+
+#[tokio::test]
+async fn an_encrypted_backup_wants_its_password_and_brings_the_secrets_too() {
+    let (phone, root) = (TestPhone::small("15.6").with_password("one"), scratch());
+    backed_up(&phone, root.path()).await;
+    let udid = phone.identity.udid.clone();
+    let other = other_phone("16.0");
+    for password in [None, Some(""), Some("two"), Some("One")] {
+        let mut options = everything();
+        options.extend(password.map(|text| ("Password".to_owned(), Value::from(text))));
+        let session = restore(&other, root.path(), &udid, options).await;
+        let expected = "Invalid password when restoring encrypted backup (MBErrorDomain/207)";
+        assert_eq!(session.code(), 207, "{password:?}");
+        assert!(session.description().starts_with(expected));
+        assert_eq!(*other.restored.lock().unwrap(), None);
+    }
+    let mut options = everything();
+    options.insert("Password".to_owned(), "one".into());
+    let session = restore(&other, root.path(), &udid, options).await;
+    assert_eq!(session.code(), 0, "{}", session.description());
+    let content = taken(&other);
+    assert!(content.encrypted && content.domains().contains("HealthDomain"));
+    assert_eq!(content.differences(&phone.content.lock().unwrap()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_backup_can_be_cut_in_every_phase_and_the_next_one_goes_on() {
+    use Phase::{Asked, Moving, Removing, Scanning, Uploading, Verifying};
+    // Bytes after which a phase is cut; of the uploaded ones a half is kept.
+    for (phase, bytes, resumes) in [
+        (Asked, 0, false),
+        (Scanning, 0, false),
+        (Scanning, 200, false),
+        (Uploading, 0, false),
+        (Uploading, 3 << 20, true),
+        (Moving, 0, false),
+        (Moving, 20_000, false),
+        (Removing, 0, false),
+        (Removing, 300, false),
+        (Verifying, 0, false),
+        (Verifying, 2_000, false),
+    ] {
+        let (phone, root) = (TestPhone::small("15.6"), scratch());
+        *phone.faults.lock().unwrap() = Faults {
+            drop_in: Some(phase),
+            drop_after_bytes: Some(bytes),
+            ..Faults::default()
+        };
+        let cut = backup(&phone, root.path()).await;
+        assert!(
+            matches!(cut.phone, Err(BackupError::Dropped)),
+            "{phase:?}: {:?}",
+            cut.phone
+        );
+        assert_eq!(cut.response, None);
+        assert_eq!(phone.phases.lock().unwrap().last(), Some(&phase));
+        *phone.faults.lock().unwrap() = Faults::default();
+        let next = backup(&phone, root.path()).await;
+        assert_eq!(next.code(), 0, "{phase:?} {bytes}: {}", next.description());
+        assert_eq!(
+            next.end().resumed_files > 0,
+            resumes || phase == Moving,
+            "{phase:?} {bytes}"
+        );
+        backup_host::assert_equal(root.path(), &phone);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_kept_nothing_gets_everything_again() {
+    let (phone, root) = (TestPhone::small("15.6"), scratch());
+    *phone.faults.lock().unwrap() = Faults {
+        drop_in: Some(Phase::Uploading),
+        drop_after_bytes: Some(3 << 20),
+        ..Faults::default()
+    };
+    assert!(backup(&phone, root.path()).await.phone.is_err());
+    *phone.faults.lock().unwrap() = Faults::default();
+    let empty = scratch();
+    let next = backup(&phone, empty.path()).await;
+    assert_eq!((next.code(), next.end().resumed_files), (0, 0));
+    assert!(next.end().full && next.files() == 300);
+    backup_host::assert_equal(empty.path(), &phone);
+}
+
+#[tokio::test]
+async fn a_restore_that_is_cut_leaves_nothing_and_can_be_done_again() {
+    let (phone, root) = (TestPhone::small("15.6"), scratch());
+    backed_up(&phone, root.path()).await;
+    let udid = phone.identity.udid.clone();
+    for (phase, bytes) in [
+        (Phase::Scanning, 100),
+        (Phase::Sending, 0),
+        (Phase::Sending, 3 << 20),
+    ] {
+        *phone.faults.lock().unwrap() = Faults {
+            drop_in: Some(phase),
+            drop_after_bytes: Some(bytes),
+            ..Faults::default()
+        };
+        let cut = restore(&phone, root.path(), &udid, everything()).await;
+        assert!(
+            matches!(cut.phone, Err(BackupError::Dropped)),
+            "{:?}",
+            cut.phone
+        );
+        assert_eq!(*phone.restored.lock().unwrap(), None);
+    }
+    *phone.faults.lock().unwrap() = Faults::default();
+    assert_eq!(
+        restore(&phone, root.path(), &udid, everything())
+            .await
+            .code(),
+        0
+    );
+    assert_eq!(
+        taken(&phone).differences(&phone.content.lock().unwrap()),
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn the_person_may_cancel_a_restore_and_a_slow_link_slows_it() {
+    let (mut phone, root) = (TestPhone::small("15.6"), scratch());
+    backed_up(&phone, root.path()).await;
+    let udid = phone.identity.udid.clone();
+    let when = tokio::sync::Notify::new();
+    when.notify_one();
+    phone.interruption = Some((ibak_sim::backup::Interruption::CancelledByPerson, when));
+    phone.rate = Some(8 << 20);
+    let session = restore(&phone, root.path(), &udid, everything()).await;
+    assert_eq!(session.code(), 202, "{}", session.description());
+    assert_eq!(*phone.restored.lock().unwrap(), None);
+    phone.interruption = None;
+    let began = std::time::Instant::now();
+    assert_eq!(
+        restore(&phone, root.path(), &udid, everything())
+            .await
+            .code(),
+        0
+    );
+    // 6 MiB at 8 MiB/s: never faster than that.
+    assert!(began.elapsed().as_millis() >= 740);
+}
+
+#[tokio::test]
+async fn every_error_of_the_list_comes_on_demand_and_once() {
+    let (phone, root) = (TestPhone::small("15.6"), scratch());
+    backed_up(&phone, root.path()).await;
+    let udid = phone.identity.udid.clone();
+    for code in [
+        1, 3, 25, 102, 104, 105, 202, 203, 205, 207, 208, 210, 211, 212, 777,
+    ] {
+        *phone.faults.lock().unwrap() = Faults {
+            refuse_with: Some(code),
+            ..Faults::default()
+        };
+        for request in ["Backup", "Restore", "EnableCloudBackup"] {
+            let asked = session_from(
+                &phone,
+                root.path(),
+                request,
+                &udid,
+                Some(everything()),
+                Manners::default(),
+            );
+            let session = asked.await;
+            assert_eq!(session.code(), code, "{request}");
+            let domain = format!("(MBErrorDomain/{code})");
+            assert!(
+                session.description().contains(&domain),
+                "{}",
+                session.description()
+            );
+        }
+    }
+}

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::BackupError;
+
 /// Where a connection breaks: bytes on the wire, both ways together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cut(Arc<State>);
@@ -29,6 +31,14 @@ impl Cut {
     /// Tells whether the connection was broken on demand.
     pub(super) fn fired(&self) -> bool {
         self.0.fired.load(Ordering::Relaxed)
+    }
+
+    /// Breaks a connection over which no byte more may go, even if none is due.
+    pub(super) fn check(&self) -> Result<(), BackupError> {
+        match self.allow(1) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(BackupError::Dropped),
+        }
     }
 
     /// Returns how many of `wanted` bytes may pass; none breaks the connection.

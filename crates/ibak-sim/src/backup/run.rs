@@ -466,6 +466,7 @@ impl<'h, S> Session<'h, S> {
 
     /// Ends the backup with 202 or 104 if something on the phone stopped it.
     pub(super) fn stop_if_interrupted(&self) -> Result<(), Stop> {
+        self.link.cut.check()?;
         match self.interruption() {
             None => Ok(()),
             Some(Interruption::CancelledByPerson) => Err(Refusal::cancelled().into()),

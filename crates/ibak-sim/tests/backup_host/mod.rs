@@ -419,7 +419,10 @@ impl Host {
             }
             let host_path = self.name().await?;
             let place = self.place(&host_path);
-            let mut file = std::io::BufWriter::new(std::fs::File::create(&place).unwrap());
+            // A cut leaves halves of the phone's files, and never half of a manifest.
+            let part = self.root.join("part");
+            let at = if is_own(&host_path) { &part } else { &place };
+            let mut file = std::io::BufWriter::new(std::fs::File::create(at).unwrap());
             let (mut largest_block, mut kept) = (0, 0);
             let mut buffer = Vec::new();
             let code = loop {
@@ -438,7 +441,9 @@ impl Host {
             };
             std::io::Write::flush(&mut file).unwrap();
             if code != 0 {
-                std::fs::remove_file(&place).unwrap();
+                std::fs::remove_file(at).unwrap();
+            } else if at != &place {
+                std::fs::rename(at, &place).unwrap();
             }
             self.received.push(Received {
                 device_path,
