@@ -178,7 +178,7 @@ pub enum DeviceError {
         locked: bool,
     },
     /// The phone's iOS is older than [`crate::OLDEST_IOS`].
-    #[error("the phone has iOS {version}, which is too old")]
+    #[error("the phone has iOS {version}; iOS {}.{} is the oldest that works", crate::OLDEST_IOS.0, crate::OLDEST_IOS.1)]
     TooOld {
         /// Its version, as it says; at most 16 characters of digits and dots.
         version: String,
