@@ -2,6 +2,7 @@
 
 use crate::cli::When;
 use crate::failure::{Exit, Failure};
+use crate::interrupt::Interrupts;
 use crate::style::{Glyphs, Paint, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,6 +18,7 @@ pub(crate) struct Console {
     zone: TimeZone,
     glyphs: Glyphs,
     bar_shown: bool,
+    interrupts: Interrupts,
 }
 
 impl Console {
@@ -36,6 +38,7 @@ impl Console {
             zone: TimeZone::system(),
             glyphs: glyphs(),
             bar_shown: false,
+            interrupts: Interrupts::default(),
         })
     }
 
@@ -94,6 +97,11 @@ impl Console {
     /// Draws the bar anew, over the last one.
     pub(crate) fn bar(&mut self, text: &str) {
         self.bar_shown = write_all(io::stderr().lock(), &format!("\r{text}\u{1b}[K")).is_ok();
+    }
+
+    /// Returns what hears of Ctrl-C.
+    pub(crate) fn interrupts(&self) -> Interrupts {
+        self.interrupts.clone()
     }
 
     /// Makes room for what somebody else writes to the terminal.

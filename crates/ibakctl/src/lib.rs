@@ -10,6 +10,7 @@ mod console;
 pub mod extract;
 
 mod failure;
+mod interrupt;
 pub mod json;
 pub mod moment;
 pub mod render;

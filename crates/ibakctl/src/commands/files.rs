@@ -171,9 +171,7 @@ pub(super) async fn receive(
             return stopped.map_or(Err(failure.clone()), |_| Err(failure));
         }
     };
-    let Some(unpacked) = unpacking.end().await? else {
-        return Ok(None);
-    };
+    let unpacked = unpacking.end().await?;
     match &unpacked.ended {
         // What stopped the writing made the job fail too, and says more.
         Err(Stopped::Write(error)) => Err(of_write(error, &unpacked.summary)),

@@ -2,7 +2,6 @@
 
 use super::choose;
 use super::files::{of_reading, password_option};
-use super::interrupted;
 use super::reading::me;
 use super::stream::pipe;
 use crate::cli::PasswordFd;
@@ -79,12 +78,7 @@ pub(super) async fn ls(
         None => Listing::domains(),
         Some(_) => Listing::beneath(&place.path),
     };
-    let read = tokio::select! {
-        biased;
-        both = async { tokio::join!(call, read(pipe.reader, &mut listing)) } => both,
-        pressed = interrupted() => return pressed.map(|()| Exit::Interrupted),
-    };
-    let (called, read) = read;
+    let (called, read) = tokio::join!(call, read(pipe.reader, &mut listing));
     called.map_err(|error| of_reading("read the backup", error, &me))?;
     read?;
     if listing.is_empty() {

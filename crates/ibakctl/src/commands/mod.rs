@@ -94,24 +94,8 @@ fn run(cli: Cli, console: &mut Console) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, "cannot begin").because(error.to_string()))?;
-    runtime.block_on(interruptible(ask(command, json, console)))
-}
-
-/// Ends a command at Ctrl-C. Commands that wait for a job handle it themselves, and better.
-async fn interruptible(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    tokio::select! {
-        // The work comes first, so that a command that waits for Ctrl-C itself has the last word.
-        biased;
-        done = work => done,
-        pressed = interrupted() => pressed.map(|()| Exit::Interrupted),
-    }
-}
-
-/// Waits for Ctrl-C.
-async fn interrupted() -> Result<(), Failure> {
-    tokio::signal::ctrl_c().await.map_err(|error| {
-        Failure::new(Exit::Failed, "cannot wait for Ctrl-C").because(error.to_string())
-    })
+    let interrupts = console.interrupts();
+    runtime.block_on(interrupts.end(ask(command, json, console)))
 }
 
 async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit, Failure> {

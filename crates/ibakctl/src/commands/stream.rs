@@ -3,7 +3,6 @@
 //! The pipe is read here, the files are written on a thread of their own, and a short queue lies
 //! between: Ctrl-C ends both at once, and a disk that is slow slows the daemon down.
 
-use super::interrupted;
 use crate::extract::target::Target;
 use crate::extract::{Rules, Stopped, Summary, unpack};
 use crate::failure::{Exit, Failure};
@@ -80,17 +79,9 @@ impl Unpacking {
         self.work.await.ok()
     }
 
-    /// Waits for its end; `None` when a person did not want to wait.
-    pub(super) async fn end(mut self) -> Result<Option<Unpacked>, Failure> {
-        let done = tokio::select! {
-            biased;
-            done = &mut self.work => done,
-            pressed = interrupted() => {
-                pressed?;
-                return Ok(self.stop().await.and(None));
-            }
-        };
-        done.map(Some).map_err(|error| {
+    /// Waits for its end.
+    pub(super) async fn end(self) -> Result<Unpacked, Failure> {
+        self.work.await.map_err(|error| {
             Failure::new(Exit::Failed, "writing the files broke").because(error.to_string())
         })
     }

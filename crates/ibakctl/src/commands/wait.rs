@@ -1,6 +1,5 @@
 //! Waiting for a job, with its progress on the way.
 
-use super::interrupted;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::render;
@@ -42,6 +41,7 @@ pub(super) async fn for_job(
     phone: &PhoneView,
     console: &mut Console,
 ) -> Result<Waiting, Failure> {
+    let mut interrupt = console.interrupts().take_over();
     let mut said = Said::default();
     let mut seen: Option<JobView> = None;
     let mut completed: Option<(Outcome, CompletedView)> = None;
@@ -77,10 +77,7 @@ pub(super) async fn for_job(
         let event = tokio::select! {
             biased;
             event = session.mirror.next() => event.map_err(|error| Failure::of_mirror(&error))?,
-            pressed = interrupted() => {
-                pressed?;
-                return Ok(Waiting::Interrupted);
-            }
+            () = interrupt.pressed() => return Ok(Waiting::Interrupted),
         };
         match event {
             MirrorEvent::Completed {

@@ -1,9 +1,9 @@
 //! The real binary against the mock daemon: commands that do something, and their exit codes.
 
-use super::fixtures::{self, ada, attempt, job, studio};
+use super::fixtures::{self, ada, attempt, job};
 use super::mock::{Mock, Script, Step};
 use ibak_dbus::views::{CompletedView, JobView, PhoneView};
-use ibak_dbus::words::{Outcome, Phase, PhoneState, Trust};
+use ibak_dbus::words::{Outcome, Phase, PhoneState};
 use ibak_dbus::{Bytes, Error, JobId};
 
 #[tokio::test]
@@ -281,45 +281,4 @@ async fn cancel_ends_what_runs() {
     let ran = mock.run(&["cancel"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(mock.calls().last().unwrap(), "cancel 101");
-}
-
-#[tokio::test]
-async fn pairing_asks_at_the_phone() {
-    let open = PhoneView {
-        trust: Trust::Untrusted,
-        transports: vec![ibak_dbus::words::TransportWord::Usb],
-        ..studio()
-    };
-    let asking = JobView {
-        phase: Phase::Asking,
-        progress: None,
-        ..job()
-    };
-    let mock = Mock::start(Script {
-        phones: vec![ada(), open],
-        steps: vec![
-            Step::Show(asking),
-            Step::End(Outcome::Succeeded, CompletedView::default()),
-        ],
-        ..Script::default()
-    })
-    .await;
-    let ran = mock.run(&["pair"]).await;
-    assert_eq!(
-        (ran.code, ran.out.as_str()),
-        (Some(0), "Studio iPad trusts this computer.\n"),
-        "{ran:?}"
-    );
-    assert!(
-        ran.err.contains("Unlock Studio iPad, choose \"Trust\""),
-        "{}",
-        ran.err
-    );
-    assert_eq!(
-        mock.calls(),
-        ["pair abcdef0123456789abcdef0123456789abcdef01"]
-    );
-    mock.script().steps = vec![Step::End(Outcome::TrustDenied, CompletedView::default())];
-    let ran = mock.run(&["pair"]).await;
-    assert_eq!(ran.code, Some(1), "{ran:?}");
 }

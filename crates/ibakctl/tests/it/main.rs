@@ -11,13 +11,22 @@
 )]
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
 
+mod attacks;
+mod encryption;
 mod end_to_end;
+mod files;
 mod fixtures;
 mod jobs;
 mod mock;
 mod objects;
 mod other;
+mod pairing;
+mod phone_object;
 mod reference;
+mod restore;
 mod status;
 mod streams;
+mod tarball;
+mod tty;
 mod why;
+mod wording;

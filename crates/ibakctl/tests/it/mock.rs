@@ -1,11 +1,12 @@
 //! A daemon of our own making on a private bus: what it is told to do, and runs of the real binary.
 
 use super::fixtures;
-use super::objects::{Manager, Phone, Shared, tell};
+use super::objects::{Manager, Shared, tell};
+use super::phone_object::Phone;
 use ibak_dbus::views::{AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView};
 use ibak_dbus::words::Outcome;
 use ibak_dbus::{Error, Udid, names};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,6 +36,12 @@ pub(crate) struct Script {
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) checks: Vec<CheckView>,
     pub(crate) steps: Vec<Step>,
+    /// What the next jobs do, one after the other; then it is `steps` again.
+    pub(crate) queue: VecDeque<Vec<Step>>,
+    /// What is written where files are asked for.
+    pub(crate) stream: Vec<u8>,
+    /// Whether the pipe stays open behind it.
+    pub(crate) hold: bool,
     pub(crate) refuse: Option<fn() -> Error>,
     pub(crate) calls: Vec<String>,
     pub(crate) jobs: u64,
@@ -80,6 +87,7 @@ impl Mock {
                 ..Script::default()
             }),
             gate: Notify::new(),
+            held: Mutex::new(Vec::new()),
         });
         Self {
             bus,
@@ -152,6 +160,11 @@ impl Mock {
 
     pub(crate) fn open_gate(&self) {
         self.shared.gate.notify_one();
+    }
+
+    /// Changes what the daemon says of its store.
+    pub(crate) fn manager(&self) -> MutexGuard<'_, ibak_dbus::views::ManagerView> {
+        self.shared.manager.lock().unwrap()
     }
 
     /// Tells a phone's state anew.

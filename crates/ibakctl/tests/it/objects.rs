@@ -2,12 +2,11 @@
 
 use super::fixtures;
 use super::mock::{Script, Step};
-use ibak_dbus::views::{
-    AttemptView, BackupView, CheckView, JobView, ManagerView, PhoneView, conditions_to_dicts,
-};
+use ibak_dbus::views::{CheckView, JobView, ManagerView};
 use ibak_dbus::words::{JobKind, JobState, Outcome};
-use ibak_dbus::{Dict, Dicts, Error, JobId, Udid, Wall, check_options, names};
+use ibak_dbus::{Dict, Error, JobId, Udid, Wall, check_options, names};
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use zbus::wire::{OwnedObjectPath, OwnedVariant, Variant};
@@ -18,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) manager: Mutex<ManagerView>,
     pub(crate) script: Mutex<Script>,
     pub(crate) gate: Notify,
+    /// Pipes that the daemon keeps open.
+    pub(crate) held: Mutex<Vec<OwnedFd>>,
 }
 
 impl Shared {
@@ -26,14 +27,14 @@ impl Shared {
     }
 
     /// Writes a call down, and refuses it if the script says so.
-    fn called(&self, call: String) -> Result<(), Error> {
+    pub(crate) fn called(&self, call: String) -> Result<(), Error> {
         let mut script = self.script();
         script.calls.push(call);
         script.refuse.map_or(Ok(()), |refuse| Err(refuse()))
     }
 }
 
-fn micros(time: Option<Wall>) -> u64 {
+pub(crate) fn micros(time: Option<Wall>) -> u64 {
     time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap())
 }
 
@@ -107,149 +108,6 @@ impl Manager {
             .checks
             .iter()
             .map(CheckView::to_dict)
-            .collect())
-    }
-}
-
-pub(crate) struct Phone(pub(crate) Arc<Shared>, pub(crate) Udid);
-
-impl Phone {
-    fn view(&self) -> PhoneView {
-        self.0
-            .script()
-            .phones
-            .iter()
-            .find(|phone| phone.udid == self.1)
-            .unwrap()
-            .clone()
-    }
-}
-
-#[interface(name = "org.ibak.Ibak1.Phone")]
-impl Phone {
-    #[zbus(property(emits_changed_signal = "const"))]
-    fn udid(&self) -> String {
-        self.1.to_string()
-    }
-    #[zbus(property)]
-    fn name(&self) -> String {
-        self.view().name
-    }
-    #[zbus(property)]
-    fn product_type(&self) -> String {
-        self.view().product_type
-    }
-    #[zbus(property)]
-    fn os_version(&self) -> String {
-        self.view().os_version
-    }
-    #[zbus(property)]
-    fn state(&self) -> String {
-        self.view().state.to_string()
-    }
-    #[zbus(property)]
-    fn transports(&self) -> Vec<String> {
-        self.view()
-            .transports
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-    #[zbus(property)]
-    fn trust(&self) -> String {
-        self.view().trust.to_string()
-    }
-    #[zbus(property)]
-    fn automatic(&self) -> bool {
-        self.view().automatic
-    }
-    #[zbus(property)]
-    fn conditions(&self) -> Dicts {
-        conditions_to_dicts(&self.view().conditions)
-    }
-    #[zbus(property)]
-    fn encryption(&self) -> String {
-        self.view().encryption.to_string()
-    }
-    #[zbus(property)]
-    fn passcode(&self) -> String {
-        self.view().passcode.to_string()
-    }
-    #[zbus(property, name = "ICloudBackup")]
-    fn icloud_backup(&self) -> String {
-        self.view().icloud_backup.to_string()
-    }
-    #[zbus(property)]
-    fn next_attempt(&self) -> u64 {
-        micros(self.view().next_attempt)
-    }
-    #[zbus(property)]
-    fn waits_for(&self) -> Vec<String> {
-        self.view()
-            .waits_for
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-    #[zbus(property)]
-    fn last_seen(&self) -> u64 {
-        micros(self.view().last_seen)
-    }
-    #[zbus(property)]
-    fn last_backup(&self) -> u64 {
-        micros(self.view().last_backup)
-    }
-    #[zbus(property)]
-    fn last_result(&self) -> String {
-        self.view()
-            .last_result
-            .map_or_else(String::new, |result| result.to_string())
-    }
-    #[zbus(property)]
-    fn overdue(&self) -> bool {
-        self.view().overdue
-    }
-    #[zbus(property)]
-    fn current_job(&self) -> OwnedObjectPath {
-        self.view()
-            .current_job
-            .map_or_else(names::no_object, names::job_path)
-    }
-    async fn backup(
-        &self,
-        options: Dict,
-        #[zbus(connection)] connection: &Connection,
-    ) -> Result<OwnedObjectPath, Error> {
-        let checked = check_options(&options, &["when-ready", "full"])?;
-        self.0.called(format!(
-            "backup when-ready={} full={}",
-            checked.flag("when-ready")?,
-            checked.flag("full")?
-        ))?;
-        Ok(start(&self.0, connection, JobKind::Backup, &self.1).await)
-    }
-    fn set_automatic(&self, on: bool, options: Dict) -> Result<(), Error> {
-        check_options(&options, &[])?;
-        self.0.called(format!("set-automatic {on}"))
-    }
-    fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
-        check_options(&options, &[])?;
-        Ok(self
-            .0
-            .script()
-            .backups
-            .iter()
-            .map(BackupView::to_dict)
-            .collect())
-    }
-    fn list_attempts(&self, _since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
-        check_options(&options, &[])?;
-        Ok(self
-            .0
-            .script()
-            .attempts
-            .iter()
-            .map(AttemptView::to_dict)
             .collect())
     }
 }
@@ -338,7 +196,7 @@ pub(crate) async fn tell(
 }
 
 /// Adds a job object and lets it play its script in a task.
-async fn start(
+pub(crate) async fn start(
     shared: &Arc<Shared>,
     connection: &Connection,
     kind: JobKind,
@@ -347,7 +205,8 @@ async fn start(
     let (id, steps) = {
         let mut script = shared.script();
         script.jobs += 1;
-        (JobId::new(100 + script.jobs), script.steps.clone())
+        let steps = script.queue.pop_front().unwrap_or(script.steps.clone());
+        (JobId::new(100 + script.jobs), steps)
     };
     let view = JobView {
         id,
