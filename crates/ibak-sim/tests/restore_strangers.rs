@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use backup_host::scratch;
 use ibak_sim::backup::RestoredContent;
-use ibak_sim::{Phone, PhoneSpec, SimOptions, Simulator};
+use ibak_sim::{Password, Phone, PhoneSpec, SimOptions, Simulator};
 use tokio::process::Command;
 
 /// How long a client may take before it counts as hanging.
@@ -54,6 +54,11 @@ struct Rig {
 
 impl Rig {
     async fn new(ios: &str, product: &str) -> Self {
+        Self::with(ios, product, None).await
+    }
+
+    /// The first phone has a backup password.
+    async fn with(ios: &str, product: &str, password: Option<&str>) -> Self {
         let dir = scratch();
         let phone = |seed, files, bytes| PhoneSpec {
             ios: ios.parse().unwrap(),
@@ -66,7 +71,11 @@ impl Rig {
             paired: true,
             ..PhoneSpec::default()
         };
-        let phones = vec![phone(41, 400, 12 << 20), phone(42, 30, 1 << 20)];
+        let old = PhoneSpec {
+            password: password.map(|text| Password::new(text.to_owned())),
+            ..phone(41, 400, 12 << 20)
+        };
+        let phones = vec![old, phone(42, 30, 1 << 20)];
         let sim = Simulator::start(SimOptions::in_dir(dir.path(), phones))
             .await
             .unwrap();
@@ -261,4 +270,58 @@ async fn pymobiledevice3_restores_newer_phones() {
             .expect("RestoreApplications.plist");
         assert_eq!(applications, content.apps);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_restore_an_encrypted_backup_and_only_with_its_password() {
+    let (Some(idevice), Some(pmd3)) = (find("idevicebackup2"), find("pymobiledevice3")) else {
+        return;
+    };
+    let rig = Rig::with("13.3.1", "iPhone9,1", Some("correct horse")).await;
+    let (old, new, backups) = (rig.udid(0), rig.udid(1), rig.backups());
+    rig.must(&idevice, &["-u", &old, "backup", "--full", &backups])
+        .await;
+    let usbmux = rig.dir.path().join("usbmuxd");
+    let usbmux = usbmux.to_str().unwrap();
+    for password in ["wrong horse", "correct horse"] {
+        let right = password == "correct horse";
+        let args = [
+            "-u",
+            &new,
+            "-s",
+            &old,
+            "restore",
+            "--system",
+            "--no-reboot",
+            "--password",
+            password,
+            &backups,
+        ];
+        let (success, text) = rig.says(&idevice, &args).await;
+        assert_eq!(success, right, "{text}");
+        assert!(right || text.contains("MBErrorDomain/207"), "{text}");
+        assert_eq!(rig.phone(1).restored().is_some(), right);
+    }
+    assert!(rig.assert_restored(1).encrypted);
+    for password in ["wrong horse", "correct horse"] {
+        let right = password == "correct horse";
+        let before = rig.phone(0).restored().is_some();
+        let args = [
+            "backup2",
+            "restore",
+            "--system",
+            "--no-reboot",
+            "--password",
+            password,
+            &backups,
+            "--usbmux",
+            usbmux,
+            "--udid",
+            &old,
+        ];
+        let (_, text) = rig.says(&pmd3, &args).await;
+        assert_eq!(rig.phone(0).restored().is_some(), right, "{text}");
+        assert!(!before && (right || text.contains("207")), "{text}");
+    }
+    assert!(rig.assert_restored(0).encrypted);
 }
