@@ -16,7 +16,7 @@ pub(super) fn failed(
 ) -> Failure {
     let mut failure = Failure::new(
         exit_of(result),
-        format!("{what} {}", render::outcome_phrase(result)),
+        format!("{what} {}", render::phrase_of(kind, result)),
     );
     if !details.detail.is_empty() {
         failure = failure.because(&details.detail);

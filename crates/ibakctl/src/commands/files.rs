@@ -184,7 +184,15 @@ pub(super) async fn receive(
             conclude(job, ended, deed, console)?;
             Err(of_stream(error))
         }
-        Ok(()) => conclude(job, ended, deed, console).map(|_| Some(unpacked)),
+        Ok(()) => match conclude(job, ended, deed, console) {
+            Ok(_) => Ok(Some(unpacked)),
+            // The stream was whole: what could be read is there.
+            Err(failure) if unpacked.summary.files > 0 => Err(failure.because(format!(
+                "{} written",
+                text::count(unpacked.summary.files, "file was", "files were")
+            ))),
+            Err(failure) => Err(failure),
+        },
     }
 }
 

@@ -94,7 +94,7 @@ pub fn job_line(
             ),
             None => format!("{kind} worked"),
         },
-        Some(result) => format!("{kind} {}", outcome::phrase(result)),
+        Some(result) => format!("{kind} {}", outcome::phrase_of(&job.kind, result)),
         None => format!("{kind} {}", progress::line(job, style).trim_end()),
     };
     stamped(&format!("{name}: {}", text::escape(&what, style)), style)

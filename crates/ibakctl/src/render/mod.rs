@@ -28,7 +28,8 @@ pub use events::{attention, job_line, manager_line, phone_line};
 pub use files::{FileRow, Listed, Listing, exported, listing, refused, unpacked};
 pub use icloud::render as icloud;
 pub use outcome::{
-    finished, phrase as outcome_phrase, remedy as outcome_remedy, remedy_of, took as attempt_took,
+    finished, phrase as outcome_phrase, phrase_of, remedy as outcome_remedy, remedy_of,
+    took as attempt_took,
 };
 pub use pairing::{
     automatic_is_on, before_unpairing, first_backup, first_backup_hint, first_backup_later,

@@ -72,6 +72,18 @@ pub fn phrase(outcome: &Outcome) -> String {
     .to_owned()
 }
 
+/// Completes "the restore …" and the like: only a backup keeps what arrived.
+pub fn phrase_of(kind: &JobKind, outcome: &Outcome) -> String {
+    let phrase = phrase(outcome);
+    match (kind, phrase.strip_suffix("; what arrived is kept")) {
+        (JobKind::Read, _) if *outcome == Outcome::NoSuchBackup => {
+            "found nothing: there is no such backup, or nothing of that name in it".to_owned()
+        }
+        (JobKind::Backup, _) | (_, None) => phrase,
+        (_, Some(short)) => short.to_owned(),
+    }
+}
+
 /// Says what a person can do after a job of this kind; `None` when nothing needs doing. `me` is
 /// how the phone is named on a command line, with a space before it, or nothing.
 pub fn remedy_of(kind: &JobKind, outcome: &Outcome, me: &str) -> Option<String> {
@@ -150,6 +162,7 @@ fn of_reading(outcome: &Outcome, me: &str) -> Option<String> {
         Outcome::BackupUnreadable => {
             "choose another backup; `ibakctl backups` lists them".to_owned()
         }
+        Outcome::NoSuchBackup => "`ibakctl ls BACKUP` lists what a backup holds".to_owned(),
         Outcome::NoSpace | Outcome::LostSpace => "make room on the disk".to_owned(),
         _ => return None,
     })

@@ -144,8 +144,15 @@ pub fn before_unpairing(phone: &PhoneView, backups: &[BackupView], style: &Style
             .fold(0, u64::saturating_add);
         let newest = backups.iter().map(|backup| backup.size.get()).max();
         format!(
-            "The {} of {name} stay ({} or more on the disk), and can still be read, exported and given back.",
-            text::count(number, "backup", "backups"),
+            "The {} ({} or more on the disk), and can still be read, exported and given back.",
+            if number == 1 {
+                format!("one backup of {name} stays")
+            } else {
+                format!(
+                    "{} of {name} stay",
+                    text::count(number, "backup", "backups")
+                )
+            },
             text::bytes(Bytes::new(own.max(newest.unwrap_or(0))))
         )
     };

@@ -309,7 +309,7 @@ fn staged(view: &WhyView, style: &Style) -> String {
             "{}\n",
             text::paragraph(
                 &format!(
-                    "Of an unfinished backup {staged} has arrived; the next run goes on from there."
+                    "Of an unfinished backup {staged} have arrived; the next run goes on from there."
                 ),
                 0,
                 style

@@ -297,7 +297,7 @@ fn a_stream_that_ends_early_is_an_error_and_leaves_whole_files_only() {
         .file("D/three", "3")
         .cut();
     let mut sizes = Vec::new();
-    for length in 0..whole.len() {
+    for length in (0..whole.len()).step_by(61) {
         std::fs::remove_dir_all(house.inside()).unwrap();
         let (summary, ended) = house.unpack(&whole[..length], Rules::default());
         assert!(

@@ -155,6 +155,25 @@ async fn a_stream_that_fails_is_told_with_the_jobs_own_reason() {
         ran.err.contains("Error: the reading of the backup failed: what is stored cannot be read as a backup\nHint: choose another backup"),
         "{ran:?}"
     );
+    // Whole, but some of it could not be read: what could is there, and said to be.
+    mock.script().stream = Tarball::default().raw(&files().cut()).end();
+    let ran = mock
+        .run(&["extract", "ada", "HomeDomain", "--overwrite", "-o", out])
+        .await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains("Caused by:\n1: 2 files were written\n"),
+        "{ran:?}"
+    );
+    mock.script().steps = vec![end(Outcome::NoSuchBackup)];
+    mock.script().stream = Vec::new();
+    let ran = mock.run(&["extract", "ada", "Nowhere", "-o", out]).await;
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(
+        ran.err.contains("found nothing: there is no such backup, or nothing of that name in it\nHint: `ibakctl ls BACKUP`"),
+        "{ran:?}"
+    );
+    mock.script().stream = files().cut();
     mock.script().steps = vec![end(Outcome::Succeeded)];
     let ran = mock.run(&["extract", "ada", "HomeDomain", "-o", out]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
@@ -236,7 +255,8 @@ async fn ctrl_c_stops_both_ends_and_leaves_no_half_file() {
     while !whole.exists() {
         std::thread::yield_now();
     }
-    tty.types("\x03");
+    // A typed Ctrl-C has the terminal throw away what it has not shown yet.
+    tty.signal(rustix::process::Signal::INT);
     let (code, shown) = tty.end();
     assert_eq!(code, Some(130), "{shown}");
     assert!(shown.contains("Cancelled.\n"), "{shown}");

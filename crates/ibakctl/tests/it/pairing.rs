@@ -187,7 +187,7 @@ async fn the_end_of_a_pairing_says_what_stays_and_asks() {
     let ran = run(without_terminal(&mock, &["unpair"])).await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
-        ran.err.contains("The 1 backup of Ada's iPhone stay"),
+        ran.err.contains("The one backup of Ada's iPhone stays"),
         "{ran:?}"
     );
     for (answer, code) in [("\n", 1), ("n\n", 1), ("y\n", 0)] {

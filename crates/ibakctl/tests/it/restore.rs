@@ -5,6 +5,7 @@ use super::mock::{Mock, Ran, Script, Step};
 use super::tty::{Tty, without_terminal};
 use ibak_dbus::views::{BackupView, CompletedView, JobView};
 use ibak_dbus::words::{Outcome, Phase};
+use rustix::process::Signal;
 use std::collections::VecDeque;
 use std::process::Command;
 
@@ -207,7 +208,8 @@ async fn ctrl_c_does_not_leave_a_phone_half_restored() {
     let mock = house(plain()).await;
     mock.script().steps = vec![showing(Phase::Sending), Step::Gate];
     let mut tty = Tty::start(&mock, &["restore", "ada", "--yes"]);
-    tty.until("the phone takes its files").types("\x03");
+    // A typed Ctrl-C has the terminal throw away what it has not shown yet.
+    tty.until("the phone takes its files").signal(Signal::INT);
     let (code, shown) = tty.end();
     assert_eq!(code, Some(130), "{shown}");
     assert!(shown.contains("The restore goes on without you"), "{shown}");

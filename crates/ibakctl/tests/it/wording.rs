@@ -193,6 +193,10 @@ fn remedies_differ_by_what_was_wanted() {
             }
         }
     }
+    shown.push_str(&format!(
+        "the restore {}\n",
+        render::phrase_of(&JobKind::Restore, &Outcome::LostConnection)
+    ));
     insta::assert_snapshot!(shown);
 }
 
