@@ -1,0 +1,88 @@
+//! Paths that are not the phone's, in every message that has one, to the real daemon, in a backup
+//! and in a restore. Whether something was read or written is asked of the kernel, not of the daemon.
+
+use crate::fence::Event;
+use crate::siege::Siege;
+use ibak_core::BackupPath;
+use ibak_dbus::words::Outcome;
+use ibak_sim::hostile::{Attack, PathUse, Spelling};
+use ibak_tests::trouble::{fingerprint, say};
+
+/// In so many of the nine messages each spelling is tried; in all of them with the slow tests.
+const USES_EACH: usize = 3;
+
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Backup,
+    Restore,
+}
+
+fn attacks() -> Vec<(PathUse, Spelling)> {
+    let uses = PathUse::ALL;
+    let each = if ibak_tests::slow() {
+        uses.len()
+    } else {
+        USES_EACH
+    };
+    Spelling::all()
+        .enumerate()
+        .flat_map(|(number, spelling)| {
+            (0..each).map(move |turn| (uses[(number + turn * 4) % uses.len()], spelling))
+        })
+        .collect()
+}
+
+async fn no_path_leads_out(deed: Deed, seed: u64) {
+    let mut siege = Siege::lay(seed).await;
+    let mut fence = siege.fence();
+    let printed = fingerprint(&siege.generations()).unwrap();
+    let attacks = attacks();
+    let mut refused = 0;
+    for (usage, spelling) in &attacks {
+        let path = spelling.write(siege.udid.as_str());
+        let attack = Attack::Path(*usage, *spelling);
+        let before = siege.phone.loot();
+        siege.attack(Some(attack)).await;
+        let job = match deed {
+            Deed::Backup => siege.ask_backup().await,
+            Deed::Restore => siege.ask_restore().await,
+        };
+        let end = siege.watcher.end_of(job).await.unwrap();
+        let what = format!("{deed:?} {attack} {path:?}");
+        let after = siege.phone.loot();
+        if BackupPath::parse(&path, &siege.udid).is_err() {
+            assert_eq!(end, Outcome::Protocol, "{what}");
+            assert_eq!(after, before, "{what}");
+            refused += 1;
+        }
+        let crossed: Vec<Event> = fence
+            .take()
+            .into_iter()
+            .filter(|event| !is_the_way(event, &siege))
+            .collect();
+        assert!(crossed.is_empty(), "{what}: {crossed:#?}");
+    }
+    fence.assert_untouched();
+    assert_eq!(fingerprint(&siege.generations()).unwrap(), printed);
+    assert!(refused >= 200, "{refused}");
+    siege.honest_again().await;
+    say(&format!(
+        "paths in a {deed:?}: {} sent, {refused} of them refused, nothing outside was touched",
+        attacks.len()
+    ));
+}
+
+/// The directories that lead to the store, and the store itself, are opened by their names.
+fn is_the_way(event: &Event, siege: &Siege) -> bool {
+    event.only_looks_at_a_directory() && siege.store().starts_with(siege.root().join(&event.path))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_path_of_a_backup_leads_out_of_the_phones_folder() {
+    no_path_leads_out(Deed::Backup, 301).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_path_of_a_restore_leads_out_of_the_phones_folder() {
+    no_path_leads_out(Deed::Restore, 302).await;
+}
