@@ -6,6 +6,10 @@ use crate::fs::Fs;
 use ibak_core::plist_guard;
 use plist::Value;
 
+/// Largest Info.plist whose apps are read, in bytes: with their icons they take a few MiB, and
+/// twice as much memory. Without them the phone has its apps from the App Store all the same.
+const INFO_MAX: usize = 24 << 20;
+
 /// What Info.plist says of the apps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applications {
@@ -24,6 +28,13 @@ impl<F: Fs> Reader<F> {
     pub fn applications(&self) -> Result<Applications, StoreError> {
         let damaged = || StoreError::damaged("Info.plist");
         let bytes = self.held.small("Info.plist")?;
+        if bytes.len() > INFO_MAX {
+            tracing::warn!(
+                bytes = bytes.len(),
+                "Info.plist is too large for its apps to be read"
+            );
+            return Ok(Applications::default());
+        }
         plist_guard::check(&bytes, &plist_guard::Limits::LARGE).map_err(|_| damaged())?;
         let info = Value::from_reader(std::io::Cursor::new(&bytes)).map_err(|_| damaged())?;
         let info = info.as_dictionary().ok_or_else(damaged)?;

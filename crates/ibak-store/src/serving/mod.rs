@@ -30,6 +30,8 @@ pub struct Serving<F: Fs = RealFs> {
     /// For what the phone keeps beside the backup; it begins empty.
     scratch: Overlay<F>,
     open: Option<Writing<F>>,
+    /// Bytes the phone has written, kept or not.
+    written: u64,
     removed: bool,
 }
 
@@ -58,6 +60,7 @@ impl<F: Fs> Store<F> {
                 tree,
                 scratch: beside,
                 open: None,
+                written: 0,
                 removed: false,
             }),
             Err(error) => {
@@ -97,6 +100,9 @@ impl<F: Fs> Serving<F> {
     pub fn wire_udid(&self) -> &str {
         &self.held.generation.wire_udid
     }
+
+    /// Most bytes a phone writes while it takes a backup; a real one writes some small files.
+    pub const WRITTEN_MAX: u64 = 256 << 20;
 
     /// Returns what GetFreeDiskSpace answers, in bytes.
     ///
@@ -273,11 +279,16 @@ impl<F: Fs> Serving<F> {
     /// Writes the next bytes of the file being received.
     ///
     /// # Errors
-    /// `Refused` when no file was begun, or a system call's.
+    /// `Refused` when no file was begun, ENOSPC beyond [`Serving::WRITTEN_MAX`], or a system call's.
     pub fn write(&mut self, block: &[u8]) -> Result<(), StoreError> {
         let Some(open) = &self.open else {
             return Err(StoreError::refused("a block", "no file is being received"));
         };
+        let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
+        self.written = self.written.saturating_add(length);
+        if self.written > Self::WRITTEN_MAX {
+            return Err(Errno::NOSPC).at("write", &open.path);
+        }
         write_all(&self.held.inner.fs, &open.file, block).at("write", &open.path)
     }
 

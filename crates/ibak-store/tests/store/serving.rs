@@ -203,3 +203,37 @@ fn what_a_crash_leaves_of_a_restore_goes_with_the_next_opening() {
     assert_eq!(std::fs::read_dir(&overlay).unwrap().count(), 0);
     assert!(verify(&store, &made).is_good());
 }
+
+#[test]
+fn a_phone_cannot_fill_the_disk_while_it_takes_a_backup() {
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let made = back_up(&store, &Device::new(&[("a", "first")]), at(0)).unwrap();
+    let mut serving = store.serve(&udid(), &made.id).unwrap();
+    let block = vec![0; 1 << 20];
+    let mut sent = 0;
+    let refused = loop {
+        serving.create(&scratch(".b/endless")).unwrap();
+        let mut refused = None;
+        for _ in 0..16 {
+            match serving.write(&block) {
+                Ok(()) => sent += block.len(),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        // Thrown away or not, what was written counts.
+        serving.abandon(None).unwrap();
+        if let Some(error) = refused {
+            break error;
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::NoSpace);
+    assert_eq!(u64::try_from(sent).unwrap(), Serving::WRITTEN_MAX);
+    assert!(
+        serving.content(&tree("Info.plist")).is_some(),
+        "reading goes on"
+    );
+}
