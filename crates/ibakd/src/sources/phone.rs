@@ -7,7 +7,7 @@
 
 use crate::clock::Clock;
 use crate::executor::is_untrusted;
-use ibak_core::{Fact, Observation, Signal, Source, Transport, Udid};
+use ibak_core::{Bytes, Fact, Observation, Signal, Source, Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
     NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections,
@@ -356,6 +356,20 @@ pub fn time_to_live(fact: &Fact) -> Option<Duration> {
     }
 }
 
+/// Says of a phone that is too old to be read what lets a backup begin, which then says why there is
+/// none. Nothing of what it holds can come, so nothing is what it needs.
+fn too_old(version: &str) -> [Fact; 3] {
+    [
+        Fact::Trusted(Some(true)),
+        Fact::Identity {
+            name: String::new(),
+            product_type: String::new(),
+            os_version: version.to_owned(),
+        },
+        Fact::DataUsed(Some(Bytes::ZERO)),
+    ]
+}
+
 /// Says of each signal that was asked for that it is not known.
 fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Source)> {
     let source = Source::Lockdown(link.transport());
@@ -367,6 +381,10 @@ fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Sour
     );
     if is_untrusted(error) && !stranger {
         facts.push((Fact::Trusted(Some(false)), source));
+    }
+    if let DeviceError::TooOld { version } = error {
+        facts.extend(too_old(version).map(|fact| (fact, source)));
+        return facts;
     }
     if let Link::Tcp { .. } = link {
         facts.push((
