@@ -13,6 +13,7 @@
 
 mod asking;
 mod bus;
+pub mod errands;
 mod setup;
 mod tree;
 
@@ -92,6 +93,7 @@ impl Night {
         let bus = Bus::start(dir.path());
         let sim = Simulator::start(SimOptions {
             mdns: setup.network.then(|| "lo".to_owned()),
+            quirks: setup.quirks.clone(),
             ..SimOptions::in_dir(dir.path(), setup.phones.clone())
         })
         .await

@@ -5,6 +5,7 @@ use ibak_dbus::BusChoice;
 use ibak_device::{Deadlines, MuxAddress};
 use ibak_mobilebackup2::Limits;
 use ibak_sim::PhoneSpec;
+use ibak_sim::backup::{Quirk, Quirks};
 use ibak_sim::state::{PhoneState as SimState, Switch};
 use ibakd::clock::Clock;
 use ibakd::config::Config;
@@ -26,6 +27,8 @@ pub struct Setup {
     pub network: bool,
     /// For each step of the daemon with a phone.
     pub deadlines: Deadlines,
+    /// What is not known of real phones and done all the same.
+    pub quirks: Quirks,
 }
 
 impl Setup {
@@ -37,6 +40,16 @@ impl Setup {
             tables: String::new(),
             network: true,
             deadlines: Deadlines::default(),
+            quirks: Quirks::default(),
+        }
+    }
+
+    /// Has the phones do these.
+    #[must_use]
+    pub fn quirks(self, quirks: &[Quirk]) -> Self {
+        Self {
+            quirks: quirks.iter().copied().collect(),
+            ..self
         }
     }
 
