@@ -115,6 +115,15 @@ impl Daemon {
         Ok(kib << 10)
     }
 
+    /// Has the kernel count its most memory anew from here on. Where that is not allowed, the count
+    /// goes on, which tells no less.
+    pub fn forget_memory_peak(&self) {
+        if let Ok(pid) = self.pid() {
+            // 5 is the mark of the most memory held, in proc(5).
+            fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+        }
+    }
+
     /// Returns its configuration file.
     pub fn configuration(&self) -> &Path {
         &self.configuration
