@@ -4,6 +4,7 @@ use crate::device::*;
 use crate::either::Verbs;
 use crate::verbs::{WAYS_OUT, attempts, kind};
 use ibak_core::BackupPath;
+use ibak_store::fs::RealFs;
 use ibak_store::{EntryKind, ErrorKind, Serving};
 use std::os::unix::fs::symlink;
 
@@ -231,7 +232,7 @@ fn a_phone_cannot_fill_the_disk_while_it_takes_a_backup() {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::NoSpace);
-    assert_eq!(u64::try_from(sent).unwrap(), Serving::WRITTEN_MAX);
+    assert_eq!(u64::try_from(sent).unwrap(), Serving::<RealFs>::WRITTEN_MAX);
     assert!(
         serving.content(&tree("Info.plist")).is_some(),
         "reading goes on"
