@@ -67,7 +67,7 @@ pub(super) async fn pair(
         ));
     }
     if as_json {
-        return Ok(Exit::Done);
+        return enable(&session, &phone).await.map(|()| Exit::Done);
     }
     let phone = read(&mut session, phone).await?;
     let style = console.out_style();
@@ -132,14 +132,7 @@ async fn set_up(
         }
         (OnOff::On | OnOff::Off | OnOff::Unknown | OnOff::Other(_), _) => {}
     }
-    if !phone.automatic {
-        session
-            .phone(&phone)
-            .await?
-            .set_automatic(true, Dict::new())
-            .await
-            .map_err(|error| Failure::of_call("switch automatic backup on", error))?;
-    }
+    enable(session, &phone).await?;
     console.say(&render::automatic_is_on(&name, &style));
     if !first {
         return Ok(Exit::Done);
@@ -162,6 +155,19 @@ async fn set_up(
         console.say(&render::first_backup_later(me, &style));
     }
     Ok(Exit::Done)
+}
+
+/// Has the phone be backed up by itself from here on.
+async fn enable(session: &Session, phone: &PhoneView) -> Result<(), Failure> {
+    if phone.automatic {
+        return Ok(());
+    }
+    session
+        .phone(phone)
+        .await?
+        .set_automatic(true, Dict::new())
+        .await
+        .map_err(|error| Failure::of_call("switch automatic backup on", error))
 }
 
 /// Without a name, pairing means the one phone that is plugged in and does not trust us yet.

@@ -257,7 +257,7 @@ pub fn exported(
             text::bytes(Bytes::new(summary.bytes))
         ),
         "Finder restores it from ~/Library/Application Support/MobileSync/Backup, iTunes from %APPDATA%\\Apple Computer\\MobileSync\\Backup (or %USERPROFILE%\\Apple\\MobileSync\\Backup): copy the directory there under this name.".to_owned(),
-        format!("idevicebackup2 restores it with `idevicebackup2 -u {udid} restore --system --settings {place}`."),
+        format!("idevicebackup2 restores it with `idevicebackup2 --source {udid} restore --system --settings {place}`."),
     ];
     if encrypted {
         said.push("They will ask for the password this backup was made under.".to_owned());

@@ -309,7 +309,7 @@ async fn an_export_is_whole_or_has_another_name() {
         ran.out.contains("Finder restores it from")
             && ran
                 .out
-                .contains(&format!("idevicebackup2 -u {UDID} restore")),
+                .contains(&format!("idevicebackup2 --source {UDID} restore")),
         "{ran:?}"
     );
     // No password: what is encrypted stays so.

@@ -89,6 +89,14 @@ async fn nobody_there_is_asked_nothing_and_told_how() {
     }
     let json = run(without_terminal(&mock, &["pair", "--json"])).await;
     assert_eq!(json.json()["result"], "system-too-old");
+    mock.script().steps = vec![end(Outcome::Succeeded)];
+    let json = run(without_terminal(&mock, &["pair", "--json"])).await;
+    assert_eq!(
+        (json.code, json.json()["result"].as_str()),
+        (Some(0), Some("succeeded")),
+        "{json:?}"
+    );
+    assert_eq!(mock.calls().last().unwrap(), "set-automatic true");
 }
 
 #[tokio::test(flavor = "multi_thread")]
