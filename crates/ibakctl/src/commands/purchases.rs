@@ -71,12 +71,16 @@ pub(super) async fn save(
         return Ok(Exit::Interrupted);
     };
     if !as_json && done.summary.files == 0 && done.summary.refused == 0 {
-        console.answer(&format!(
-            "Nothing new was bought on {}; {} {} here already.\n",
-            shown_name(&phone, &style),
-            text::count(u64::try_from(skipped).unwrap_or(u64::MAX), "file", "files"),
-            if skipped == 1 { "is" } else { "are" }
-        ))?;
+        let name = shown_name(&phone, &style);
+        let here = u64::try_from(skipped).unwrap_or(u64::MAX);
+        console.answer(&match here {
+            0 => format!("There is nothing on {name} that was bought in the stores.\n"),
+            1 => format!("Nothing new was bought on {name}; 1 file is here already.\n"),
+            here => format!(
+                "Nothing new was bought on {name}; {} are here already.\n",
+                text::count(here, "file", "files")
+            ),
+        })?;
         return Ok(Exit::Done);
     }
     tell(&done.summary, directory, as_json, "saved", console)
