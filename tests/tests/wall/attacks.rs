@@ -3,7 +3,7 @@
 
 use crate::siege::Siege;
 use ibak_core::JobId;
-use ibak_dbus::views::JobView;
+use ibak_dbus::views::{JobView, PhoneView};
 use ibak_dbus::words::{Outcome, Phase};
 use ibak_sim::Setting;
 use ibak_sim::hostile::{AfcAttack, Attack, Batch, Endless, Impostor, Lie, Place, Wrong};
@@ -47,16 +47,19 @@ fn falls_silent(attack: Attack) -> bool {
     }
 }
 
-/// Tells whether the phone may end its backup well: these strike beside the conversation.
+/// Tells whether a backup may end well in spite of it: it strikes beside the conversation, or lies
+/// about what nobody relies on and then says that nothing has changed.
 fn may_succeed(attack: Attack) -> bool {
     match attack {
         Attack::NoticeFlood | Attack::Afc(_) => true,
         Attack::Message(place, _) => matches!(place, Place::Notices | Place::Muxer),
-        Attack::Path(..)
-        | Attack::Batch(_)
-        | Attack::Lie(_)
-        | Attack::Endless(_)
-        | Attack::Tls(_) => false,
+        Attack::Lie(lie) => !matches!(
+            lie,
+            Lie::NoCode | Lie::TextCode | Lie::LongWords | Lie::EscapingWords | Lie::EarlyEnd
+        ),
+        // Over a cable services have no TLS in any case, and the session had it.
+        Attack::Tls(impostor) => impostor == Impostor::PlainService,
+        Attack::Path(..) | Attack::Batch(_) | Attack::Endless(_) => false,
     }
 }
 
@@ -77,18 +80,24 @@ impl Siege {
         assert!(peak <= MEMORY_MAX, "{attack}: {peak}");
         assert!(self.daemon.lives().unwrap(), "{attack}");
         self.attack(None).await;
-        // A fresh cable, so that the phone is looked at anew.
-        for way in [Attachment::None, Attachment::Usb] {
-            let udid = self.udid.as_str();
-            let settings = [Setting::Attached(way)];
-            self.house.simulator().set(udid, &settings).await.unwrap();
-        }
+        self.replug().await;
         Row {
             attack,
             outcome,
             peak,
             took,
         }
+    }
+
+    /// Pulls the cable and puts it in again, so that the phone is looked at anew.
+    async fn replug(&mut self) {
+        self.set(Setting::Attached(Attachment::None)).await;
+        let gone = |phone: &PhoneView| phone.transports.is_empty();
+        self.watcher
+            .phone(&self.udid, "no cable", gone)
+            .await
+            .unwrap();
+        self.set(Setting::Attached(Attachment::Usb)).await;
     }
 
     async fn outlast(&mut self, attack: Attack, job: JobId) -> String {
@@ -106,10 +115,11 @@ impl Siege {
             }
         }
         let end = self.watcher.long_end_of(job).await.unwrap();
-        assert!(
-            end != Outcome::Succeeded || may_succeed(attack),
-            "{attack} ended well"
-        );
+        if end == Outcome::Succeeded {
+            // Then it is a backup: whole, and what the phone holds.
+            assert!(may_succeed(attack), "{attack} ended well");
+            self.equals_the_phone();
+        }
         end.to_string()
     }
 

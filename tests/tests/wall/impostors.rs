@@ -5,7 +5,7 @@ use crate::evil::{Heard, Lie, Villain};
 use crate::siege::holds;
 use anyhow::{Context, Result};
 use ibak_core::Udid;
-use ibak_dbus::views::JobView;
+use ibak_dbus::views::{JobView, PhoneView};
 use ibak_dbus::words::{Outcome, Trust};
 use ibak_dbus::{BusChoice, Dict, PhoneProxy, names};
 use ibak_sim::state::{Attachment, Switch};
@@ -91,6 +91,18 @@ impl Rig {
         self.watcher.ready(&self.udid).await?;
         let job = self.house.ask_backup(&self.udid, false).await?;
         self.watcher.end_of(job).await
+    }
+
+    async fn unplug(&mut self) {
+        self.set(Setting::Attached(Attachment::None)).await;
+        let gone = |phone: &PhoneView| phone.transports.is_empty();
+        let seen = self.watcher.phone(&self.udid, "no cable", gone).await;
+        seen.unwrap();
+    }
+
+    async fn replug(&mut self) {
+        self.unplug().await;
+        self.set(Setting::Attached(Attachment::Usb)).await;
     }
 
     async fn set(&self, setting: Setting) {
@@ -213,16 +225,21 @@ fn secrets(record: &Dictionary) -> Vec<Vec<u8>> {
     secrets
 }
 
+/// Length of an alert in TLS 1.3, encrypted: two bytes, its kind, a tag.
+const SEALED_ALERT: usize = 19;
+
 /// Returns what else than a ClientHello and alerts is in the beginning of a TLS connection.
 fn handshakes(mut rest: &[u8]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     while let [kind, _, _, high, low, tail @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let body = tail.get(..length).unwrap_or(tail);
-        match (kind, body.first()) {
-            (22, Some(1)) | (21, Some(_)) => {}
-            (kind, first) => {
-                found.insert(format!("record {kind} with {first:?}"));
+        match (kind, body) {
+            // A ClientHello, an alert, and what TLS 1.3 says before a sealed one.
+            (22, [1, ..]) | (21, _) | (20, [1]) => {}
+            (23, body) if body.len() == SEALED_ALERT => {}
+            (kind, body) => {
+                found.insert(format!("record {kind} of {} bytes", body.len()));
             }
         }
         rest = tail.get(length..).unwrap_or_default();
@@ -237,10 +254,10 @@ async fn an_impostor_behind_usbmuxd_gets_nothing() {
         let mut bytes = 0;
         for deed in [Deed::Backup, Deed::Encryption, Deed::Restore] {
             // A fresh cable, so that nothing of the last villain is remembered.
-            rig.set(Setting::Attached(Attachment::None)).await;
-            rig.set(Setting::Attached(Attachment::Usb)).await;
+            rig.replug().await;
             rig.watcher.ready(&rig.udid).await.unwrap();
-            assert!(rig.visits().is_empty());
+            let late = rig.visits();
+            rig.assert_nothing_told(lie, &late);
             rig.villain.pretend(Some(lie));
             let ended = rig.ask(deed).await.unwrap().expect("a job");
             assert_ne!(ended.result, Some(Outcome::Succeeded), "{lie:?} {deed:?}");
@@ -261,20 +278,14 @@ async fn an_impostor_behind_usbmuxd_gets_nothing() {
         ));
     }
     // The phone itself is still believed.
-    rig.set(Setting::Attached(Attachment::None)).await;
-    rig.set(Setting::Attached(Attachment::Usb)).await;
+    rig.replug().await;
     assert_eq!(rig.back_up().await.unwrap(), Outcome::Succeeded);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_impostor_on_the_network_gets_nothing() {
     let mut rig = Rig::build(312, "interfaces = [\"lo\"]").await;
-    rig.set(Setting::Attached(Attachment::None)).await;
-    let gone = |phone: &ibak_dbus::views::PhoneView| phone.transports.is_empty();
-    rig.watcher
-        .phone(&rig.udid, "no cable", gone)
-        .await
-        .unwrap();
+    rig.unplug().await;
     let announcer = Announcer::new();
     // The phone's own place, which nobody else on this machine uses, and its neighbours.
     let first = night::phone("a place").wifi_address.unwrap().ip();
@@ -306,7 +317,7 @@ async fn an_impostor_on_the_network_gets_nothing() {
     // The phone itself is still believed: it was not its fault.
     rig.villain.pretend(None);
     rig.set(Setting::Attached(Attachment::Usb)).await;
-    let trusted = |phone: &ibak_dbus::views::PhoneView| phone.trust == Trust::Trusted;
+    let trusted = |phone: &PhoneView| phone.trust == Trust::Trusted;
     rig.watcher
         .phone(&rig.udid, "trust", trusted)
         .await

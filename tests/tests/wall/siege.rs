@@ -135,17 +135,25 @@ impl Siege {
 
     /// Has the phone attack from its next connection on, or be itself again.
     pub async fn attack(&self, attack: Option<Attack>) {
+        self.set(Setting::Attack(attack)).await;
+    }
+
+    pub async fn set(&self, setting: Setting) {
         let udid = self.udid.as_str();
-        let setting = Setting::Attack(attack);
         self.house.simulator().set(udid, &[setting]).await.unwrap();
+    }
+
+    /// Fails unless the newest backup holds what the phone does, and nothing else.
+    pub fn equals_the_phone(&self) {
+        let content = self.phone.content().lock().unwrap().snapshot();
+        ensure_equal(&newest(&self.store(), &self.phone), &content).unwrap();
     }
 
     /// Fails unless the phone itself is backed up whole, in the same daemon.
     pub async fn honest_again(&mut self) {
         self.attack(None).await;
         assert_eq!(self.back_up().await, Outcome::Succeeded);
-        let content = self.phone.content().lock().unwrap().snapshot();
-        ensure_equal(&newest(&self.store(), &self.phone), &content).unwrap();
+        self.equals_the_phone();
         assert!(self.daemon.lives().unwrap());
     }
 }
