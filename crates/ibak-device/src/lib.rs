@@ -15,6 +15,7 @@ mod edges;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+mod greet;
 mod guard;
 mod heartbeat;
 mod link;
@@ -39,6 +40,7 @@ pub use backup::{App, BackupSession, HostInputs, PhoneEvent, info_plist};
 pub use deadlines::Deadlines;
 pub use edges::{EDGE_NOTIFICATIONS, Edge, EdgeReader};
 pub use error::{DeviceError, MuxRefusal, Retry};
+pub use greet::greet;
 pub use guard::{Framing, PlistGuard};
 pub use heartbeat::{Beat, heartbeat};
 pub use link::{LOCKDOWN_PORT, Link};

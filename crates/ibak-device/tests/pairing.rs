@@ -13,10 +13,10 @@ mod common;
 use common::mux::{Mind, Mux};
 use common::phone::{Nature, Phone};
 use common::{UDID, contains, keys};
-use ibak_core::{Transport, Udid};
+use ibak_core::{Fact, Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, Imported, Link, LockdownCode, MuxAddress, PairEvent,
-    PairOptions, PairRecord, PairStore, Paired, Session, pair,
+    PairOptions, PairRecord, PairStore, Paired, Session, greet, pair,
 };
 use plist::Value;
 use std::collections::HashMap;
@@ -419,4 +419,44 @@ async fn a_phone_that_is_too_old_is_not_asked_to_trust() {
     assert_eq!(events, []);
     let heard = desk.phone.heard.lock().unwrap();
     assert!(!heard.names().contains(&"Pair"));
+}
+
+#[tokio::test]
+async fn a_phone_says_who_it_is_before_it_is_paired() {
+    let told = |name: &str| {
+        let mut nature = unpaired(&[]);
+        for (key, value) in [
+            ("DeviceName", name),
+            ("ProductType", "iPhone14,5"),
+            ("ProductVersion", "16.3.1"),
+        ] {
+            let key = (String::new(), key.to_owned());
+            nature.values.insert(key, value.into());
+        }
+        nature
+    };
+    let cases = [
+        (told("Ada's iPhone"), Some("Ada's iPhone")),
+        (told(""), None),
+        (told(&"x".repeat(257)), None),
+        (unpaired(&[]), None),
+    ];
+    for (nature, want) in cases {
+        let phone = Phone::start(nature).await;
+        let link = Link::Tcp {
+            address: phone.address,
+        };
+        let said = greet(&link, &Deadlines::default()).await.unwrap();
+        let want = want.map(|name| Fact::Identity {
+            name: name.to_owned(),
+            product_type: "iPhone14,5".to_owned(),
+            os_version: "16.3.1".to_owned(),
+        });
+        assert_eq!(said, want);
+        let heard = phone.heard.lock().unwrap();
+        assert!(
+            !heard.names().contains(&"StartSession"),
+            "no secret is shown"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::executor::is_untrusted;
 use ibak_core::{Bytes, Fact, Observation, Signal, Source, Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
-    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections,
+    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections, greet,
     read_moment, read_signals, traits,
 };
 use std::sync::Arc;
@@ -203,7 +203,27 @@ impl Reader {
                 if is_untrusted(&error) || self.task.link.transport() == Transport::Wifi {
                     self.again.failed(Instant::now());
                 }
-                self.tell(unread(which, &self.task.link, &error)).await;
+                let mut facts = unread(which, &self.task.link, &error);
+                if is_untrusted(&error) {
+                    facts.extend(self.greeting().await);
+                }
+                self.tell(facts).await;
+            }
+        }
+    }
+
+    /// Asks a phone on the cable that does not trust us for its name, so that people know which it
+    /// is.
+    async fn greeting(&self) -> Option<(Fact, Source)> {
+        let transport = self.task.link.transport();
+        if transport != Transport::Usb {
+            return None;
+        }
+        match greet(&self.task.link, &self.task.deadlines).await {
+            Ok(identity) => Some((identity?, Source::Lockdown(transport))),
+            Err(error) => {
+                debug!(%error, "the phone does not say who it is");
+                None
             }
         }
     }
