@@ -8,6 +8,7 @@ use rand::Rng;
 use rustls::server::ServerConfig;
 
 use crate::phone::locked;
+use crate::profile::LOCKDOWN_PORT;
 
 /// How long a started service waits for its connection, in seconds.
 pub(crate) const SERVICE_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -61,9 +62,15 @@ impl Ports {
     }
 }
 
-/// Draws a port in the range real phones use (corpus: 49xxx to 65xxx).
+/// Draws a port in the range real phones use (corpus: 49xxx to 65xxx); lockdown's own lies in it.
 pub(crate) fn draw() -> u16 {
-    rand::rng().random_range(49_152..=65_535)
+    let mut rng = rand::rng();
+    loop {
+        let port = rng.random_range(49_152..=65_535);
+        if port != LOCKDOWN_PORT {
+            return port;
+        }
+    }
 }
 
 #[cfg(test)]
