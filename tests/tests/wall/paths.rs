@@ -7,9 +7,11 @@ use ibak_core::BackupPath;
 use ibak_dbus::words::Outcome;
 use ibak_sim::hostile::{Attack, FOREIGN_UDID, PathUse, Spelling};
 use ibak_tests::trouble::{fingerprint, say};
+use std::fs;
+use std::path::PathBuf;
 
 /// In so many of the nine messages each spelling is tried; in all of them with the slow tests.
-const USES_EACH: usize = 3;
+const USES_EACH: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
 enum Deed {
@@ -35,7 +37,7 @@ fn attacks() -> Vec<(PathUse, Spelling)> {
 async fn no_path_leads_out(deed: Deed, seed: u64) {
     let mut siege = Siege::lay(seed).await;
     let mut fence = siege.fence();
-    let printed = fingerprint(&siege.generations()).unwrap();
+    let committed = committed(&siege);
     let attacks = attacks();
     let mut refused = 0;
     for (usage, spelling) in &attacks {
@@ -63,13 +65,27 @@ async fn no_path_leads_out(deed: Deed, seed: u64) {
         assert!(crossed.is_empty(), "{what}: {crossed:#?}");
     }
     fence.assert_untouched();
-    assert_eq!(fingerprint(&siege.generations()).unwrap(), printed);
+    for (backup, print) in committed {
+        // Where a path was the phone's own after all, there may be one more.
+        assert_eq!(fingerprint(&backup).unwrap(), print, "{backup:?}");
+    }
     assert!(refused >= 200, "{refused}");
     siege.honest_again().await;
     say(&format!(
         "paths in a {deed:?}: {} sent, {refused} of them refused, nothing outside was touched",
         attacks.len()
     ));
+}
+
+/// Prints every backup that is there.
+fn committed(siege: &Siege) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(siege.generations()).unwrap();
+    let all: Vec<(PathBuf, String)> = entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fingerprint(&path).unwrap()))
+        .collect();
+    assert!(!all.is_empty());
+    all
 }
 
 /// The directories that lead to the store are opened by their names, and the store looks for
