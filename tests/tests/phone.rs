@@ -12,6 +12,8 @@ mod encryption;
 mod pairing;
 #[path = "phone/passcode.rs"]
 mod passcode;
+#[path = "phone/proofs.rs"]
+mod proofs;
 #[path = "phone/purchases.rs"]
 mod purchases;
 #[path = "phone/reading.rs"]

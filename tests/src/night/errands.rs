@@ -359,14 +359,15 @@ pub fn untar(bytes: &[u8]) -> Unpacked {
             broken = true;
             break;
         }
-        let (kind, content) = match header.entry_type() {
-            tar::EntryType::Directory => (FileKind::Directory, String::new()),
-            tar::EntryType::Symlink => {
-                let target = entry.link_name().unwrap().unwrap();
-                (FileKind::Symlink, target.to_str().unwrap().to_owned())
-            }
-            tar::EntryType::Regular => (FileKind::Regular, hex(&Sha1::digest(&content))),
-            other => panic!("{path}: {other:?}"),
+        let found = header.entry_type();
+        let (kind, content) = if found.is_dir() {
+            (FileKind::Directory, String::new())
+        } else if found.is_symlink() {
+            let target = entry.link_name().unwrap().unwrap();
+            (FileKind::Symlink, target.to_str().unwrap().to_owned())
+        } else {
+            assert!(found.is_file(), "{path}: {found:?}");
+            (FileKind::Regular, hex(&Sha1::digest(&content)))
         };
         let member = Member {
             kind,
