@@ -61,6 +61,7 @@ pub(crate) struct Facts {
     pub(crate) encrypts: Option<bool>,
     pub(crate) encryption_required: Option<bool>,
     pub(crate) icloud: Option<bool>,
+    pub(crate) icloud_date: Option<crate::Wall>,
     has_passcode: Option<bool>,
     pub(crate) lock_ever_seen: bool,
 }
@@ -131,6 +132,7 @@ impl Facts {
             Fact::EncryptsBackups(it) => self.encrypts = *it,
             Fact::EncryptionRequired(it) => self.encryption_required = *it,
             Fact::ICloudBackup(it) => self.icloud = *it,
+            Fact::ICloudBackupDate(it) => self.icloud_date = *it,
             Fact::HasPasscode(it) => {
                 self.has_passcode = *it;
                 self.lock_ever_seen &= *it != Some(false);

@@ -1,6 +1,6 @@
 //! Dated facts about a phone, with where they came from.
 
-use crate::{Bytes, Now, Udid};
+use crate::{Bytes, Now, Udid, Wall};
 use std::time::Duration;
 
 /// How a phone is reached.
@@ -102,6 +102,8 @@ pub enum Fact {
     EncryptionRequired(Option<bool>),
     /// Whether iCloud Backup is switched on.
     ICloudBackup(Option<bool>),
+    /// When the phone was last backed up to iCloud.
+    ICloudBackupDate(Option<Wall>),
     /// Whether the phone has a passcode, as far as it was ever seen.
     HasPasscode(Option<bool>),
 }

@@ -123,10 +123,14 @@ pub struct PhoneView {
     pub encryption_required: Option<bool>,
     /// When the password of its backups was last proved to be known.
     pub password_proved: Option<Wall>,
+    /// Whether it is time to prove that password again.
+    pub password_due: bool,
     /// What an unfinished backup already has, and the next one need not send.
     pub staged: Bytes,
     /// Whether iCloud Backup is on, if known.
     pub icloud: Option<bool>,
+    /// When it was last backed up to iCloud, if known.
+    pub icloud_date: Option<Wall>,
     /// Whether it asks for its passcode.
     pub passcode: Passcode,
     /// What is decided, with all reasons.

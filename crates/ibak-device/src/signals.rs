@@ -5,7 +5,7 @@
 //! lockdown/domain_backup.json), so an answered domain without it says "not encrypted".
 
 use crate::{DeviceError, Session};
-use ibak_core::{Bytes, Fact, Source};
+use ibak_core::{Bytes, Fact, Source, Wall};
 use plist::{Dictionary, Value};
 
 const BATTERY: &str = "com.apple.mobile.battery";
@@ -164,7 +164,17 @@ fn backup(answered: &Option<Dictionary>) -> Vec<Fact> {
         Fact::EncryptsBackups(will_encrypt(answered.as_ref())),
         Fact::EncryptionRequired(said("RequiresEncryption")),
         Fact::ICloudBackup(said("CloudBackupEnabled")),
+        Fact::ICloudBackupDate(answered.as_ref().and_then(cloud_date)),
     ]
+}
+
+/// Seconds from 1970 to 2001, from where the phone counts.
+const COCOA_EPOCH: i64 = 978_307_200;
+
+/// Reads the date of the last backup to iCloud (corpus, domain_backup.json: seconds since 2001).
+fn cloud_date(domain: &Dictionary) -> Option<Wall> {
+    let since = i64::try_from(unsigned(domain, "LastCloudBackupDate")?).ok()?;
+    (since > 0).then_some(Wall::from_secs(since.checked_add(COCOA_EPOCH)?))
 }
 
 /// Reads whether backups are encrypted; the key is absent on a phone that never had a password.

@@ -98,6 +98,20 @@ fn used_is_capacity_less_what_is_available() {
     }
 }
 
+/// corpus, lockdown/domain_backup.json: seconds since 2001.
+#[test]
+fn icloud_tells_its_date() {
+    for (seconds, date) in [
+        (812_806_913, Some(Wall::from_secs(1_791_114_113))),
+        (0, None),
+        (-5, None),
+    ] {
+        let domain = dict(&[("LastCloudBackupDate", int(seconds))]);
+        let told = backup(&Some(domain)).pop();
+        assert_eq!(told, Some(Fact::ICloudBackupDate(date)), "{seconds}");
+    }
+}
+
 /// corpus, lockdown/domain_backup.json: absent when there never was a password.
 #[test]
 fn encryption_is_unknown_only_when_the_domain_is() {
@@ -141,6 +155,7 @@ fn encryption_is_unknown_only_when_the_domain_is() {
                 Fact::EncryptsBackups(encrypts),
                 Fact::EncryptionRequired(required),
                 Fact::ICloudBackup(cloud),
+                Fact::ICloudBackupDate(None),
             ],
             "{domain:?}"
         );

@@ -397,6 +397,7 @@ async fn signals_of_a_phone() {
         Fact::EncryptsBackups(Some(false)),
         Fact::EncryptionRequired(None),
         Fact::ICloudBackup(Some(true)),
+        Fact::ICloudBackupDate(None),
     ];
     assert_eq!(facts(&mut session).await, want);
 
@@ -419,6 +420,7 @@ async fn signals_of_a_phone() {
         Fact::EncryptsBackups(None),
         Fact::EncryptionRequired(None),
         Fact::ICloudBackup(None),
+        Fact::ICloudBackupDate(None),
     ];
     assert_eq!(facts(&mut session).await, want);
 }

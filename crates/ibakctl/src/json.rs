@@ -75,6 +75,7 @@ pub fn phone(phone: &PhoneView) -> Value {
         "job": phone.current_job.map(JobId::get),
         "encryption_required": phone.encryption_required,
         "password_checked": time(phone.password_checked),
+        "password_check_due": phone.password_check_due,
         "staged_bytes": phone.staged.get(),
     })
 }
@@ -292,6 +293,7 @@ pub fn icloud(phone: &PhoneView) -> Value {
         json!({
             "udid": phone.udid.as_str(),
             "icloud_backup": phone.icloud_backup.as_str(),
+            "last_icloud_backup": time(phone.last_icloud_backup),
             "last_backup": time(phone.last_backup),
         }),
     )

@@ -111,6 +111,7 @@ impl Machine {
             | Fact::EncryptsBackups(_)
             | Fact::EncryptionRequired(_)
             | Fact::ICloudBackup(_)
+            | Fact::ICloudBackupDate(_)
             | Fact::HasPasscode(_) => phone.facts.observe(seen, now),
         }
     }

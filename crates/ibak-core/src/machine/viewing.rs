@@ -1,6 +1,7 @@
 //! Rendering what is known into the one picture that bus and CLI may see.
 
 use super::Machine;
+use super::errand::check_at;
 use super::job::{Job, Stage};
 use super::phone::Phone;
 use crate::{
@@ -61,8 +62,11 @@ impl Machine {
             encrypts: phone.facts.encrypts,
             encryption_required: phone.facts.encryption_required,
             password_proved: phone.password_proved,
+            password_due: check_at(phone, self.policy(&phone.udid))
+                .is_some_and(|at| at <= now.wall),
             staged: phone.staged,
             icloud: phone.facts.icloud,
+            icloud_date: phone.facts.icloud_date,
             passcode: phone.passcode(),
             decision: phone.decision.clone(),
             next_attempt: phone.decision.next_attempt(),

@@ -159,6 +159,7 @@ fn a_password_of_another_computer_is_to_be_checked_after_the_first_backup() {
     assert_eq!(about(&house), 0);
     house.succeed(&ada);
     assert_eq!(about(&house), 1);
+    assert!(house.phone(&ada).password_due);
     house.pass(DAY * 6);
     assert_eq!(about(&house), 1, "once a week is enough");
     house.pass(DAY * 2);
@@ -170,6 +171,7 @@ fn a_password_of_another_computer_is_to_be_checked_after_the_first_backup() {
     let job = begun(house.ask(errand(&ada, Errand::CheckPassword)));
     house.end(job, Outcome::PasswordProved(newest));
     assert_eq!(house.phone(&ada).password_proved, Some(house.now.wall));
+    assert!(!house.phone(&ada).password_due);
     let told = about(&house);
     house.restart(DAY * 80);
     house.pass(DAY);

@@ -193,6 +193,10 @@ pub struct PhoneView {
     pub encryption_required: bool,
     /// `PasswordChecked`: when the backup password was last proved; `None` is never.
     pub password_checked: Option<Wall>,
+    /// `PasswordCheckDue`: whether it is time to prove it again.
+    pub password_check_due: bool,
+    /// `LastICloudBackup`: when the phone was last backed up to iCloud; `None` is never or not known.
+    pub last_icloud_backup: Option<Wall>,
     /// `StagedBytes`: what an unfinished backup already has.
     pub staged: Bytes,
 }
@@ -244,6 +248,8 @@ impl PhoneView {
             current_job: properties.text("CurrentJob").and_then(names::job_of),
             encryption_required: properties.flag("EncryptionRequired").unwrap_or(false),
             password_checked: properties.time("PasswordChecked"),
+            password_check_due: properties.flag("PasswordCheckDue").unwrap_or(false),
+            last_icloud_backup: properties.time("LastICloudBackup"),
             staged: Bytes::new(properties.number("StagedBytes").unwrap_or(0)),
         })
     }

@@ -11,7 +11,13 @@ use ibak_dbus::words::OnOff;
 pub fn render(phone: &PhoneView, me: &str, style: &Style) -> String {
     let name = shown_name(phone, style);
     let cloud = match &phone.icloud_backup {
-        OnOff::On => format!("iCloud Backup is on for {name}."),
+        OnOff::On => match phone.last_icloud_backup {
+            Some(last) => format!(
+                "iCloud Backup is on for {name}; its last one is from {}.",
+                moment::exact(last, style)
+            ),
+            None => format!("iCloud Backup is on for {name}."),
+        },
         OnOff::Off => format!("iCloud Backup is off for {name}."),
         OnOff::Unknown | OnOff::Other(_) => {
             format!(

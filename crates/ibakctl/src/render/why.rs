@@ -8,8 +8,8 @@ use crate::style::Style;
 use crate::text;
 use ibak_dbus::views::{AttemptView, JobView, PhoneView};
 use ibak_dbus::words::{
-    ConditionName, ConditionReason, ConditionStatus, JobKind, OnOff, Outcome, Passcode, Phase,
-    PhoneState, Trust, WaitsFor,
+    ConditionName, ConditionReason, ConditionStatus, JobKind, Outcome, Passcode, Phase, PhoneState,
+    Trust, WaitsFor,
 };
 
 /// What `why` shows.
@@ -324,19 +324,12 @@ pub(super) fn unfinished(phone: &PhoneView) -> Option<String> {
     (phone.staged != ibak_dbus::Bytes::ZERO).then(|| text::bytes(phone.staged))
 }
 
-/// Is after how many days without a proof one is asked for here; the daemon's own reminder
-/// follows its policy (`password_check_days`).
-const PASSWORD_CHECK_DAYS: i64 = 180;
-
 /// Reminds of proving that the backup password is still known.
 fn password(phone: &PhoneView, style: &Style) -> String {
-    if phone.encryption != OnOff::On || phone.last_backup.is_none() {
+    if !phone.password_check_due {
         return String::new();
     }
     let since = match phone.password_checked {
-        Some(checked) if style.seconds_since(checked) < PASSWORD_CHECK_DAYS * 86_400 => {
-            return String::new();
-        }
         Some(checked) => format!("was last tried {}", moment::ago(checked, style)),
         None => "was never tried here".to_owned(),
     };

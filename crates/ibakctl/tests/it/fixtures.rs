@@ -141,6 +141,8 @@ pub(crate) fn ada() -> PhoneView {
         current_job: None,
         encryption_required: false,
         password_checked: Some(wall("2026-11-01T12:00:00Z")),
+        password_check_due: false,
+        last_icloud_backup: None,
         staged: Bytes::ZERO,
     }
 }

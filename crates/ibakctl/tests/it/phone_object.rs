@@ -139,6 +139,16 @@ impl Phone {
         micros(self.view().password_checked)
     }
     #[zbus(property)]
+    fn password_check_due(&self) -> bool {
+        self.view().password_check_due
+    }
+
+    #[zbus(property, name = "LastICloudBackup")]
+    fn last_icloud_backup(&self) -> u64 {
+        micros(self.view().last_icloud_backup)
+    }
+
+    #[zbus(property)]
     fn staged_bytes(&self) -> u64 {
         self.view().staged.get()
     }

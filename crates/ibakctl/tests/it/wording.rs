@@ -308,12 +308,19 @@ fn both_ways_in_one_place() {
             icloud_backup,
             ..ada()
         })
-        .chain([PhoneView {
-            icloud_backup: OnOff::Unknown,
-            transports: vec![],
-            last_backup: None,
-            ..ada()
-        }])
+        .chain([
+            PhoneView {
+                icloud_backup: OnOff::Unknown,
+                transports: vec![],
+                last_backup: None,
+                ..ada()
+            },
+            PhoneView {
+                icloud_backup: OnOff::On,
+                last_icloud_backup: Some(wall("2026-11-19T03:12:00Z")),
+                ..ada()
+            },
+        ])
         .map(|phone| render::icloud(&phone, " ada", &style()))
         .collect();
     insta::assert_snapshot!(shown.join("----\n"));
@@ -382,10 +389,12 @@ fn an_unfinished_backup_and_a_password_to_try() {
     };
     let untried = PhoneView {
         password_checked: None,
+        password_check_due: true,
         ..ada()
     };
     let long_ago = PhoneView {
         password_checked: Some(wall("2026-03-01T12:00:00Z")),
+        password_check_due: true,
         ..ada()
     };
     let mut shown = Vec::new();

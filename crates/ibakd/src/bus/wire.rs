@@ -69,6 +69,8 @@ properties! {
         current_job: OwnedObjectPath => "CurrentJob",
         encryption_required: bool => "EncryptionRequired",
         password_checked: u64 => "PasswordChecked",
+        password_check_due: bool => "PasswordCheckDue",
+        last_icloud_backup: u64 => "LastICloudBackup",
         staged_bytes: u64 => "StagedBytes",
     }
 }
@@ -209,6 +211,8 @@ impl PhoneProperties {
             current_job: phone.job.map_or_else(names::no_object, names::job_path),
             encryption_required: phone.encryption_required == Some(true),
             password_checked: time(phone.password_proved),
+            password_check_due: phone.password_due,
+            last_icloud_backup: time(phone.icloud_date),
             staged_bytes: phone.staged.get(),
         }
     }

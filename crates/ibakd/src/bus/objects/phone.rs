@@ -372,6 +372,18 @@ impl Phone {
         self.read(|it| it.password_checked)
     }
 
+    /// Whether it is time to prove that password again.
+    #[zbus(property)]
+    fn password_check_due(&self) -> bool {
+        self.read(|it| it.password_check_due)
+    }
+
+    /// When it was last backed up to iCloud in µs since 1970 UTC; 0 = never or not known.
+    #[zbus(property, name = "LastICloudBackup")]
+    fn last_icloud_backup(&self) -> u64 {
+        self.read(|it| it.last_icloud_backup)
+    }
+
     /// Bytes that an unfinished backup already has.
     #[zbus(property)]
     fn staged_bytes(&self) -> u64 {
