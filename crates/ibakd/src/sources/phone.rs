@@ -204,7 +204,7 @@ impl Reader {
                     self.again.failed(Instant::now());
                 }
                 let mut facts = unread(which, &self.task.link, &error);
-                if is_untrusted(&error) {
+                if is_untrusted(&error) || is_too_old(&error) {
                     facts.extend(self.greeting().await);
                 }
                 self.tell(facts).await;
@@ -212,8 +212,8 @@ impl Reader {
         }
     }
 
-    /// Asks a phone on the cable that does not trust us for its name, so that people know which it
-    /// is.
+    /// Asks a phone on the cable with which there is no session for its name, so that people know
+    /// which it is.
     async fn greeting(&self) -> Option<(Fact, Source)> {
         let transport = self.task.link.transport();
         if transport != Transport::Usb {
@@ -378,16 +378,10 @@ pub fn time_to_live(fact: &Fact) -> Option<Duration> {
 
 /// Says of a phone that is too old to be read what lets a backup begin, which then says why there is
 /// none. Nothing of what it holds can come, so nothing is what it needs.
-fn too_old(version: &str) -> [Fact; 3] {
-    [
-        Fact::Trusted(Some(true)),
-        Fact::Identity {
-            name: String::new(),
-            product_type: String::new(),
-            os_version: version.to_owned(),
-        },
-        Fact::DataUsed(Some(Bytes::ZERO)),
-    ]
+const TOO_OLD: [Fact; 2] = [Fact::Trusted(Some(true)), Fact::DataUsed(Some(Bytes::ZERO))];
+
+const fn is_too_old(error: &DeviceError) -> bool {
+    matches!(error, DeviceError::TooOld { .. })
 }
 
 /// Says of each signal that was asked for that it is not known.
@@ -402,8 +396,8 @@ fn unread(which: &[Signal], link: &Link, error: &DeviceError) -> Vec<(Fact, Sour
     if is_untrusted(error) && !stranger {
         facts.push((Fact::Trusted(Some(false)), source));
     }
-    if let DeviceError::TooOld { version } = error {
-        facts.extend(too_old(version).map(|fact| (fact, source)));
+    if is_too_old(error) {
+        facts.extend(TOO_OLD.map(|fact| (fact, source)));
         return facts;
     }
     if let Link::Tcp { .. } = link {
