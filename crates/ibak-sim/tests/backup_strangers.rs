@@ -13,41 +13,15 @@
 )]
 
 mod backup_host;
+mod strangers_kit;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use backup_host::{assert_backup, manifest_rows, scratch};
 use ibak_sim::content::FileKind;
 use ibak_sim::{PhoneSpec, SimOptions, Simulator};
-use tokio::process::Command;
-
-/// How long a client may take before it counts as hanging.
-const CLIENT_MAX: Duration = Duration::from_secs(300);
-
-fn find(tool: &str) -> Option<PathBuf> {
-    let extra =
-        std::env::var_os("IBAK_PMD3").unwrap_or_else(|| OsString::from("/opt/ibak-pmd3/bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // The Python of PATH is not the one that has the readers.
-    let dirs = [PathBuf::from(extra)]
-        .into_iter()
-        .chain(std::env::split_paths(&path));
-    let found = dirs.map(|dir| dir.join(tool)).find(|file| file.is_file());
-    if found.is_none() {
-        assert_ne!(
-            std::env::var("IBAK_STRANGERS").as_deref(),
-            Ok("required"),
-            "{tool} is missing"
-        );
-        eprintln!(
-            "SKIPPED: {tool} is not installed, so nobody else checked the simulator's backups"
-        );
-    }
-    found
-}
+use strangers_kit::find;
 
 struct Rig {
     dir: tempfile::TempDir,
@@ -88,30 +62,8 @@ impl Rig {
     }
 
     async fn says(&self, tool: &Path, args: &[&str]) -> String {
-        let running = Command::new(tool)
-            .args(args)
-            .env(
-                "USBMUXD_SOCKET_ADDRESS",
-                format!("UNIX:{}", self.dir.path().join("usbmuxd").display()),
-            )
-            .env("HOME", self.dir.path())
-            .env("NO_COLOR", "1")
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(CLIENT_MAX, running)
-            .await
-            .expect("the client ends")
-            .unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(
-            output.status.success(),
-            "{} {args:?}: {text}",
-            tool.display()
-        );
+        let (success, text) = strangers_kit::says(self.dir.path(), tool, args).await;
+        assert!(success, "{} {args:?}: {text}", tool.display());
         text
     }
 

@@ -14,20 +14,16 @@
 )]
 
 mod backup_host;
+mod strangers_kit;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use backup_host::{assert_backup, assert_sealed, scratch};
 use ibak_sim::backup::crypto::Costs;
 use ibak_sim::content::FileKind;
 use ibak_sim::{Password, PhoneSpec, SimOptions, Simulator};
-use tokio::process::Command;
-
-/// How long a client may take before it counts as hanging.
-const CLIENT_MAX: Duration = Duration::from_secs(300);
+use strangers_kit::{find, find_python};
 
 /// Prints id, SHA-1 and size of every file; an empty one has no key, and neither reader reads it.
 const PYIOSBACKUP: &str = "
@@ -56,50 +52,20 @@ for name, domain, path in files:
     print(name, hashlib.sha1(data).hexdigest(), len(data))
 ";
 
-fn find(variable: &str, usual: &str, tool: &str) -> Option<PathBuf> {
-    let extra = std::env::var_os(variable).unwrap_or_else(|| OsString::from(usual));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // The Python of PATH is not the one that has the readers.
-    let dirs: Vec<PathBuf> = match tool {
-        "python" => vec![extra.into()],
-        _ => [extra.into()]
-            .into_iter()
-            .chain(std::env::split_paths(&path))
-            .collect(),
-    };
-    let found = dirs
-        .iter()
-        .map(|dir| dir.join(tool))
-        .find(|file| file.is_file());
-    if found.is_none() {
-        assert_ne!(
-            std::env::var("IBAK_STRANGERS").as_deref(),
-            Ok("required"),
-            "{tool} is missing in {dirs:?}"
-        );
-        eprintln!("SKIPPED: {tool} is not installed, so nobody else opened the encrypted backups");
-    }
-    found
-}
-
 /// The readers: a name, the Python that has it, and its script.
 fn readers() -> Option<[(&'static str, PathBuf, &'static str); 2]> {
     Some([
         (
             "pyiosbackup",
-            find("IBAK_PMD3", "/opt/ibak-pmd3/bin", "python")?,
+            find_python("IBAK_PMD3", "/opt/ibak-pmd3/bin")?,
             PYIOSBACKUP,
         ),
         (
             "iphone_backup_decrypt",
-            find("IBAK_IBD", "/opt/ibak-ibd/bin", "python")?,
+            find_python("IBAK_IBD", "/opt/ibak-ibd/bin")?,
             IPHONE_BACKUP_DECRYPT,
         ),
     ])
-}
-
-fn client(tool: &str) -> Option<PathBuf> {
-    find("IBAK_PMD3", "/opt/ibak-pmd3/bin", tool)
 }
 
 struct Rig {
@@ -147,26 +113,7 @@ impl Rig {
 
     /// Runs a program; returns whether it ended well and what it said.
     async fn runs(&self, tool: &Path, args: &[&str]) -> (bool, String) {
-        let running = Command::new(tool)
-            .args(args)
-            .env(
-                "USBMUXD_SOCKET_ADDRESS",
-                format!("UNIX:{}", self.dir.path().join("usbmuxd").display()),
-            )
-            .env("HOME", self.dir.path())
-            .env("NO_COLOR", "1")
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(CLIENT_MAX, running)
-            .await
-            .expect("the client ends")
-            .unwrap();
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        (output.status.success(), text)
+        strangers_kit::says(self.dir.path(), tool, args).await
     }
 
     async fn says(&self, tool: &Path, args: &[&str]) -> String {
@@ -232,7 +179,7 @@ impl Rig {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idevicebackup2_turns_encryption_on_changes_the_password_and_turns_it_off() {
-    let Some(tool) = client("idevicebackup2") else {
+    let Some(tool) = find("idevicebackup2") else {
         return;
     };
     for (ios, product) in [("12.5.7", "iPhone7,2"), ("13.3.1", "iPhone9,1")] {
@@ -277,7 +224,7 @@ async fn idevicebackup2_turns_encryption_on_changes_the_password_and_turns_it_of
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pymobiledevice3_does_the_same_with_newer_phones_and_stays_incremental() {
-    let Some(tool) = client("pymobiledevice3") else {
+    let Some(tool) = find("pymobiledevice3") else {
         return;
     };
     for (ios, product) in [("15.6", "iPhone14,5"), ("26.3", "iPhone17,4")] {
@@ -308,7 +255,7 @@ async fn pymobiledevice3_does_the_same_with_newer_phones_and_stays_incremental()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_readers_open_a_backup_with_the_rounds_of_a_real_phone() {
-    let Some(tool) = client("pymobiledevice3") else {
+    let Some(tool) = find("pymobiledevice3") else {
         return;
     };
     let rig = Rig::new("26.3", "iPhone17,4", |phone| {

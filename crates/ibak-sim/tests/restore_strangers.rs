@@ -12,39 +12,15 @@
 )]
 
 mod backup_host;
+mod strangers_kit;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::Arc;
-use std::time::Duration;
 
 use backup_host::scratch;
 use ibak_sim::backup::RestoredContent;
 use ibak_sim::{Password, Phone, PhoneSpec, SimOptions, Simulator};
-use tokio::process::Command;
-
-/// How long a client may take before it counts as hanging.
-const CLIENT_MAX: Duration = Duration::from_secs(300);
-
-fn find(tool: &str) -> Option<PathBuf> {
-    let extra =
-        std::env::var_os("IBAK_PMD3").unwrap_or_else(|| OsString::from("/opt/ibak-pmd3/bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = [PathBuf::from(extra)]
-        .into_iter()
-        .chain(std::env::split_paths(&path));
-    let found = dirs.map(|dir| dir.join(tool)).find(|file| file.is_file());
-    if found.is_none() {
-        assert_ne!(
-            std::env::var("IBAK_STRANGERS").as_deref(),
-            Ok("required"),
-            "{tool} is missing"
-        );
-        eprintln!("SKIPPED: {tool} is not installed, so nobody else restored to the simulator");
-    }
-    found
-}
+use strangers_kit::{CLIENT_MAX, find};
 
 /// The phone whose backup it is, and a new one.
 struct Rig {
@@ -95,32 +71,9 @@ impl Rig {
         self.dir.path().join("backups").to_str().unwrap().to_owned()
     }
 
-    async fn run(&self, tool: &Path, args: &[&str]) -> Output {
-        let running = Command::new(tool)
-            .args(args)
-            .env(
-                "USBMUXD_SOCKET_ADDRESS",
-                format!("UNIX:{}", self.dir.path().join("usbmuxd").display()),
-            )
-            .env("HOME", self.dir.path())
-            .env("NO_COLOR", "1")
-            .kill_on_drop(true)
-            .output();
-        tokio::time::timeout(CLIENT_MAX, running)
-            .await
-            .expect("the client ends")
-            .unwrap()
-    }
-
-    /// Runs a client and returns what it says, and whether it calls that a success.
+    /// Runs a client and returns whether it calls that a success, and what it says.
     async fn says(&self, tool: &Path, args: &[&str]) -> (bool, String) {
-        let output = self.run(tool, args).await;
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        (output.status.success(), text)
+        strangers_kit::says(self.dir.path(), tool, args).await
     }
 
     async fn must(&self, tool: &Path, args: &[&str]) -> String {
