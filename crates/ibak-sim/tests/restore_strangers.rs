@@ -14,7 +14,7 @@
 mod backup_host;
 mod strangers_kit;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use backup_host::scratch;
