@@ -4,7 +4,7 @@ use super::outcome::of_conversation;
 use super::progress::{About, Meter, report};
 use super::{Reporter, Stop, blocking};
 use crate::clock::Clock;
-use ibak_core::{Interruption, Outcome, StopWhy, Udid};
+use ibak_core::{Bytes, Interruption, Outcome, Progress, StopWhy, Udid};
 use ibak_device::{
     BackupSession, Deadlines, DeviceError, Link, PairRecord, PairStore, PhoneEvent, Session, Stream,
 };
@@ -160,7 +160,11 @@ impl PhoneWork {
             never = reports => match never {},
         };
         // What came after the last look at the counters counts too.
-        let all = Meter::new(about, self.clock.now()).read(&progress.view(), self.clock.now());
+        let all = Progress {
+            rate: Bytes::ZERO,
+            expected_end: None,
+            ..Meter::new(about, self.clock.now()).read(&progress.view(), self.clock.now())
+        };
         self.reporter.progress(all).await;
         // What goes wrong while taking leave explains nothing of what came before.
         listener.abort();
