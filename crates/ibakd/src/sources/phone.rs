@@ -204,7 +204,8 @@ impl Reader {
                     self.again.failed(Instant::now());
                 }
                 let mut facts = unread(which, &self.task.link, &error);
-                if is_untrusted(&error) || is_too_old(&error) {
+                // Whoever shows a wrong key is asked nothing more.
+                if matches!(error, DeviceError::NotPaired) || is_too_old(&error) {
                     facts.extend(self.greeting().await);
                 }
                 self.tell(facts).await;
