@@ -32,6 +32,21 @@ async fn a_phone_with_a_passcode_pairs_once_trust_is_tapped() {
     assert!(night.phone(0).automatic);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_on_the_cable_is_called_by_its_name_before_it_is_paired() {
+    let mut night = strange(phone("New iPhone")).await;
+    let udid = night.udid(0);
+    night
+        .until("its name", |state| {
+            state
+                .phone(&udid)
+                .is_some_and(|view| view.name == "New iPhone")
+        })
+        .await;
+    assert_eq!(night.phone(0).trust, Trust::Untrusted);
+    assert_eq!(night.simulated(0).hosts(), Vec::<String>::new());
+}
+
 /// Begins to pair and waits until the phone, or the job for it, asks for something.
 async fn asking(night: &mut Night) -> ibak_dbus::JobId {
     let (manager, udid) = (night.manager().await, night.udid(0));
