@@ -48,10 +48,11 @@ fn falls_silent(attack: Attack) -> bool {
 }
 
 /// Tells whether a backup may end well in spite of it: it strikes beside the conversation, or lies
-/// about what nobody relies on and then says that nothing has changed.
+/// about what nobody relies on, or asks for the same ever again, and then says that nothing has
+/// changed.
 fn may_succeed(attack: Attack) -> bool {
     match attack {
-        Attack::NoticeFlood | Attack::Afc(_) => true,
+        Attack::NoticeFlood | Attack::Afc(_) | Attack::Endless(_) => true,
         Attack::Message(place, _) => matches!(place, Place::Notices | Place::Muxer),
         Attack::Lie(lie) => !matches!(
             lie,
@@ -59,7 +60,7 @@ fn may_succeed(attack: Attack) -> bool {
         ),
         // Over a cable services have no TLS in any case, and the session had it.
         Attack::Tls(impostor) => impostor == Impostor::PlainService,
-        Attack::Path(..) | Attack::Batch(_) | Attack::Endless(_) => false,
+        Attack::Path(..) | Attack::Batch(_) => false,
     }
 }
 
