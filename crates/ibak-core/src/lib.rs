@@ -19,6 +19,7 @@ mod passcode;
 mod path;
 pub mod plist_guard;
 pub mod policy;
+mod restore;
 mod secret;
 pub mod store;
 mod time;
@@ -46,6 +47,7 @@ pub use path::{BackupPath, PathError};
 pub use policy::{
     Backoff, Cadence, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed,
 };
+pub use restore::{RestoreSource, RestoreTarget, restore_refused};
 pub use secret::Secret;
 pub use store::{
     BackupFacts, Basis, Estimate, PhoneBackups, Room, StorageState, StoreNumbers, StoreObservation,

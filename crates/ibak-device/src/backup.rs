@@ -211,12 +211,7 @@ impl BackupSession {
         } = self;
         drop(stream);
         sync.release().await;
-        let goodbye = session.deadlines().goodbye;
-        match tokio::time::timeout(goodbye, session.stop()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the phone did not say good-bye"),
-            Err(_elapsed) => tracing::debug!("the phone did not say good-bye in time"),
-        }
+        session.goodbye().await;
     }
 }
 

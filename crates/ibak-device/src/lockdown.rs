@@ -250,6 +250,16 @@ impl Session {
         self.ask("Unpair", message).await.map(drop)
     }
 
+    /// Takes leave within [`Deadlines::goodbye`]. Never fails: the phone may be gone.
+    pub async fn goodbye(self) {
+        let goodbye = self.deadlines.goodbye;
+        match tokio::time::timeout(goodbye, self.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the phone did not say good-bye"),
+            Err(_elapsed) => tracing::debug!("the phone did not say good-bye in time"),
+        }
+    }
+
     /// Says good-bye. Dropping the session closes it as well, less politely.
     ///
     /// # Errors

@@ -249,6 +249,9 @@ mod tests {
         memory.remember(&phone()).unwrap();
         memory.remember_house(&house).unwrap();
         memory.set_store_uuid(Path::new("/srv"), "u1").unwrap();
+        let ended = phone().phone;
+        assert!(memory.may_import(&ended));
+        memory.set_import(&ended, false).unwrap();
         if let Some(written) = memory.unwritten() {
             written.await;
         }
@@ -256,6 +259,10 @@ mod tests {
         let again = Memory::load(path).unwrap();
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
+        assert!(
+            !again.may_import(&ended),
+            "an ended pairing is not taken back"
+        );
         assert_eq!(again.store_uuid(Path::new("/srv")), Some("u1"));
         assert_eq!(again.store_uuid(Path::new("/mnt")), None);
     }

@@ -136,6 +136,37 @@ async fn a_phone_that_is_away_is_unpaired_here() {
     night.until_state(0, PhoneState::Untrusted).await;
 }
 
+/// Before the first pairing usbmuxd's record is taken over; after a person has ended it, no other
+/// program's pairing stands in for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_programs_pairing_does_not_undo_an_unpairing() {
+    let Some(idevicepair) = ibak_tests::programs::of_machine("idevicepair") else {
+        return;
+    };
+    let mut night = ada().await;
+    night.unpair(0).await.unwrap();
+    night.until_state(0, PhoneState::Untrusted).await;
+    let usbmuxd = format!("UNIX:{}", night.dir().join("usbmuxd").display());
+    let mut command = tokio::process::Command::new(idevicepair);
+    command
+        .args(["-u", &night.simulated(0).identity().udid, "pair"])
+        .env("USBMUXD_SOCKET_ADDRESS", usbmuxd);
+    let output = night.drive(command.output()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(night.simulated(0).hosts().len(), 1, "the other program's");
+    night.set(0, &["attached=none"]).await;
+    night.until_state(0, PhoneState::Absent).await;
+    night.set(0, &["attached=usb"]).await;
+    night
+        .until("it was asked whether it trusts us", |state| {
+            let phone = state.phones().pop();
+            phone.is_some_and(|view| view.trust != Trust::Unknown && !view.transports.is_empty())
+        })
+        .await;
+    assert_eq!(night.phone(0).trust, Trust::Untrusted);
+    assert_eq!(records_of(&night), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_in_the_middle_of_a_backup_is_not_unpaired() {
     let mut night = ada().await;

@@ -155,3 +155,28 @@ pub async fn authorize(
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_called_off_with_the_right_it_took_to_begin_it() {
+        use ibak_core::{Errand, JobKind};
+        let errand = |errand| JobKind::Errand(errand);
+        for (kind, action) in [
+            (JobKind::Backup, Action::Backup),
+            (JobKind::Pair, Action::Manage),
+            (errand(Errand::EncryptionOn), Action::SetEncryption),
+            (errand(Errand::EncryptionOff), Action::SetEncryption),
+            (errand(Errand::ChangePassword), Action::SetEncryption),
+            (errand(Errand::CheckPassword), Action::ReadBackup),
+            (errand(Errand::Restore), Action::Restore),
+            (errand(Errand::Read), Action::ReadBackup),
+            (errand(Errand::Purchases), Action::ReadBackup),
+            (errand(Errand::ICloud), Action::Manage),
+        ] {
+            assert_eq!(Action::of_job(kind.word()), action, "{kind:?}");
+        }
+    }
+}

@@ -19,6 +19,7 @@ pub(super) struct Pipe {
     fd: OwnedFd,
     stop: Stop,
     until: Instant,
+    patience: Duration,
     written: u64,
 }
 
@@ -39,6 +40,7 @@ impl Pipe {
             fd,
             stop,
             until: Instant::now() + STREAM_MAX,
+            patience: PATIENCE,
             written: 0,
         })
     }
@@ -50,7 +52,7 @@ impl Pipe {
 
     /// Waits until the client reads on.
     fn wait(&self) -> io::Result<()> {
-        let until = self.until.min(Instant::now() + PATIENCE);
+        let until = self.until.min(Instant::now() + self.patience);
         let slice = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(LOOK_EVERY.subsec_nanos()),
@@ -172,6 +174,15 @@ mod tests {
         let writer = std::thread::spawn(move || pipe.write_all(&vec![0; 1 << 22]).unwrap_err());
         stop.ask(StopWhy::ByUser);
         assert!(is_stopped(&writer.join().unwrap()));
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_on_is_taken_to_have_gone() {
+        let (_read, mut pipe, _stop) = pipe();
+        pipe.patience = Duration::ZERO;
+        let error = pipe.write_all(&vec![0; 1 << 22]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert!(!is_stopped(&error));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use super::archive::{AppendError, Archive, header};
 use super::pipe::{Pipe, is_stopped};
 use super::purchases::{gone, share};
-use super::unlock::{of_reading, open, unlock};
+use super::unlock::{keybag_of, of_reading, open, unlock};
 use super::{End, ReadWhat, ReadWish, Reporter, Stop, blocking};
 use ibak_core::{Failure, Outcome, Phase, Udid};
 use ibak_store::{Catalogue, ClassKeys, FileEntry, FileKind, Filter, Reader, Store, StoreError};
@@ -122,12 +122,7 @@ impl ReadJob {
             if wish.what == ReadWhat::Raw {
                 return Ok((reader, None));
             }
-            let (reader, keybag) = blocking(move || {
-                let keybag = reader.keybag();
-                (reader, keybag)
-            })
-            .await;
-            let keybag = keybag.map_err(|error| of_reading(&error, &stop))?;
+            let (reader, keybag) = keybag_of(reader, &stop).await?;
             let keys = unlock(keybag, wish.password, &reporter, &stop).await?;
             Ok((reader, keys))
         };

@@ -2,10 +2,12 @@
 //! phone takes what it wants from a committed backup that nothing can write to.
 
 use super::outcome::{of_device, of_store};
-use super::unlock::{of_reading, open, unlock};
+use super::unlock::{keybag_of, of_reading, open, unlock};
 use super::vault::ServingVault;
 use super::{End, PhoneWork, RestoreWish, blocking};
-use ibak_core::{Bytes, Failure, Outcome, Phase, Udid};
+use ibak_core::{
+    Bytes, Failure, Outcome, Phase, RestoreSource, RestoreTarget, Udid, restore_refused,
+};
 use ibak_device::{RestoreFacts, restore_facts};
 use ibak_mobilebackup2::{Deed, Ended, Request, RestoreOptions};
 use ibak_store::{Generation, Reader, Store};
@@ -42,39 +44,35 @@ impl RestoreJob {
         let work = &self.work;
         let (stop, reporter) = (&work.stop, &work.reporter);
         let reader = open(&self.store, &self.wish.source, &self.wish.backup, stop).await?;
-        self.not_known_to_be_damaged().await?;
+        let backup = self.backup(reader.generation()).await?;
         let facts = async {
             let mut session = work.session().await?;
             let facts = restore_facts(&mut session).await;
-            let goodbye = session.deadlines().goodbye;
-            match tokio::time::timeout(goodbye, session.stop()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the phone did not say good-bye"),
-                Err(_elapsed) => tracing::debug!("the phone did not say good-bye in time"),
-            }
+            session.goodbye().await;
             facts
         };
         let facts = facts.await.map_err(|error| of_device(&error))?;
-        tracing::debug!(?facts, "the phone before a restore");
-        allowed(&facts, reader.generation())?;
-        let keybag = reader.keybag().map_err(|error| of_reading(&error, stop))?;
+        tracing::debug!(?facts, ?backup, "before a restore");
+        let phone = target(facts);
+        if let Some(failure) = restore_refused(&phone, &backup) {
+            return Err(Outcome::failed(failure, compared(&backup, &phone)));
+        }
+        let (reader, keybag) = keybag_of(reader, stop).await?;
         unlock(keybag, self.wish.password.clone(), reporter, stop).await?;
         Ok(reader)
     }
 
-    /// Refuses a backup that a later reading found damaged.
-    async fn not_known_to_be_damaged(&self) -> Result<(), Outcome> {
+    /// Says what is known of the backup, also what a later reading found.
+    async fn backup(&self, generation: &Generation) -> Result<RestoreSource, Outcome> {
         let (store, source) = (self.store.clone(), self.wish.source.clone());
         let listed = blocking(move || store.list(&source)).await;
         let listed = listed.map_err(|error| of_reading(&error, &self.work.stop))?;
         let found = listed.iter().find(|it| it.id == self.wish.backup);
-        if found.is_some_and(|it| !it.verified) {
-            return Err(Outcome::failed(
-                Failure::BackupUnreadable,
-                "files of this backup were found damaged",
-            ));
-        }
-        Ok(())
+        Ok(RestoreSource {
+            os_version: generation.os_version.clone(),
+            size: Bytes::new(generation.size_bytes),
+            damaged: found.is_some_and(|it| !it.verified),
+        })
     }
 
     async fn restore(self, reader: Reader) -> End {
@@ -144,61 +142,28 @@ fn request(work: &PhoneWork, wish: RestoreWish, folder: String) -> Request {
     }
 }
 
-/// Says why this phone cannot take this backup, as far as that can be known. What the phone does
-/// not say is no reason: it has the last word itself.
-fn allowed(facts: &RestoreFacts, backup: &Generation) -> Result<(), Outcome> {
-    let no = |failure, detail: String| Err(Outcome::failed(failure, detail));
-    if facts.find_my == Some(true) {
-        return no(Failure::FindMy, "Find My is on".to_owned());
-    }
-    if facts.setup_done == Some(false) {
-        return no(
-            Failure::SetupUnfinished,
-            "the phone's setup is not finished".to_owned(),
-        );
-    }
-    if let Some(made_on) = &backup.os_version
-        && is_older(&facts.ios, made_on)
-    {
-        return no(
-            Failure::OlderSystem,
-            format!(
-                "the backup was made on iOS {made_on}, the phone has {}",
-                facts.ios
-            ),
-        );
-    }
-    let size = Bytes::new(backup.size_bytes);
-    // What it holds now goes away, so the whole partition counts where it tells no better number.
-    if let Some(room) = facts.restorable.or(facts.capacity)
-        && room < size
-    {
-        return no(
-            Failure::NoRoomOnPhone,
-            format!(
-                "the backup has {} bytes, the phone room for {}",
-                size.get(),
-                room.get()
-            ),
-        );
-    }
-    Ok(())
+/// Puts the two side by side, for whoever wants the numbers.
+fn compared(backup: &RestoreSource, phone: &RestoreTarget) -> String {
+    let room = phone.room.map_or_else(
+        || "room not known".to_owned(),
+        |room| format!("room for {} bytes", room.get()),
+    );
+    format!(
+        "the backup has iOS {} and {} bytes, the phone iOS {} and {room}",
+        backup.os_version.as_deref().unwrap_or("of unknown version"),
+        backup.size.get(),
+        phone.os_version,
+    )
 }
 
-/// Tells whether version `a` is older than `b`; what is no version is not.
-fn is_older(a: &str, b: &str) -> bool {
-    let numbers = |text: &str| -> Option<Vec<u32>> {
-        let parsed: Result<Vec<u32>, _> = text.split('.').map(str::parse).collect();
-        parsed.ok().map(|mut numbers| {
-            while numbers.last() == Some(&0) {
-                numbers.pop();
-            }
-            numbers
-        })
-    };
-    match (numbers(a), numbers(b)) {
-        (Some(a), Some(b)) => a < b,
-        (_, _) => false,
+/// Converts what the phone says; the core decides on it.
+fn target(facts: RestoreFacts) -> RestoreTarget {
+    RestoreTarget {
+        os_version: facts.ios,
+        find_my: facts.find_my,
+        setup_done: facts.setup_done,
+        // What it holds now goes away: where it tells no better number, all of it counts.
+        room: facts.restorable.or(facts.capacity),
     }
 }
 
@@ -216,25 +181,4 @@ fn explained(outcome: Outcome) -> Outcome {
     let found = here.iter().find(|(from, _)| *from == failure);
     let failure = found.map_or(failure, |(_, to)| *to);
     Outcome::Failed { failure, detail }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions() {
-        for (a, b, older) in [
-            ("15.6", "15.6", false),
-            ("15.6", "15.6.1", true),
-            ("15.6.0", "15.6", false),
-            ("9.3.5", "15.6", true),
-            ("26.3", "16.3.1", false),
-            ("16.3", "16.10", true),
-            ("?", "16.10", false),
-            ("16.1", "", false),
-        ] {
-            assert_eq!(is_older(a, b), older, "{a} {b}");
-        }
-    }
 }

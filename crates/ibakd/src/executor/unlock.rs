@@ -104,6 +104,21 @@ pub(super) async fn open(
         .map_err(|error| of_reading(&error, stop))
 }
 
+/// Reads the keybag of a backup; `None` for a plain one.
+pub(super) async fn keybag_of(
+    reader: Reader,
+    stop: &Stop,
+) -> Result<(Reader, Option<Keybag>), Outcome> {
+    let (reader, keybag) = blocking(move || {
+        let keybag = reader.keybag();
+        (reader, keybag)
+    })
+    .await;
+    keybag
+        .map(|keybag| (reader, keybag))
+        .map_err(|error| of_reading(&error, stop))
+}
+
 /// Makes the keys of a backup; `None` for a plain one, which needs no password.
 pub(super) async fn unlock(
     keybag: Option<Keybag>,
