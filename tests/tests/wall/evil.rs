@@ -69,6 +69,7 @@ pub struct Villain {
     stranger: Arc<ServerConfig>,
     self_signed: Arc<ServerConfig>,
     stolen: Arc<ServerConfig>,
+    /// The longest conversation with the phone.
     overheard: Mutex<Vec<u8>>,
     face: Mutex<Option<Lie>>,
     heard: mpsc::UnboundedSender<Heard>,
@@ -176,7 +177,12 @@ impl Villain {
         if to_lockdown {
             // What usbmuxd itself answered is not the phone's.
             let own = u32::from_le_bytes(real.said[..4].try_into()?) as usize;
-            *self.overheard.lock().unwrap() = real.said.split_off(own);
+            let said = real.said.split_off(own);
+            // One that was called off at once has no session in it.
+            let mut overheard = self.overheard.lock().unwrap();
+            if said.len() > overheard.len() {
+                *overheard = said;
+            }
         }
         Ok(())
     }
