@@ -94,6 +94,8 @@ pub struct Volume {
     pub total: u64,
     /// Whether `sync_fs` is known to make everything durable here (I6).
     pub trusts_sync_fs: bool,
+    /// Whether nothing can be written here.
+    pub read_only: bool,
 }
 
 /// Why a path cannot be the root of a store.
@@ -227,6 +229,11 @@ pub trait Fs: Clone + Send + Sync + 'static {
     /// # Errors
     /// What the kernel says.
     fn set_mode(&self, file: &Self::Handle, mode: u32) -> Result<(), Errno>;
+    /// Sets when the content of an open file last changed, for a copy of it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn set_modified(&self, file: &Self::Handle, modified: SystemTime) -> Result<(), Errno>;
     /// Makes one file or directory durable.
     ///
     /// # Errors

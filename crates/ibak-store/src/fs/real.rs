@@ -171,6 +171,18 @@ impl Fs for RealFs {
         fs::fchmod(file, Mode::from_raw_mode(mode))
     }
 
+    fn set_modified(&self, file: &OwnedFd, modified: SystemTime) -> Result<(), Errno> {
+        let keep = fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_OMIT,
+        };
+        let times = fs::Timestamps {
+            last_access: keep,
+            last_modification: timespec(modified)?,
+        };
+        fs::futimens(file, &times)
+    }
+
     fn sync(&self, handle: &OwnedFd) -> Result<(), Errno> {
         fs::fsync(handle)
     }
@@ -192,6 +204,7 @@ impl Fs for RealFs {
             available: room.f_bavail.saturating_mul(room.f_frsize),
             total: room.f_blocks.saturating_mul(room.f_frsize),
             trusts_sync_fs: TRUSTS_SYNC_FS.contains(&kind),
+            read_only: room.f_flag.contains(fs::StatVfsMountFlags::RDONLY),
         })
     }
 
@@ -214,6 +227,21 @@ fn one(name: &str) -> Result<&str, Errno> {
     } else {
         Ok(name)
     }
+}
+
+fn timespec(time: SystemTime) -> Result<fs::Timespec, Errno> {
+    let (seconds, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (i64::try_from(after.as_secs()), after.subsec_nanos()),
+        // Whole seconds suffice for what was before 1970.
+        Err(before) => (
+            i64::try_from(before.duration().as_secs()).map(std::ops::Neg::neg),
+            0,
+        ),
+    };
+    Ok(fs::Timespec {
+        tv_sec: seconds.map_err(|_| Errno::INVAL)?,
+        tv_nsec: nanos.into(),
+    })
 }
 
 pub(super) fn kind_of(kind: FileType) -> Kind {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -186,6 +187,9 @@ impl Fs for FaultFs {
     }
     fn set_mode(&self, file: &Handle, mode: u32) -> Result<(), Errno> {
         self.step(|| self.real.set_mode(file, mode))
+    }
+    fn set_modified(&self, file: &Handle, modified: SystemTime) -> Result<(), Errno> {
+        self.step(|| self.real.set_modified(file, modified))
     }
     fn sync(&self, handle: &Handle) -> Result<(), Errno> {
         self.syncs.single.fetch_add(1, Ordering::SeqCst);
