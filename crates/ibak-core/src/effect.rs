@@ -1,8 +1,8 @@
 //! What the shell shall do. Values only: the machine never acts.
 
 use crate::{
-    Condition, Extent, Failure, HouseMemory, Interruption, JobId, Outcome, PhoneMemory, RequestId,
-    Room, StoreTrouble, Transport, Udid, Wall,
+    BackupId, Bytes, Condition, Extent, Failure, HouseMemory, Interruption, JobId, Outcome,
+    PhoneMemory, RequestId, Room, StoreTrouble, Transport, Udid, Wall,
 };
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum Effect {
         /// Which job.
         job: JobId,
         /// Whose it is.
-        phone: Udid,
+        phone: Option<Udid>,
         /// Why; [`StopWhy::outcome`] is the outcome to report when it stopped for this.
         why: StopWhy,
     },
@@ -41,6 +41,15 @@ pub enum Effect {
         /// What about.
         attention: Attention,
     },
+    /// Remove these backups of a phone, oldest first, and report [`crate::Event::BackupsKnown`].
+    RemoveBackups {
+        /// Whose they are.
+        phone: Udid,
+        /// Which backups.
+        backups: Vec<BackupId>,
+    },
+    /// Nothing of this phone is to be kept in mind any more.
+    Forget(Udid),
     /// Answer a request.
     Answer {
         /// Which request.
@@ -59,8 +68,8 @@ pub enum Effect {
 pub struct StartJob {
     /// Its number.
     pub job: JobId,
-    /// Whose it is.
-    pub phone: Udid,
+    /// Whose it is; `None` for one about the whole store.
+    pub phone: Option<Udid>,
     /// What it does.
     pub kind: JobKind,
     /// Who wanted it.
@@ -83,6 +92,8 @@ pub enum JobKind {
     Pair,
     /// It does one thing that a person asked for.
     Errand(Errand),
+    /// It copies the whole store to another place.
+    MoveStore,
 }
 
 /// One thing that a person asks of a phone or of its backups, begun at once or refused.
@@ -107,11 +118,15 @@ pub enum Errand {
     Purchases,
     /// It switches iCloud Backup on the phone.
     ICloud,
+    /// It reads a backup again, all of it.
+    Verify,
+    /// It takes a backup in that another program made.
+    Adopt,
 }
 
 impl Errand {
     /// Lists all errands.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EncryptionOn,
         Self::EncryptionOff,
         Self::ChangePassword,
@@ -120,6 +135,8 @@ impl Errand {
         Self::Read,
         Self::Purchases,
         Self::ICloud,
+        Self::Verify,
+        Self::Adopt,
     ];
 
     /// Returns the word on the bus; the three about the password share theirs.
@@ -131,6 +148,8 @@ impl Errand {
             Self::Read => "read",
             Self::Purchases => "purchases",
             Self::ICloud => "icloud",
+            Self::Verify => "verify",
+            Self::Adopt => "adopt",
         }
     }
 
@@ -143,7 +162,7 @@ impl Errand {
             | Self::Restore
             | Self::Purchases
             | Self::ICloud => true,
-            Self::CheckPassword | Self::Read => false,
+            Self::CheckPassword | Self::Read | Self::Verify | Self::Adopt => false,
         }
     }
 }
@@ -155,6 +174,7 @@ impl JobKind {
             Self::Backup => "backup",
             Self::Pair => "pair",
             Self::Errand(errand) => errand.word(),
+            Self::MoveStore => "move-store",
         }
     }
 
@@ -163,6 +183,7 @@ impl JobKind {
         match self {
             Self::Backup | Self::Pair => true,
             Self::Errand(errand) => errand.uses_phone(),
+            Self::MoveStore => false,
         }
     }
 
@@ -170,7 +191,16 @@ impl JobKind {
     pub const fn takes_slot(self) -> bool {
         match self {
             Self::Backup | Self::Pair => true,
-            Self::Errand(_) => false,
+            Self::Errand(_) | Self::MoveStore => false,
+        }
+    }
+
+    /// Tells whether it needs the store.
+    pub const fn uses_store(self) -> bool {
+        match self {
+            Self::Backup | Self::MoveStore => true,
+            Self::Pair => false,
+            Self::Errand(errand) => !matches!(errand, Errand::Purchases | Errand::ICloud),
         }
     }
 }
@@ -279,6 +309,13 @@ pub enum Attention {
         /// From the backup before (or since it was known) to this one.
         gap: Duration,
     },
+    /// Old backups of the phone were removed, for the next one had no room.
+    MadeRoom {
+        /// How many.
+        removed: u32,
+        /// What that freed.
+        freed: Bytes,
+    },
     /// It is time to see whether the backup password is still known.
     CheckPassword {
         /// When it was last proved; `None` for never.
@@ -295,6 +332,8 @@ pub enum StoreComplaint {
     Full,
     /// A backup that is due does not fit.
     NoRoom(Room),
+    /// So many backups of a phone were found damaged; its next backup is to repair that.
+    Damage(u32),
 }
 
 /// What a message is about, for counting.
@@ -310,16 +349,19 @@ pub enum AttentionKind {
     DoneAfterGap,
     /// Whether the password is still known.
     CheckPassword,
+    /// Old backups had to go.
+    MadeRoom,
 }
 
 impl AttentionKind {
     /// Lists all kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FailedNeedsYou,
         Self::Overdue,
         Self::StoreTrouble,
         Self::DoneAfterGap,
         Self::CheckPassword,
+        Self::MadeRoom,
     ];
 
     /// Returns the word on the bus.
@@ -330,6 +372,7 @@ impl AttentionKind {
             Self::StoreTrouble => "store-trouble",
             Self::DoneAfterGap => "done-after-gap",
             Self::CheckPassword => "check-password",
+            Self::MadeRoom => "made-room",
         }
     }
 
@@ -348,6 +391,7 @@ impl Attention {
             Self::StoreTrouble(_) => AttentionKind::StoreTrouble,
             Self::DoneAfterGap { .. } => AttentionKind::DoneAfterGap,
             Self::CheckPassword { .. } => AttentionKind::CheckPassword,
+            Self::MadeRoom { .. } => AttentionKind::MadeRoom,
         }
     }
 }
@@ -399,6 +443,21 @@ pub enum RequestError {
     /// A pause must end later than it begins.
     #[error("the pause would have ended already")]
     PauseInThePast,
+    /// The whole store is being moved.
+    #[error("the store is being moved by job {job}")]
+    StoreMoving {
+        /// By which job.
+        job: JobId,
+    },
+    /// A job holds the store.
+    #[error("the store is in use by job {job}")]
+    StoreInUse {
+        /// Which job.
+        job: JobId,
+    },
+    /// A phone cannot take its own place.
+    #[error("a phone cannot replace itself")]
+    SamePhone,
     /// The daemon is about to end.
     #[error("the daemon is stopping")]
     Stopping,
@@ -430,10 +489,13 @@ impl RequestError {
             Self::NoSuchPhone | Self::NoSuchJob => ErrorName::Failed,
             Self::NotConnected | Self::NeedsCable => ErrorName::NotConnected,
             Self::NotTrusted => ErrorName::NotTrusted,
-            Self::Busy { .. } | Self::TooManyReaders => ErrorName::Busy,
+            Self::Busy { .. }
+            | Self::TooManyReaders
+            | Self::StoreMoving { .. }
+            | Self::StoreInUse { .. } => ErrorName::Busy,
             Self::NoSpace(_) => ErrorName::NoSpace,
             Self::StoreUnavailable(_) | Self::Stopping => ErrorName::ConditionsNotMet,
-            Self::PauseInThePast => ErrorName::InvalidOption,
+            Self::PauseInThePast | Self::SamePhone => ErrorName::InvalidOption,
         }
     }
 }

@@ -24,6 +24,17 @@ pub enum Event {
     Recalled(PhoneMemory),
     /// What was kept about the whole house before a restart.
     RecalledHouse(HouseMemory),
+    /// Old backups of a phone were removed to make room for the one that runs.
+    MadeRoom {
+        /// Whose they were.
+        phone: Udid,
+        /// How many.
+        removed: u32,
+        /// What that freed.
+        freed: Bytes,
+    },
+    /// Reading again found so many backups of a phone damaged that were not known to be.
+    DamageFound(Udid, u32),
     /// New policies hold from here on.
     PoliciesChanged(Policies),
     /// How usbmuxd is.
@@ -91,6 +102,35 @@ pub enum Request {
     },
     /// End the pause.
     Resume,
+    /// Bound what one phone's backups may take on the disk.
+    SetQuota {
+        /// Which phone.
+        phone: Udid,
+        /// The most they may take; `None` for no bound of their own.
+        quota: Option<Bytes>,
+    },
+    /// Keep a phone's backups, and make and miss no further ones; or the other way round.
+    SetRetired {
+        /// Which phone.
+        phone: Udid,
+        /// Whether it is retired.
+        retired: bool,
+    },
+    /// Forget a phone, whose backups are gone.
+    Forget {
+        /// Which phone.
+        phone: Udid,
+    },
+    /// Let a new phone take the place of an old one: it gets its quota and its automatic backup, and
+    /// the old one is retired.
+    Replace {
+        /// The old phone.
+        old: Udid,
+        /// The new phone.
+        new: Udid,
+    },
+    /// Copy the whole store to another place.
+    MoveStore,
     /// Switch automatic backup of one phone on or off.
     SetAutomatic {
         /// Which phone.
@@ -248,6 +288,10 @@ pub struct PhoneMemory {
     pub identity: Option<Identity>,
     /// Whether a person switched its automatic backup on or off.
     pub automatic: Option<Automatic>,
+    /// The most its backups may take on the disk, if a person said so.
+    pub quota: Option<Bytes>,
+    /// Whether its backups are kept and no further ones made or missed.
+    pub retired: bool,
     /// What was learned from its behaviour about its passcode; `None` for nothing yet.
     pub passcode_learned: Option<Asking>,
     /// Whether its screen was ever seen locked (`PasswordProtected` was true).

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod effect;
 pub mod event;
 mod facts;
+mod forecast;
 mod ids;
 pub mod machine;
 mod observation;
@@ -20,9 +21,11 @@ mod path;
 pub mod plist_guard;
 pub mod policy;
 mod restore;
+pub mod retention;
 mod secret;
 pub mod store;
 mod time;
+mod upkeep;
 pub mod view;
 
 pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
@@ -38,6 +41,7 @@ pub use event::{
     Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase,
     PhoneMemory, Progress, Request, RequestId, Told, When,
 };
+pub use forecast::forecast;
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
 pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX};
 pub use observation::{Fact, Observation, Source, Transport};
@@ -48,10 +52,12 @@ pub use policy::{
     Backoff, Cadence, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed,
 };
 pub use restore::{RestoreSource, RestoreTarget, restore_refused};
+pub use retention::{ClockTrust, Day, Keep};
 pub use secret::Secret;
 pub use store::{
-    BackupFacts, Basis, Estimate, PhoneBackups, Room, StorageState, StoreNumbers, StoreObservation,
-    StoreReport, StoreTrouble, estimate,
+    BackupFacts, Basis, Estimate, PhoneBackups, PhoneShare, Room, StorageState, StoreNumbers,
+    StoreObservation, StoreReport, StoreTrouble, estimate,
 };
 pub use time::{Monotonic, Now, Wall};
+pub use upkeep::{Upkeep, scrub_is_due};
 pub use view::{HouseView, JobView, PhoneState, PhoneView, View};

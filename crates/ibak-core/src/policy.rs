@@ -141,6 +141,8 @@ pub struct Policy {
     /// How often a person is to prove that the backup password is still known; `None` for never.
     /// Default: 90 days; a day to ten years.
     pub password_check: Option<Duration>,
+    /// How many backups stay.
+    pub keep: crate::Keep,
 }
 
 impl Default for Policy {
@@ -159,6 +161,7 @@ impl Default for Policy {
             overdue_after: 3 * DAY,
             when_ready_max: 7 * DAY,
             password_check: Some(90 * DAY),
+            keep: crate::Keep::default(),
         }
     }
 }

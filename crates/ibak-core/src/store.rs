@@ -3,6 +3,7 @@
 //! The store reports numbers; whether they are enough for one phone is decided here, so that
 //! the fourth condition is as pure as the other three.
 
+use crate::retention::{Candidate, Day};
 use crate::{BackupId, Bytes, Now, Wall};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub enum StoreTrouble {
     Damaged,
     /// Reading or writing it failed.
     Failing,
+    /// It is being moved.
+    Moving,
 }
 
 impl StoreTrouble {
@@ -45,6 +48,7 @@ impl StoreTrouble {
             Self::Locked => "store-locked",
             Self::Damaged => "store-damaged",
             Self::Failing => "store-failing",
+            Self::Moving => "store-moving",
         }
     }
 }
@@ -63,6 +67,19 @@ pub struct StoreNumbers {
 }
 
 impl StoreNumbers {
+    /// Returns the most that one phone's backups may take on the disk: its own quota, or what the
+    /// quota of all leaves it, whichever is less; `None` without either.
+    pub fn quota_of(&self, share: PhoneShare) -> Option<Bytes> {
+        let of_all = self.quota.map(|quota| {
+            let left = quota.get().saturating_sub(self.used.get());
+            Bytes::new(left.saturating_add(share.used.get()))
+        });
+        match (of_all, share.quota) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, None) | (None, one) => one,
+        }
+    }
+
     /// Returns `min(free − reserve, quota − used)`, never below zero: what may still be written.
     pub fn available(&self) -> Bytes {
         let by_disk = self.free.get().saturating_sub(self.reserve.get());
@@ -147,6 +164,24 @@ pub struct BackupFacts {
     pub added: Bytes,
     /// Whether it is under a password.
     pub encrypted: bool,
+    /// The day it was committed on, in the calendar of the house.
+    pub day: Day,
+    /// Whether it is good as far as anybody knows.
+    pub verified: bool,
+    /// Whether a person, or the guard against backups that lost too much, holds it.
+    pub pinned: bool,
+}
+
+impl BackupFacts {
+    /// Returns what retention needs of it.
+    pub fn candidate(&self) -> Candidate {
+        Candidate {
+            id: self.id.clone(),
+            day: self.day,
+            verified: self.verified,
+            pinned: self.pinned,
+        }
+    }
 }
 
 /// All that the store holds of one phone.
@@ -156,6 +191,25 @@ pub struct PhoneBackups {
     pub committed: Vec<BackupFacts>,
     /// Bytes of an unfinished backup which the next one resumes, and which need not come again.
     pub staged: Bytes,
+    /// What all of it takes on the disk.
+    pub used: Bytes,
+}
+
+/// What one phone's backups may use, and do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhoneShare {
+    /// What they take on the disk.
+    pub used: Bytes,
+    /// The most they may take; `None` without a quota of their own.
+    pub quota: Option<Bytes>,
+}
+
+impl PhoneShare {
+    /// Returns what its quota leaves; `None` without one.
+    pub fn left(&self) -> Option<Bytes> {
+        self.quota
+            .map(|quota| Bytes::new(quota.get().saturating_sub(self.used.get())))
+    }
 }
 
 /// From what the need of a backup was estimated.
@@ -197,6 +251,8 @@ pub struct Estimate {
 pub struct Room {
     /// The store's numbers.
     pub store: StoreNumbers,
+    /// The phone's own share of it.
+    pub share: PhoneShare,
     /// What the running backups of other phones are still expected to write.
     pub promised: Bytes,
     /// What the next backup of this phone is expected to write.
@@ -206,12 +262,9 @@ pub struct Room {
 impl Room {
     /// Returns what is left for this phone.
     pub fn available(&self) -> Bytes {
-        Bytes::new(
-            self.store
-                .available()
-                .get()
-                .saturating_sub(self.promised.get()),
-        )
+        let left = self.store.available().get();
+        let left = Bytes::new(left.saturating_sub(self.promised.get()));
+        self.share.left().map_or(left, |share| share.min(left))
     }
 
     /// Tells whether the backup fits. Nothing fits into a store that has nothing left.
@@ -277,6 +330,9 @@ mod tests {
             size: Bytes::new(size),
             added: Bytes::new(added),
             encrypted: false,
+            day: Day(i32::from(n)),
+            verified: true,
+            pinned: false,
         }
     }
 
@@ -316,6 +372,7 @@ mod tests {
             let backups = PhoneBackups {
                 committed,
                 staged: Bytes::new(staged),
+                used: Bytes::ZERO,
             };
             estimate(&backups, used.map(Bytes::new), full)
                 .map(|it| (it.needed.get() - MARGIN.get(), it.basis))

@@ -37,6 +37,10 @@ pub struct HouseView {
     pub running: usize,
     /// The number of slots.
     pub parallel_max: usize,
+    /// Whether upkeep of the store may work.
+    pub upkeep: crate::Upkeep,
+    /// Whether dates can be believed; while not, nothing old is removed.
+    pub clock: crate::ClockTrust,
 }
 
 /// A phone's state in one word.
@@ -111,6 +115,10 @@ pub struct PhoneView {
     pub trust: Trust,
     /// Whether it is backed up without being asked to.
     pub automatic: Automatic,
+    /// Whether its backups are kept and no further ones made or missed.
+    pub retired: bool,
+    /// What its backups may use on the disk, and do.
+    pub share: crate::PhoneShare,
     /// The four conditions with their evidence.
     pub conditions: Conditions,
     /// Room in the store for its next backup, once both are known.
@@ -160,8 +168,8 @@ pub struct JobView {
     pub id: JobId,
     /// What it does.
     pub kind: JobKind,
-    /// Whose it is.
-    pub phone: Udid,
+    /// Whose it is; `None` for one about the whole store.
+    pub phone: Option<Udid>,
     /// Who wanted it.
     pub trigger: Trigger,
     /// How much it sends.

@@ -45,6 +45,12 @@ impl Machine {
                 self.told = recall_told(&memory.told, now);
                 self.remembered = memory;
             }
+            Event::MadeRoom {
+                phone,
+                removed,
+                freed,
+            } => self.tell_made_room(&phone, removed, freed, now, effects),
+            Event::DamageFound(udid, backups) => self.tell_damage(&udid, backups, now, effects),
             Event::PoliciesChanged(policies) => self.policies = policies,
             Event::Muxer(state) => self.set_muxer(state, now),
             Event::AppleOnUsb(count) => self.apple_on_usb = count,
@@ -122,6 +128,8 @@ impl Machine {
         };
         let before = std::mem::take(&mut phone.backups);
         phone.staged = backups.staged;
+        phone.used = backups.used;
+        phone.backups_read = true;
         phone.backups = backups
             .committed
             .into_iter()
@@ -241,7 +249,10 @@ impl Machine {
 
     /// Returns what the running jobs of other phones are still expected to write.
     pub(super) fn promised_to_others(&self, udid: &Udid) -> Bytes {
-        let others = self.jobs.values().filter(|job| &job.phone != udid);
+        let others = self
+            .jobs
+            .values()
+            .filter(|job| job.phone.as_ref() != Some(udid));
         Bytes::new(others.fold(0_u64, |sum, job| sum.saturating_add(job.still_promised())))
     }
 }

@@ -53,7 +53,7 @@ impl Machine {
             return;
         }
         let mut messages = self.passwords_to_check(now);
-        for phone in self.phones.values() {
+        for phone in self.phones.values().filter(|phone| !phone.retired) {
             if self.is_overdue(&phone.udid, now) {
                 let last = phone.newest().map(|it| it.facts.finished);
                 let overdue = Attention::Overdue {

@@ -46,7 +46,10 @@ impl Machine {
     }
 
     fn job_moments(&self, job: &Job, now: Now, moments: &mut Vec<Monotonic>) {
-        let policy = self.policy(&job.phone);
+        let policy = match &job.phone {
+            Some(udid) => self.policy(udid),
+            None => &self.policies.default,
+        };
         let accepted = job.accepted.monotonic;
         match &job.stage {
             Stage::Queued => {

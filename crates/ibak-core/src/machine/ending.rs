@@ -58,8 +58,13 @@ impl Machine {
             backup,
             at: now,
         };
-        let (udid, kind, trigger, asked) = (job.phone.clone(), job.kind, job.trigger(), job.asked);
+        let (kind, trigger, asked) = (job.kind, job.trigger(), job.asked);
+        let Some(udid) = job.phone.clone() else {
+            return;
+        };
         match kind {
+            // What it moved is looked at where it lies then.
+            JobKind::MoveStore => {}
             JobKind::Pair => self.pairing_ended(&udid, &outcome),
             JobKind::Errand(errand) => self.errand_ended(&udid, errand, &outcome, now),
             JobKind::Backup => {
@@ -169,6 +174,8 @@ fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
         made_here: true,
     });
     phone.staged = Bytes::ZERO;
+    phone.backups_read = false;
+    phone.retain_due = true;
     phone.clear_back_off();
 }
 

@@ -19,9 +19,19 @@ impl Machine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, RequestError> {
+        if errand == Errand::Adopt {
+            // Its owner may never have been here.
+            self.phone_mut(udid, now);
+        }
         let phone = self.phones.get(udid).ok_or(RequestError::NoSuchPhone)?;
         if self.stopping {
             return Err(RequestError::Stopping);
+        }
+        if let Some(job) = self
+            .moving()
+            .filter(|_| JobKind::Errand(errand).uses_store())
+        {
+            return Err(RequestError::StoreMoving { job: job.id });
         }
         if errand.uses_phone() {
             if let Some(job) = self.job_of(udid) {
@@ -44,13 +54,15 @@ impl Machine {
             return Err(RequestError::NoSpace(room));
         }
         let kind = JobKind::Errand(errand);
-        let id = self.accept(udid, kind, Demand::AtOnce, Extent::Changes, now);
+        let id = self.accept(Some(udid), kind, Demand::AtOnce, Extent::Changes, now);
         self.start(id, effects);
         Ok(Answer::Job(id))
     }
 
     fn readers(&self) -> usize {
-        let reads = |job: &&super::Job| !job.has_ended() && !job.kind.uses_phone();
+        let reads = |job: &&super::Job| {
+            matches!(job.kind, JobKind::Errand(_)) && !job.has_ended() && !job.kind.uses_phone()
+        };
         self.jobs.values().filter(reads).count()
     }
 
@@ -97,7 +109,8 @@ impl Machine {
             let last = phone.password_proved;
             (at <= now.wall).then(|| (phone.udid.clone(), Attention::CheckPassword { last }))
         };
-        self.phones.values().filter_map(to_check).collect()
+        let ours = self.phones.values().filter(|phone| !phone.retired);
+        ours.filter_map(to_check).collect()
     }
 }
 

@@ -15,7 +15,8 @@ impl Machine {
         let mut busy = BTreeSet::new();
         for job in self.jobs.values().filter(|job| !job.has_ended()) {
             assert!(
-                !job.kind.uses_phone() || busy.insert(&job.phone),
+                !job.kind.uses_phone()
+                    || job.phone.as_ref().is_some_and(|phone| busy.insert(phone)),
                 "a phone does one thing at a time: {:?}",
                 job.phone
             );
@@ -60,8 +61,9 @@ impl Machine {
     }
 
     fn verify_job(&self, job: &Job) {
-        let phone = self.phones.get(&job.phone);
-        assert!(phone.is_some(), "a job has a phone");
+        let phone = job.phone.as_ref().and_then(|udid| self.phones.get(udid));
+        let of_the_house = job.kind == JobKind::MoveStore;
+        assert_eq!(phone.is_none(), of_the_house, "a job has a phone");
         match &job.stage {
             Stage::Queued => assert_eq!(job.phase, Phase::Queued, "who waits has no other phase"),
             Stage::Running { transport } => {
@@ -69,7 +71,7 @@ impl Machine {
                 let reach = phone
                     .zip(*transport)
                     .is_some_and(|(phone, transport)| phone.reach.by(transport));
-                let errand = matches!(job.kind, JobKind::Errand(_));
+                let errand = matches!(job.kind, JobKind::Errand(_) | JobKind::MoveStore);
                 let excused =
                     errand || job.has_arrived() || job.losing.contains_key(&Condition::Wifi);
                 assert!(reach || excused, "a running job has its way to the phone");

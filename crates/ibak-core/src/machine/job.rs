@@ -30,7 +30,8 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) id: JobId,
-    pub(super) phone: Udid,
+    /// Whose it is; `None` for one about the whole store.
+    pub(super) phone: Option<Udid>,
     pub(super) kind: JobKind,
     pub(super) demand: Demand,
     pub(super) extent: Extent,
@@ -51,7 +52,7 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(
         id: JobId,
-        phone: Udid,
+        phone: Option<Udid>,
         kind: JobKind,
         demand: Demand,
         extent: Extent,

@@ -17,11 +17,13 @@
 
 mod apply;
 mod attention;
+mod clock;
 mod deadline;
 mod ending;
 mod errand;
 mod invariants;
 mod job;
+mod keeping;
 mod phone;
 mod refresh;
 mod request;
@@ -70,6 +72,7 @@ pub struct Machine {
     muxer: MuxerState,
     apple_on_usb: Option<u32>,
     told: ToldTable,
+    clock: clock::ClockGuard,
     remembered: HouseMemory,
     stopping: bool,
     /// The slots, or the jobs that still run from when there were more.
@@ -96,6 +99,7 @@ impl Machine {
             muxer: MuxerState::Unknown,
             apple_on_usb: None,
             told: BTreeMap::new(),
+            clock: clock::ClockGuard::new(now),
             remembered: HouseMemory::default(),
             stopping: false,
             now,
@@ -115,12 +119,14 @@ impl Machine {
         self.now = now;
         let mut effects = Vec::new();
         self.apply(event, now, &mut effects);
+        self.clock.look(now, self.newest_backup());
         self.forget_what_passed(now);
         self.running_max = self.running().max(self.policies.parallel_max);
         self.evaluate(now);
         self.stop_what_lost_its_ground(now, &mut effects);
         self.end_what_cannot_start(now, &mut effects);
         self.start_what_may_start(now, &mut effects);
+        self.retain_after_commit(&mut effects);
         self.ask_for_signals(now, &mut effects);
         self.call_for_attention(now, &mut effects);
         self.remember(&mut effects);
@@ -155,9 +161,15 @@ impl Machine {
 
     /// Returns the job that has the phone or waits for it.
     fn job_of(&self, phone: &Udid) -> Option<&Job> {
-        self.jobs
-            .values()
-            .find(|job| &job.phone == phone && job.kind.uses_phone() && !job.has_ended())
+        self.jobs.values().find(|job| {
+            job.phone.as_ref() == Some(phone) && job.kind.uses_phone() && !job.has_ended()
+        })
+    }
+
+    /// Returns the date of the newest backup of all.
+    fn newest_backup(&self) -> Option<crate::Wall> {
+        let newest = |phone: &Phone| phone.newest().map(|it| it.facts.finished);
+        self.phones.values().filter_map(newest).max()
     }
 
     /// Returns how many slots are taken.

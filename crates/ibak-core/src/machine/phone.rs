@@ -25,7 +25,8 @@ pub(super) const fn tell_again(kind: AttentionKind) -> Duration {
         AttentionKind::FailedNeedsYou
         | AttentionKind::Overdue
         | AttentionKind::StoreTrouble
-        | AttentionKind::DoneAfterGap => DAY,
+        | AttentionKind::DoneAfterGap
+        | AttentionKind::MadeRoom => DAY,
         AttentionKind::CheckPassword => Duration::from_secs(7 * 86_400),
     }
 }
@@ -79,6 +80,16 @@ pub(super) struct Phone {
     pub(super) learned: Option<Asking>,
     pub(super) backups: Vec<KnownBackup>,
     pub(super) staged: Bytes,
+    /// What its backups take on the disk.
+    pub(super) used: Bytes,
+    /// The most they may take.
+    pub(super) quota: Option<Bytes>,
+    /// Whether nothing further is made or missed.
+    pub(super) retired: bool,
+    /// Whether a commit came after which nothing was removed yet.
+    pub(super) retain_due: bool,
+    /// Whether the store told all it holds since the last commit.
+    pub(super) backups_read: bool,
     pub(super) password_proved: Option<Wall>,
     pub(super) failures: u32,
     pub(super) backing_off: Option<BackingOff>,
@@ -119,6 +130,11 @@ impl Phone {
             learned: None,
             backups: Vec::new(),
             staged: Bytes::ZERO,
+            used: Bytes::ZERO,
+            quota: None,
+            retired: false,
+            retain_due: false,
+            backups_read: false,
             password_proved: None,
             failures: 0,
             backing_off: None,
@@ -306,6 +322,8 @@ impl Phone {
             phone: self.udid.clone(),
             identity: self.identity.clone(),
             automatic: self.automatic,
+            quota: self.quota,
+            retired: self.retired,
             passcode_learned: self.learned,
             lock_ever_seen: self.facts.lock_ever_seen,
             last_result: self.last_result,
@@ -323,6 +341,8 @@ impl Phone {
     pub(super) fn recall(&mut self, memory: PhoneMemory, policy: &Policy, now: Now) {
         self.identity = self.identity.take().or(memory.identity.clone());
         self.automatic = memory.automatic;
+        self.quota = memory.quota;
+        self.retired = memory.retired;
         self.learned = memory.passcode_learned;
         self.facts.lock_ever_seen |= memory.lock_ever_seen;
         self.facts.data_used_kept = self.facts.data_used_kept.or(memory.data_used);

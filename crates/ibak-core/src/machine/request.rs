@@ -36,6 +36,11 @@ impl Machine {
             } else {
                 Answer::AlreadyThere
             }),
+            Request::SetQuota { phone, quota } => self.set_quota(&phone, quota),
+            Request::SetRetired { phone, retired } => self.set_retired(&phone, retired),
+            Request::Forget { phone } => self.forget(&phone, effects),
+            Request::Replace { old, new } => self.replace(&old, &new),
+            Request::MoveStore => self.request_move(now, effects),
             Request::SetAutomatic { phone, automatic } => self.set_automatic(&phone, automatic),
         }
     }
@@ -77,7 +82,7 @@ impl Machine {
             }
         }
         Ok(Answer::Job(self.accept(
-            udid,
+            Some(udid),
             JobKind::Backup,
             demand,
             extent,
@@ -102,7 +107,7 @@ impl Machine {
             });
         }
         Ok(Answer::Job(self.accept(
-            udid,
+            Some(udid),
             JobKind::Pair,
             Demand::AtOnce,
             Extent::Changes,
@@ -112,7 +117,7 @@ impl Machine {
 
     pub(super) fn accept(
         &mut self,
-        udid: &Udid,
+        udid: Option<&Udid>,
         kind: JobKind,
         demand: Demand,
         extent: Extent,
@@ -121,7 +126,7 @@ impl Machine {
         let id = self.next_job;
         self.next_job = JobId::new(id.get().saturating_add(1));
         self.jobs
-            .insert(id, Job::new(id, udid.clone(), kind, demand, extent, now));
+            .insert(id, Job::new(id, udid.cloned(), kind, demand, extent, now));
         id
     }
 
@@ -148,12 +153,13 @@ impl Machine {
     }
 
     fn set_automatic(&mut self, udid: &Udid, automatic: Automatic) -> Result<Answer, RequestError> {
-        let house = self.policies.automatic;
-        let phone = self.phones.get_mut(udid).ok_or(RequestError::NoSuchPhone)?;
-        let before = phone
-            .automatic
-            .unwrap_or(if house { Automatic::On } else { Automatic::Off });
-        phone.automatic = Some(automatic);
+        let phone = self.phones.get(udid).ok_or(RequestError::NoSuchPhone)?;
+        let before = self.automatic(phone);
+        if let Some(phone) = self.phones.get_mut(udid) {
+            phone.automatic = Some(automatic);
+            // Who wants it backed up again has it back.
+            phone.retired &= automatic == Automatic::Off;
+        }
         Ok(if before == automatic {
             Answer::AlreadyThere
         } else {

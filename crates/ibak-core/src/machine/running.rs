@@ -33,9 +33,10 @@ impl Machine {
     pub(super) fn stop_what_lost_its_ground(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let mut lost = Vec::new();
         for job in self.jobs.values_mut() {
-            if let Some(phone) = self.phones.get(&job.phone) {
+            let phone = job.phone.as_ref().and_then(|udid| self.phones.get(udid));
+            if let Some(phone) = phone {
                 lost.extend(
-                    ground_lost(job, phone, self.policies.of(&job.phone), now)
+                    ground_lost(job, phone, self.policies.of(&phone.udid), now)
                         .map(|by| (job.id, by)),
                 );
             }
@@ -54,7 +55,7 @@ fn ground_lost(job: &mut Job, phone: &Phone, policy: &Policy, now: Now) -> Optio
     else {
         return None;
     };
-    if job.has_arrived() || matches!(job.kind, JobKind::Errand(_)) {
+    if job.has_arrived() || matches!(job.kind, JobKind::Errand(_) | JobKind::MoveStore) {
         return None;
     }
     if transport == Transport::Usb && !phone.reach.usb {

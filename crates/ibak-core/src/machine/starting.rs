@@ -9,9 +9,9 @@ use super::phone::Phone;
 use crate::decision::counts;
 use crate::{
     Automatic, Basis, Bytes, Condition, Decision, Demand, Due, Effect, Estimate, Extent, Failure,
-    JobId, JobKind, Met, Need, Now, Outcome, Passcode, Phase, PhoneBackups, Refusal, Room, Slot,
-    Snapshot, StartJob, StoreReport, Transport, Udid, Unknown, Unmet, Verdict, Wall, decide_for,
-    estimate,
+    JobId, JobKind, Met, Need, Now, Outcome, Passcode, Phase, PhoneBackups, PhoneShare, Refusal,
+    Room, Slot, Snapshot, StartJob, StoreReport, StoreTrouble, Transport, Udid, Unknown, Unmet,
+    Verdict, Wall, decide_for, estimate,
 };
 use std::time::Duration;
 
@@ -27,6 +27,14 @@ enum Claim {
 
 impl Machine {
     pub(super) fn automatic(&self, phone: &Phone) -> Automatic {
+        if phone.retired {
+            return Automatic::Off;
+        }
+        self.automatic_wish(phone)
+    }
+
+    /// Returns what is wished, retired or not.
+    pub(super) fn automatic_wish(&self, phone: &Phone) -> Automatic {
         phone.automatic.unwrap_or(if self.policies.automatic {
             Automatic::On
         } else {
@@ -51,6 +59,9 @@ impl Machine {
             Err(unknown) => return (Verdict::Unknown(unknown), observed),
             Ok(StoreReport::Unavailable(trouble)) => {
                 return (Verdict::Unmet(Unmet::Store(trouble)), observed);
+            }
+            Ok(StoreReport::Open(_)) if self.moving().is_some() => {
+                return (Verdict::Unmet(Unmet::Store(StoreTrouble::Moving)), observed);
             }
             Ok(StoreReport::Open(numbers)) => numbers,
         };
@@ -78,6 +89,10 @@ impl Machine {
         };
         let room = Room {
             store,
+            share: self
+                .phones
+                .get(udid)
+                .map_or_else(PhoneShare::default, |phone| self.share_of(phone)),
             promised,
             estimate,
         };
@@ -139,7 +154,7 @@ impl Machine {
                         JobKind::Backup => self.decision(phone, Slot::Free, now) == Decision::Start,
                         JobKind::Pair => phone.reach.usb,
                         // An errand never waits.
-                        JobKind::Errand(_) => false,
+                        JobKind::Errand(_) | JobKind::MoveStore => false,
                     };
                     if ready {
                         claims.push((Claim::Asked(job.id), udid.clone()));
@@ -169,7 +184,7 @@ impl Machine {
             let id = match claim {
                 Claim::Asked(id) => id,
                 Claim::Due(..) => self.accept(
-                    &udid,
+                    Some(&udid),
                     JobKind::Backup,
                     Demand::Schedule,
                     Extent::Changes,
@@ -209,10 +224,15 @@ impl Machine {
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
-        let Some(phone) = self.phones.get(&job.phone) else {
+        let Some(udid) = job.phone.clone() else {
+            self.start_for_the_house(id, effects);
+            return;
+        };
+        let Some(phone) = self.phones.get(&udid) else {
             return;
         };
         let transport = match job.kind {
+            JobKind::MoveStore => None,
             JobKind::Pair => Some(Transport::Usb),
             JobKind::Backup => phone.reach.best(),
             JobKind::Errand(errand) => phone.reach.best().filter(|_| errand.uses_phone()),
@@ -220,14 +240,14 @@ impl Machine {
         if transport.is_none() && job.kind.uses_phone() {
             return;
         }
-        let policy = self.policy(&job.phone);
+        let policy = self.policy(&udid);
         let hold = policy.hold_until_locked_max;
         let may_ask = phone.passcode() != Passcode::Never && policy.locked == Need::Required;
         let hold_until_locked =
             (job.demand != Demand::AtOnce && may_ask && !hold.is_zero()).then_some(hold);
         let promised = match job.kind {
             JobKind::Backup => phone.room.map_or(Bytes::ZERO, |room| room.estimate.needed),
-            JobKind::Pair | JobKind::Errand(_) => Bytes::ZERO,
+            JobKind::Pair | JobKind::Errand(_) | JobKind::MoveStore => Bytes::ZERO,
         };
         let counted = phone
             .conditions
@@ -238,7 +258,7 @@ impl Machine {
             .collect();
         let started = StartJob {
             job: id,
-            phone: job.phone.clone(),
+            phone: Some(udid),
             kind: job.kind,
             trigger: job.trigger(),
             extent: job.extent,
@@ -252,6 +272,24 @@ impl Machine {
             job.ground = ground;
             effects.push(Effect::StartJob(started));
         }
+    }
+
+    /// Starts a job that is about no single phone.
+    fn start_for_the_house(&mut self, id: JobId, effects: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.stage = Stage::Running { transport: None };
+        job.phase = Phase::Preparing;
+        effects.push(Effect::StartJob(StartJob {
+            job: id,
+            phone: None,
+            kind: job.kind,
+            trigger: job.trigger(),
+            extent: job.extent,
+            transport: None,
+            hold_until_locked: None,
+        }));
     }
 
     /// Ends those waiting jobs that can no longer come to their turn.
@@ -271,7 +309,7 @@ impl Machine {
 
     fn hopeless(&self, id: JobId, now: Now) -> Option<Outcome> {
         let job = self.jobs.get(&id)?;
-        let phone = self.phones.get(&job.phone)?;
+        let phone = self.phones.get(job.phone.as_ref()?)?;
         let fail = |failure| Some(Outcome::failed(failure, ""));
         let waited = now.monotonic.saturating_since(job.accepted.monotonic);
         if job.kind == JobKind::Pair {
@@ -285,7 +323,7 @@ impl Machine {
         if decision == Decision::Refuse(Refusal::NotTrusted) {
             return fail(Failure::NotTrusted);
         }
-        if waited >= self.policy(&job.phone).when_ready_max {
+        if waited >= self.policy(&phone.udid).when_ready_max {
             return Some(Outcome::NotReadyInTime);
         }
         if job.demand != Demand::AtOnce || decision == Decision::Start {
@@ -309,6 +347,7 @@ fn estimate_for(phone: &Phone, extent: Extent) -> Option<Estimate> {
     let backups = PhoneBackups {
         committed,
         staged: phone.staged,
+        used: phone.used,
     };
     estimate(&backups, phone.facts.data_used_kept, extent == Extent::Full)
 }

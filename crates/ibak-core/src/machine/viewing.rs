@@ -31,6 +31,8 @@ impl Machine {
                     .map_or(0, |seen| seen.saturating_sub(on_cable)),
                 running: self.running(),
                 parallel_max: self.policies.parallel_max,
+                upkeep: self.upkeep(),
+                clock: self.clock_trust(),
             },
             phones: self
                 .phones
@@ -56,6 +58,8 @@ impl Machine {
             reach: phone.reach,
             trust: phone.trust,
             automatic: self.automatic(phone),
+            retired: phone.retired,
+            share: self.share_of(phone),
             conditions: phone.conditions,
             room: phone.room,
             battery_percent: phone.facts.battery_percent(now),
@@ -85,7 +89,8 @@ impl Machine {
     }
 
     fn job_view(&self, job: &Job) -> JobView {
-        let waits_for = match (&job.stage, self.phones.get(&job.phone)) {
+        let phone = job.phone.as_ref().and_then(|udid| self.phones.get(udid));
+        let waits_for = match (&job.stage, phone) {
             (Stage::Queued, Some(phone)) => phone.decision.waits_for(),
             (Stage::Queued, None)
             | (Stage::Running { .. } | Stage::Stopping { .. } | Stage::Ended { .. }, _) => {
@@ -134,7 +139,7 @@ fn state(phone: &Phone, job: Option<&Job>) -> PhoneState {
                 return PhoneState::Committing;
             }
             (_, JobKind::Backup) => return PhoneState::BackingUp,
-            (_, JobKind::Pair | JobKind::Errand(_)) => {}
+            (_, JobKind::Pair | JobKind::Errand(_) | JobKind::MoveStore) => {}
         }
     }
     if phone.reach.best().is_none() {

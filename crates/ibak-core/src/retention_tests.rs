@@ -1,0 +1,212 @@
+//! Tables for retention, and laws that hold for any list.
+
+use super::*;
+use proptest::prelude::*;
+
+fn id(n: usize) -> BackupId {
+    BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P{n:05}")).unwrap()
+}
+
+fn good(n: usize, day: i32) -> Candidate {
+    Candidate {
+        id: id(n),
+        day: Day(day),
+        verified: true,
+        pinned: false,
+    }
+}
+
+fn keep(last: u16, daily: u16, weekly: u16, monthly: u16, yearly: u16) -> Keep {
+    Keep {
+        last,
+        daily,
+        weekly,
+        monthly,
+        yearly,
+    }
+}
+
+/// Lists what stays, oldest first, by number.
+fn stays(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<usize> {
+    let plan = retain(backups, keep, clock);
+    let mut left: Vec<usize> = (0..backups.len())
+        .filter(|n| {
+            plan.iter()
+                .any(|it| it.id == backups[*n].id && !it.reasons.is_empty())
+        })
+        .collect();
+    left.sort_unstable();
+    left
+}
+
+#[test]
+fn months_and_years_are_the_calendars() {
+    for (day, want) in [
+        (0, (1970, 1)),
+        (30, (1970, 1)),
+        (31, (1970, 2)),
+        (-1, (1969, 12)),
+        (789, (1972, 2)), // the 29th
+        (790, (1972, 3)),
+        (11_016, (2000, 2)), // the 29th
+        (11_017, (2000, 3)),
+        (20_779, (2026, 11)), // the 22nd
+        (47_540, (2100, 2)),  // the 28th, no leap year
+        (47_541, (2100, 3)),
+        (-719_468, (0, 3)),
+    ] {
+        assert_eq!(Day(day).month(), want, "day {day}");
+    }
+    // 2026-11-22 is a Sunday, the next day begins a week.
+    assert_eq!(Day(20_779).week(), Day(20_773).week());
+    assert_eq!(Day(20_780).week(), Day(20_779).week() + 1);
+}
+
+#[test]
+fn rules_one_by_one() {
+    // One a day for ten days, two on the last of them.
+    let days: Vec<Candidate> = (0..10)
+        .map(|n| good(n, 20_000 + i32::try_from(n).unwrap()))
+        .chain([good(10, 20_009)])
+        .collect();
+    let steady = ClockTrust::Steady;
+    for (rules, want) in [
+        (keep(3, 0, 0, 0, 0), vec![8, 9, 10]),
+        (keep(0, 0, 0, 0, 0), vec![10]),
+        (keep(1, 3, 0, 0, 0), vec![7, 8, 10]),
+        (keep(1, 99, 0, 0, 0), vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),
+        (keep(1, 0, 1, 0, 0), vec![10]),
+        (keep(1, 0, 2, 0, 0), vec![4, 10]),
+        (keep(1, 0, 0, 9, 0), vec![2, 10]),
+        (keep(1, 0, 0, 0, 9), vec![10]),
+    ] {
+        assert_eq!(stays(&days, rules, steady), want, "{rules:?}");
+    }
+    assert_eq!(
+        stays(&days, keep(1, 0, 0, 0, 0), ClockTrust::Jumped).len(),
+        11,
+        "a clock that jumped suspends deletion"
+    );
+}
+
+#[test]
+fn what_is_damaged_or_pinned() {
+    let rules = keep(2, 0, 0, 0, 0);
+    let steady = ClockTrust::Steady;
+    let five = |change: &dyn Fn(&mut Vec<Candidate>)| {
+        let mut list: Vec<_> = (0..5).map(|n| good(n, 20_000)).collect();
+        change(&mut list);
+        list
+    };
+    for (what, list, want) in [
+        ("all good", five(&|_| {}), vec![3, 4]),
+        ("one pinned", five(&|it| it[1].pinned = true), vec![1, 3, 4]),
+        (
+            "the newest damaged",
+            five(&|it| it[4].verified = false),
+            vec![0, 1, 2, 3, 4],
+        ),
+        (
+            "one in the middle",
+            five(&|it| it[2].verified = false),
+            vec![0, 1, 3, 4],
+        ),
+        ("the oldest", five(&|it| it[0].verified = false), vec![3, 4]),
+        (
+            "all damaged",
+            five(&|it| it.iter_mut().for_each(|it| it.verified = false)),
+            vec![0, 1, 2, 3, 4],
+        ),
+    ] {
+        assert_eq!(stays(&list, rules, steady), want, "{what}");
+    }
+}
+
+#[test]
+fn reasons_are_told() {
+    let mut list: Vec<_> = (0..3).map(|n| good(n, 20_000)).collect();
+    list[0].pinned = true;
+    let plan = retain(&list, keep(1, 1, 0, 0, 0), ClockTrust::Steady);
+    let told: Vec<Vec<&str>> = plan
+        .iter()
+        .map(|it| it.reasons.iter().map(|reason| reason.word()).collect())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            vec!["newest-verified", "last", "daily"],
+            vec![],
+            vec!["pinned"]
+        ]
+    );
+}
+
+#[test]
+fn emergency_room() {
+    let list: Vec<_> = (0..8)
+        .map(|n| good(n, 20_000 + i32::try_from(n).unwrap()))
+        .collect();
+    // Each frees 10, and the first two share 5 more.
+    let gain = |ids: &[BackupId]| {
+        let both = ids.contains(&id(0)) && ids.contains(&id(1));
+        let each = u64::try_from(ids.len()).unwrap() * 10;
+        Bytes::new(each + if both { 5 } else { 0 })
+    };
+    let room = |list: &[Candidate], needed, clock| {
+        make_room(list, Bytes::new(needed), clock, gain).map(|ids| ids.len())
+    };
+    let steady = ClockTrust::Steady;
+    for (needed, want) in [
+        (0, None),
+        (1, Some(1)),
+        (10, Some(1)),
+        (11, Some(2)),
+        (25, Some(2)),
+        (26, Some(3)),
+        (55, Some(5)),
+        (56, None),
+    ] {
+        assert_eq!(room(&list, needed, steady), want, "{needed}");
+    }
+    assert_eq!(room(&list, 1, ClockTrust::Jumped), None);
+    assert_eq!(room(&list[..3], 1, steady), None, "the last three stay");
+    let mut pinned = list.clone();
+    pinned[0].pinned = true;
+    let gone = make_room(&pinned, Bytes::new(5), steady, gain);
+    assert_eq!(gone, Some(vec![id(1)]));
+    let mut damaged = list;
+    damaged[7].verified = false;
+    assert_eq!(room(&damaged, 1, steady), None, "a newer one is damaged");
+}
+
+proptest! {
+    #[test]
+    fn laws(
+        spec in prop::collection::vec((0..60_i32, prop::bool::weighted(0.9), prop::bool::weighted(0.1)), 0..40),
+        last in 0..5_u16, daily in 0..5_u16, weekly in 0..5_u16, monthly in 0..5_u16,
+    ) {
+        let mut days: Vec<i32> = spec.iter().map(|it| it.0).collect();
+        days.sort_unstable();
+        let list: Vec<Candidate> = spec.iter().zip(days).enumerate().map(|(n, (it, day))| Candidate {
+            id: id(n), day: Day(20_000 + day), verified: it.1, pinned: it.2,
+        }).collect();
+        let rules = keep(last, daily, weekly, monthly, 0);
+        let left = stays(&list, rules, ClockTrust::Steady);
+        // I7, said once more in other words.
+        let newest_good = list.iter().rposition(|it| it.verified);
+        prop_assert!(newest_good.is_none_or(|n| left.contains(&n)));
+        for n in 0..list.len() {
+            let gone = !left.contains(&n);
+            prop_assert!(!gone || !list[n].pinned);
+            prop_assert!(!gone || list[n + 1..].iter().all(|it| it.verified));
+        }
+        // A second run finds nothing more to do.
+        let rest: Vec<Candidate> = left.iter().map(|n| list[*n].clone()).collect();
+        let again = stays(&rest, rules, ClockTrust::Steady);
+        let damaged = list.iter().any(|it| !it.verified);
+        prop_assert!(damaged || again.len() == rest.len());
+        // More to keep keeps more.
+        let more = stays(&list, keep(last + 1, daily + 1, weekly + 1, monthly + 1, 1), ClockTrust::Steady);
+        prop_assert!(left.iter().all(|n| more.contains(n)));
+    }
+}
