@@ -37,6 +37,19 @@ pub enum StoreTrouble {
 }
 
 impl StoreTrouble {
+    /// Lists all troubles.
+    pub const ALL: [Self; 9] = [
+        Self::Missing,
+        Self::OnRoot,
+        Self::ReadOnly,
+        Self::NoRights,
+        Self::Unsupported,
+        Self::Locked,
+        Self::Damaged,
+        Self::Failing,
+        Self::Moving,
+    ];
+
     /// Returns the word on the bus.
     pub const fn word(self) -> &'static str {
         match self {

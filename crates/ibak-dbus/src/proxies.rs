@@ -27,6 +27,23 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn reload(&self, options: Dict) -> Result<(), Error>;
 
+    /// Tells what the store and each phone's backups use; each row is a
+    /// [`crate::views::StorageView`].
+    fn list_storage(&self, options: Dict) -> Result<Vec<Dict>, Error>;
+
+    /// Takes in a backup that another program made: the files of its folder as a tar stream, names
+    /// relative to the folder.
+    #[zbus(allow_interactive_auth)]
+    fn adopt(&self, udid: &str, input: OwnedFd, options: Dict) -> Result<OwnedObjectPath, Error>;
+
+    /// Lets a new phone take the place of an old one, which is retired.
+    #[zbus(allow_interactive_auth)]
+    fn replace(&self, old: &str, new: &str, options: Dict) -> Result<(), Error>;
+
+    /// Copies the whole store into this empty folder; what is there from an earlier try stays.
+    #[zbus(allow_interactive_auth)]
+    fn move_store(&self, target: OwnedFd, options: Dict) -> Result<OwnedObjectPath, Error>;
+
     /// Checks what backups need; each row is a [`crate::views::CheckView`].
     fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
@@ -50,11 +67,36 @@ pub trait Phone {
     #[zbus(allow_interactive_auth)]
     fn set_automatic(&self, on: bool, options: Dict) -> Result<(), Error>;
 
-    /// Lists its backups, oldest first; each row is a [`crate::views::BackupView`].
+    /// Lists its backups, oldest first; each row is a [`crate::views::BackupView`]. Options: `frees` b
+    /// and `explain` b fill in what their keys tell.
     fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
     /// Lists its attempts since this time in µs, oldest first; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
+
+    /// Removes a backup; option `pinned` b removes it even if it is pinned.
+    #[zbus(allow_interactive_auth)]
+    fn remove_backup(&self, id: &str, options: Dict) -> Result<(), Error>;
+
+    /// Keeps a backup whatever comes, or lets it go with the others.
+    #[zbus(allow_interactive_auth)]
+    fn pin_backup(&self, id: &str, pinned: bool, options: Dict) -> Result<(), Error>;
+
+    /// Reads a backup again, all of it.
+    #[zbus(allow_interactive_auth)]
+    fn verify_backup(&self, id: &str, options: Dict) -> Result<OwnedObjectPath, Error>;
+
+    /// Bounds what this phone's backups may take on the disk; 0 = no bound of their own.
+    #[zbus(allow_interactive_auth)]
+    fn set_quota(&self, bytes: u64, options: Dict) -> Result<(), Error>;
+
+    /// Keeps its backups, and makes and misses no further ones; or the other way round.
+    #[zbus(allow_interactive_auth)]
+    fn retire(&self, retired: bool, options: Dict) -> Result<(), Error>;
+
+    /// Removes all its backups and forgets it.
+    #[zbus(allow_interactive_auth)]
+    fn forget(&self, options: Dict) -> Result<(), Error>;
 
     /// Gives a backup back to this phone; options `source` s (UDID whose backup, else this phone's),
     /// `password` h, `dry-run` b, `keep-settings` b, `remove-others` b, `no-reboot` b.

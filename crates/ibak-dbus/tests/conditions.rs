@@ -23,6 +23,7 @@ fn room() -> Room {
             used: Bytes::from_gib(288),
             quota: Some(Bytes::from_gib(500)),
         },
+        share: ibak_core::PhoneShare::default(),
         promised: Bytes::ZERO,
         estimate: Estimate {
             needed: Bytes::from_gib(9),
@@ -64,6 +65,7 @@ fn amounts_come_along() {
                 needed: Some(Bytes::from_gib(9)),
                 used: Some(Bytes::from_gib(288)),
                 quota: Some(Bytes::from_gib(500)),
+                basis: Some(ibak_dbus::words::Basis::EarlierBackups),
                 ..ConditionView::new(status, reason)
             }
         );

@@ -22,17 +22,6 @@ macro_rules! known {
     };
 }
 
-const TROUBLES: [StoreTrouble; 8] = [
-    StoreTrouble::Missing,
-    StoreTrouble::OnRoot,
-    StoreTrouble::ReadOnly,
-    StoreTrouble::NoRights,
-    StoreTrouble::Unsupported,
-    StoreTrouble::Locked,
-    StoreTrouble::Damaged,
-    StoreTrouble::Failing,
-];
-
 #[test]
 fn results_and_jobs() {
     known!(Outcome, JobResult::all().map(JobResult::word));
@@ -120,8 +109,17 @@ fn conditions() {
         ConditionStatus,
         [Status::Met, Status::Unmet, Status::Unknown].map(Status::word)
     );
-    known!(ConditionReason, TROUBLES.map(StoreTrouble::word));
-    known!(CheckDetail, TROUBLES.map(StoreTrouble::word));
+    known!(ConditionReason, StoreTrouble::ALL.map(StoreTrouble::word));
+    known!(CheckDetail, StoreTrouble::ALL.map(StoreTrouble::word));
+    let bases = [
+        ibak_core::Basis::DataUsed,
+        ibak_core::Basis::EarlierBackups,
+        ibak_core::Basis::Full,
+        ibak_core::Basis::Running,
+    ];
+    known!(Basis, bases.map(ibak_core::Basis::word));
+    let reasons = ibak_core::retention::Reason::ALL;
+    known!(KeepReason, reasons.map(ibak_core::retention::Reason::word));
     let met = [
         Met::ExternalPower,
         Met::OnNetwork,
@@ -152,7 +150,7 @@ fn conditions() {
     known!(ConditionReason, said.clone().map(Verdict::word));
     // `enough-room` and `no-room` carry amounts and are checked with them in tests/conditions.rs.
     assert_eq!(
-        said.count() + TROUBLES.len() + 2,
+        said.count() + StoreTrouble::ALL.len() + 2,
         words::ConditionReason::ALL.len()
     );
 }

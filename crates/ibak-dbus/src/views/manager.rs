@@ -24,6 +24,10 @@ pub struct ManagerView {
     pub storage_used: Bytes,
     /// `QuotaBytes`; `None` when there is none.
     pub quota: Option<Bytes>,
+    /// `StorePath`: the directory that the backups lie in.
+    pub store_path: String,
+    /// `ConfigPath`: the configuration file; empty when there is none.
+    pub config_path: String,
 }
 
 impl ManagerView {
@@ -43,6 +47,8 @@ impl ManagerView {
                 .number("QuotaBytes")
                 .filter(|bytes| *bytes != 0)
                 .map(Bytes::new),
+            store_path: properties.text("StorePath").unwrap_or_default().to_owned(),
+            config_path: properties.text("ConfigPath").unwrap_or_default().to_owned(),
         }
     }
 }

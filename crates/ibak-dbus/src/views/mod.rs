@@ -6,7 +6,9 @@
 mod manager;
 mod phone;
 mod rows;
+mod storage;
 
 pub use manager::{JobView, ManagerView};
 pub use phone::{ConditionView, Conditions, PhoneView, conditions_to_dicts};
 pub use rows::{AttemptView, BackupView, CheckView, CompletedView};
+pub use storage::StorageView;

@@ -3,8 +3,8 @@
 use crate::dict::{Dict, Dicts, Lookup, Properties, Writer};
 use crate::names;
 use crate::words::{
-    ConditionName, ConditionReason, ConditionStatus, EvidenceSource, OnOff, Outcome, Passcode,
-    PhoneState, TransportWord, Trust, WaitsFor,
+    Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource, OnOff, Outcome,
+    Passcode, PhoneState, TransportWord, Trust, WaitsFor,
 };
 use ibak_core::{Bytes, JobId, Met, Udid, Unmet, Verdict, Wall};
 use std::collections::BTreeMap;
@@ -37,8 +37,10 @@ pub struct ConditionView {
     pub needed: Option<Bytes>,
     /// `used-bytes`: what the backups take.
     pub used: Option<Bytes>,
-    /// `quota-bytes`: what they may take.
+    /// `quota-bytes`: what they may take: the phone's own quota, else the whole store's.
     pub quota: Option<Bytes>,
+    /// `basis`: from what `needed-bytes` was estimated.
+    pub basis: Option<Basis>,
 }
 
 impl ConditionView {
@@ -57,6 +59,7 @@ impl ConditionView {
             needed: None,
             used: None,
             quota: None,
+            basis: None,
         }
     }
 
@@ -82,8 +85,11 @@ impl ConditionView {
             Verdict::Met(Met::Room(room)) | Verdict::Unmet(Unmet::NoRoom(room)) => {
                 view.free = Some(room.store.free);
                 view.needed = Some(room.estimate.needed);
-                view.used = Some(room.store.used);
-                view.quota = room.store.quota;
+                let own = room.share.quota.map(|quota| (room.share.used, Some(quota)));
+                let (used, quota) = own.unwrap_or((room.store.used, room.store.quota));
+                view.used = Some(used);
+                view.quota = quota;
+                view.basis = Some(Basis::parse(room.estimate.basis.word()));
             }
             Verdict::Unmet(Unmet::Unlocked { lock_ever_seen }) => {
                 view.lock_ever_seen = Some(lock_ever_seen)
@@ -115,6 +121,10 @@ impl ConditionView {
             needed: bytes("needed-bytes"),
             used: bytes("used-bytes"),
             quota: bytes("quota-bytes").filter(|quota| *quota != Bytes::ZERO),
+            basis: dict
+                .text("basis")
+                .filter(|word| !word.is_empty())
+                .map(Basis::parse),
         }
     }
 
@@ -136,6 +146,7 @@ impl ConditionView {
             .number_if("needed-bytes", self.needed.map(Bytes::get))
             .number_if("used-bytes", self.used.map(Bytes::get))
             .number_if("quota-bytes", self.quota.map(Bytes::get))
+            .text_if("basis", self.basis.as_ref().map(Basis::as_str))
             .done()
     }
 }
@@ -199,6 +210,12 @@ pub struct PhoneView {
     pub last_icloud_backup: Option<Wall>,
     /// `StagedBytes`: what an unfinished backup already has.
     pub staged: Bytes,
+    /// `UsedBytes`: what its backups take on the disk.
+    pub used: Bytes,
+    /// `QuotaBytes`: the most they may take; `None` without a quota of their own.
+    pub quota: Option<Bytes>,
+    /// `Retired`: its backups are kept, and no further ones made or missed.
+    pub retired: bool,
 }
 
 impl PhoneView {
@@ -251,6 +268,12 @@ impl PhoneView {
             password_check_due: properties.flag("PasswordCheckDue").unwrap_or(false),
             last_icloud_backup: properties.time("LastICloudBackup"),
             staged: Bytes::new(properties.number("StagedBytes").unwrap_or(0)),
+            used: Bytes::new(properties.number("UsedBytes").unwrap_or(0)),
+            quota: properties
+                .number("QuotaBytes")
+                .filter(|bytes| *bytes != 0)
+                .map(Bytes::new),
+            retired: properties.flag("Retired").unwrap_or(false),
         })
     }
 
@@ -310,6 +333,7 @@ mod tests {
                         needed,
                         used,
                         quota,
+                        basis: needed.map(|_| Basis::Full),
                     }
                 },
             )

@@ -1,7 +1,9 @@
 //! Rows of `ListBackups`, `ListAttempts`, `Diagnose`, and the details of `Completed`.
 
 use crate::dict::{Dict, Lookup, Writer};
-use crate::words::{CheckDetail, CheckId, CheckStatus, Outcome, Remedy, Trigger, WaitsFor};
+use crate::words::{
+    CheckDetail, CheckId, CheckStatus, KeepReason, Outcome, Remedy, Trigger, WaitsFor,
+};
 use ibak_core::{BackupId, Bytes, JobId, Udid, Wall};
 
 /// One committed backup: a row of `ListBackups`.
@@ -13,7 +15,7 @@ pub struct BackupView {
     pub finished: Option<Wall>,
     /// `size-bytes`: everything in it.
     pub size: Bytes,
-    /// `unique-bytes`: what only it holds, so what removing it would free.
+    /// `unique-bytes`: what it added to the disk when it was made.
     pub unique: Bytes,
     /// `os-version`; untrusted text.
     pub os_version: String,
@@ -29,6 +31,17 @@ pub struct BackupView {
     pub files: u64,
     /// `keybag`: 32 hex digits naming the password it is under; `None` for a plain one.
     pub keybag: Option<String>,
+    /// `damaged`: how many of its files were found damaged when it was read again.
+    pub damaged: u64,
+    /// `guarded`: kept by the guard, for the backup after it lost much or changed its encryption.
+    pub guarded: bool,
+    /// `adopted`: another program made it.
+    pub adopted: bool,
+    /// `frees-bytes`: what removing it alone would free; only if asked for with `frees`.
+    pub frees: Option<Bytes>,
+    /// `keep`: why it stays, empty for one that goes after the next backup; only if asked for with
+    /// `explain`.
+    pub keep: Option<Vec<KeepReason>>,
 }
 
 impl BackupView {
@@ -49,12 +62,32 @@ impl BackupView {
                 .text("keybag")
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned),
+            damaged: dict.number("damaged").unwrap_or(0),
+            guarded: dict.flag("guarded").unwrap_or(false),
+            adopted: dict.flag("adopted").unwrap_or(false),
+            frees: dict.number("frees-bytes").map(Bytes::new),
+            keep: dict
+                .flag("explained")
+                .filter(|explained| *explained)
+                .map(|_| dict.texts("keep"))
+                .map(|words| words.iter().map(|word| KeepReason::parse(word)).collect()),
         })
     }
 
     /// Writes a row.
     pub fn to_dict(&self) -> Dict {
-        Writer::default()
+        let mut writer = Writer::default();
+        if let Some(keep) = &self.keep {
+            let words = keep.iter().map(|word| word.as_str().to_owned());
+            writer = writer
+                .flag("explained", true)
+                .texts("keep", words.collect());
+        }
+        writer
+            .number_if("frees-bytes", self.frees.map(Bytes::get))
+            .number("damaged", self.damaged)
+            .flag("guarded", self.guarded)
+            .flag("adopted", self.adopted)
             .text_if("keybag", self.keybag.as_deref())
             .text("id", self.id.as_str())
             .time("finished", self.finished)
@@ -276,6 +309,11 @@ mod tests {
             full: true,
             files: 2000,
             keybag: Some("00112233445566778899aabbccddeeff".to_owned()),
+            damaged: 3,
+            guarded: true,
+            adopted: true,
+            frees: Some(Bytes::from_mib(100)),
+            keep: Some(vec![KeepReason::Last, KeepReason::Other("luck".into())]),
         }
     }
 

@@ -70,6 +70,8 @@ words! {
         StoreDamaged = "store-damaged",
         /// space unmet: reading or writing it failed.
         StoreFailing = "store-failing",
+        /// space unmet: it is being moved (since 0.2).
+        StoreMoving = "store-moving",
         /// unknown: the phone is not there to be asked.
         NotReachable = "not-reachable",
         /// unknown: the phone was not asked yet.
@@ -84,6 +86,46 @@ words! {
         SizeNotKnown = "size-not-known",
         /// space unknown: the store was not looked at yet.
         StoreNotRead = "store-not-read",
+    }
+}
+
+words! {
+    /// A space condition's `basis`: from what `needed-bytes` was estimated (since 0.2).
+    new = "show the number without it";
+    Basis {
+        /// From what is in use on the phone: a first backup is not larger.
+        DataUsed = "data-used",
+        /// From the sizes of earlier backups and how they grew.
+        EarlierBackups = "earlier-backups",
+        /// From the larger of both, because everything will be sent again.
+        Full = "full",
+        /// A backup is running.
+        Running = "running",
+    }
+}
+
+words! {
+    /// An item of a backup's `keep`: why it stays (since 0.2).
+    new = "show the word";
+    KeepReason {
+        /// It is pinned.
+        Pinned = "pinned",
+        /// It is the newest that is known to be good.
+        NewestVerified = "newest-verified",
+        /// It is one of the last.
+        Last = "last",
+        /// It is the newest of its day.
+        Daily = "daily",
+        /// It is the newest of its week.
+        Weekly = "weekly",
+        /// It is the newest of its month.
+        Monthly = "monthly",
+        /// It is the newest of its year.
+        Yearly = "yearly",
+        /// A newer one is not known to be good.
+        NewerDamaged = "newer-damaged",
+        /// The clock jumped, so nothing goes for two days.
+        ClockJumped = "clock-jumped",
     }
 }
 

@@ -82,6 +82,8 @@ words! {
         StoreDamaged = "store-damaged",
         /// Reading or writing it failed.
         StoreFailing = "store-failing",
+        /// It is being moved (since 0.2).
+        StoreMoving = "store-moving",
         /// It is on the root file system, and the configuration says that it may.
         OnRootAllowed = "on-root-allowed",
         /// What is left is less than the reserve.

@@ -26,6 +26,10 @@ words! {
         Purchases = "purchases",
         /// The phone's iCloud Backup being switched (since 0.2).
         ICloud = "icloud",
+        /// A backup made by another program being taken in (since 0.2).
+        Adopt = "adopt",
+        /// The whole store being copied to another place; it is no phone's (since 0.2).
+        MoveStore = "move-store",
     }
 }
 

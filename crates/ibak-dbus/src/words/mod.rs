@@ -9,7 +9,9 @@ mod diagnosis;
 mod job;
 mod phone;
 
-pub use condition::{ConditionName, ConditionReason, ConditionStatus, EvidenceSource};
+pub use condition::{
+    Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource, KeepReason,
+};
 pub use diagnosis::{CheckDetail, CheckId, CheckStatus, Remedy};
 pub use job::{JobKind, JobState, Outcome, Phase, Trigger};
 pub use phone::{
@@ -40,6 +42,7 @@ pub const LISTS: &[WordList] = &[
     ConditionName::LIST,
     ConditionStatus::LIST,
     ConditionReason::LIST,
+    Basis::LIST,
     EvidenceSource::LIST,
     WaitsFor::LIST,
     JobKind::LIST,
@@ -47,6 +50,7 @@ pub const LISTS: &[WordList] = &[
     JobState::LIST,
     Phase::LIST,
     Outcome::LIST,
+    KeepReason::LIST,
     AttentionKind::LIST,
     CheckId::LIST,
     CheckStatus::LIST,
