@@ -81,13 +81,17 @@ pub enum Failure {
     BackupUnreadable,
     /// Who asked for the files has gone away.
     ClientGone,
+    /// Reading a backup again found damage.
+    BackupDamaged,
+    /// What another program made cannot be taken in.
+    NotAdoptable,
     /// The job itself broke: a bug of ours.
     Crashed,
 }
 
 impl Failure {
     /// Lists every failure.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::NotConnected,
         Self::NotTrusted,
         Self::NoAnswer,
@@ -119,6 +123,8 @@ impl Failure {
         Self::NoSuchBackup,
         Self::BackupUnreadable,
         Self::ClientGone,
+        Self::BackupDamaged,
+        Self::NotAdoptable,
         Self::Crashed,
     ];
 
@@ -156,6 +162,8 @@ impl Failure {
             Self::NoSuchBackup => "no-such-backup",
             Self::BackupUnreadable => "backup-unreadable",
             Self::ClientGone => "client-gone",
+            Self::BackupDamaged => "backup-damaged",
+            Self::NotAdoptable => "not-adoptable",
             Self::Crashed => "crashed",
         }
     }
@@ -190,8 +198,9 @@ impl Failure {
             | Self::EncryptionRequired
             | Self::OlderSystem
             | Self::NoRoomOnPhone
-            | Self::ClientGone => Retry::UserMustAct,
-            Self::Version | Self::SystemTooOld | Self::NoSuchBackup | Self::BackupUnreadable => {
+            | Self::ClientGone
+            | Self::NotAdoptable => Retry::UserMustAct,
+            Self::Version | Self::SystemTooOld | Self::NoSuchBackup | Self::BackupUnreadable | Self::BackupDamaged => {
                 Retry::Never
             }
         }
@@ -244,6 +253,8 @@ pub enum Outcome {
     Done,
     /// The password is this backup's.
     PasswordProved(BackupId),
+    /// Another program's backup was taken in as this one, or was here already.
+    Adopted(BackupId),
     /// A person ended it here.
     Cancelled,
     /// A person ended it on the phone.
@@ -308,7 +319,11 @@ impl Outcome {
     /// Returns the outcome without its particulars.
     pub const fn result(&self) -> JobResult {
         match self {
-            Self::BackedUp(_) | Self::Paired | Self::Done | Self::PasswordProved(_) => {
+            Self::BackedUp(_)
+            | Self::Paired
+            | Self::Done
+            | Self::PasswordProved(_)
+            | Self::Adopted(_) => {
                 JobResult::Succeeded
             }
             Self::Cancelled => JobResult::Cancelled,

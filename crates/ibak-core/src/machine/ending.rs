@@ -42,7 +42,9 @@ impl Machine {
         let (detail, backup) = match &outcome {
             Outcome::Failed { detail, .. } => (detail.clone(), None),
             Outcome::BackedUp(facts) => (String::new(), Some(facts.id.clone())),
-            Outcome::PasswordProved(backup) => (String::new(), Some(backup.clone())),
+            Outcome::PasswordProved(backup) | Outcome::Adopted(backup) => {
+                (String::new(), Some(backup.clone()))
+            }
             Outcome::Paired
             | Outcome::Done
             | Outcome::Cancelled
@@ -158,6 +160,7 @@ fn learn(phone: &mut Phone, outcome: &Outcome, asked: bool) {
         Outcome::Paired
         | Outcome::Done
         | Outcome::PasswordProved(_)
+        | Outcome::Adopted(_)
         | Outcome::Cancelled
         | Outcome::CancelledOnDevice
         | Outcome::NotReadyInTime

@@ -183,6 +183,10 @@ words! {
         BackupUnreadable = "backup-unreadable",
         /// Whoever asked for the files has gone away (since 0.2).
         ClientGone = "client-gone",
+        /// Reading a backup again found damage (since 0.2).
+        BackupDamaged = "backup-damaged",
+        /// What another program made cannot be taken in (since 0.2).
+        NotAdoptable = "not-adoptable",
         /// The job itself broke: a bug of the daemon.
         Crashed = "crashed",
     }
