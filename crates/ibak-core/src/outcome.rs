@@ -200,9 +200,11 @@ impl Failure {
             | Self::NoRoomOnPhone
             | Self::ClientGone
             | Self::NotAdoptable => Retry::UserMustAct,
-            Self::Version | Self::SystemTooOld | Self::NoSuchBackup | Self::BackupUnreadable | Self::BackupDamaged => {
-                Retry::Never
-            }
+            Self::Version
+            | Self::SystemTooOld
+            | Self::NoSuchBackup
+            | Self::BackupUnreadable
+            | Self::BackupDamaged => Retry::Never,
         }
     }
 }
@@ -323,9 +325,7 @@ impl Outcome {
             | Self::Paired
             | Self::Done
             | Self::PasswordProved(_)
-            | Self::Adopted(_) => {
-                JobResult::Succeeded
-            }
+            | Self::Adopted(_) => JobResult::Succeeded,
             Self::Cancelled => JobResult::Cancelled,
             Self::CancelledOnDevice => JobResult::CancelledOnDevice,
             Self::NotConfirmed => JobResult::NotConfirmed,

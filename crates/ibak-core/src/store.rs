@@ -34,11 +34,13 @@ pub enum StoreTrouble {
     Failing,
     /// It is being moved.
     Moving,
+    /// A newer ibak wrote it.
+    Newer,
 }
 
 impl StoreTrouble {
     /// Lists all troubles.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Missing,
         Self::OnRoot,
         Self::ReadOnly,
@@ -48,6 +50,7 @@ impl StoreTrouble {
         Self::Damaged,
         Self::Failing,
         Self::Moving,
+        Self::Newer,
     ];
 
     /// Returns the word on the bus.
@@ -62,6 +65,7 @@ impl StoreTrouble {
             Self::Damaged => "store-damaged",
             Self::Failing => "store-failing",
             Self::Moving => "store-moving",
+            Self::Newer => "store-newer",
         }
     }
 }

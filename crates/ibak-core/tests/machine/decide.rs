@@ -22,6 +22,7 @@ fn room(free: u64) -> Room {
     };
     Room {
         store,
+        share: PhoneShare::default(),
         promised: Bytes::ZERO,
         estimate,
     }

@@ -29,7 +29,8 @@ fn backed_up() -> (House, Udid) {
 #[test]
 fn who_talks_to_the_phone_finds_it_there_trusting_and_free() {
     let (mut house, ada) = (House::quiet(), udid(1));
-    for it in Errand::ALL {
+    // A backup that is taken in makes its phone known.
+    for it in Errand::ALL.into_iter().filter(|it| *it != Errand::Adopt) {
         let refused = house.ask(errand(&ada, it));
         assert_eq!(refused, Err(RequestError::NoSuchPhone));
     }
@@ -71,7 +72,7 @@ fn an_errand_begins_at_once_and_takes_no_slot() {
     let start = house.starts().pop().unwrap();
     let expected = StartJob {
         job,
-        phone: bob.clone(),
+        phone: Some(bob.clone()),
         kind: JobKind::Errand(Errand::EncryptionOn),
         trigger: Trigger::User,
         extent: Extent::Changes,

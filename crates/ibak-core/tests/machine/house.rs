@@ -18,6 +18,25 @@ pub(crate) fn backup_id(n: u64) -> BackupId {
     BackupId::parse(&format!("01JD8Z3YQ9V6W2X4{n:010}")).unwrap()
 }
 
+/// A good backup of nothing, for tables that look at something else.
+pub(crate) fn blank_backup() -> BackupFacts {
+    BackupFacts {
+        id: backup_id(0),
+        finished: Wall::from_secs(0),
+        size: Bytes::ZERO,
+        added: Bytes::ZERO,
+        encrypted: false,
+        day: Day(0),
+        verified: true,
+        pinned: false,
+    }
+}
+
+/// The day of a moment in a house at Greenwich.
+pub(crate) fn day_of(at: Wall) -> Day {
+    Day(i32::try_from(at.as_secs().div_euclid(86_400)).unwrap())
+}
+
 /// A phone as it really is.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -59,6 +78,8 @@ pub(crate) struct House {
     pub(crate) memory: BTreeMap<Udid, PhoneMemory>,
     pub(crate) house_memory: HouseMemory,
     pub(crate) backups: BTreeMap<Udid, PhoneBackups>,
+    /// Whether the shell gets to list a phone's backups after a job.
+    pub(crate) lists: bool,
     pub(crate) policies: Policies,
     /// Whether the backups that succeed are under a password.
     pub(crate) encrypts: bool,
@@ -88,6 +109,7 @@ impl House {
             memory: BTreeMap::new(),
             house_memory: HouseMemory::default(),
             backups: BTreeMap::new(),
+            lists: true,
             policies,
             encrypts: false,
             next_backup: 1,
@@ -161,6 +183,16 @@ impl House {
                     self.memory.insert(memory.phone.clone(), memory.clone());
                 }
                 Effect::RememberHouse(memory) => self.house_memory = memory.clone(),
+                Effect::Forget(phone) => {
+                    self.memory.remove(phone);
+                }
+                Effect::RemoveBackups { phone, backups } => {
+                    let stored = self
+                        .backups
+                        .get_mut(phone)
+                        .expect("only what there is goes");
+                    stored.committed.retain(|it| !backups.contains(&it.id));
+                }
                 Effect::RefreshSignals { .. }
                 | Effect::RefreshStore
                 | Effect::Attention { .. }
@@ -171,7 +203,9 @@ impl House {
             match effect {
                 Effect::RefreshSignals { phone, which, .. } => self.read(&phone, &which),
                 Effect::RefreshStore => self.look_at_store(),
+                Effect::RemoveBackups { phone, .. } => self.list(&phone),
                 Effect::StartJob(_)
+                | Effect::Forget(_)
                 | Effect::StopJob { .. }
                 | Effect::Attention { .. }
                 | Effect::Answer { .. }
@@ -209,6 +243,14 @@ impl House {
             time_to_live: Some(10 * MINUTE),
         };
         self.send(Event::Store(seen));
+    }
+
+    /// Tells what the store holds of a phone.
+    pub(crate) fn list(&mut self, phone: &Udid) {
+        let mut backups = self.backups.get(phone).cloned().unwrap_or_default();
+        let added = backups.committed.iter().map(|it| it.added.get());
+        backups.used = Bytes::new(added.sum::<u64>() + backups.staged.get());
+        self.send(Event::BackupsKnown(phone.clone(), backups));
     }
 
     fn read(&mut self, phone: &Udid, which: &[Signal]) {
@@ -346,13 +388,17 @@ impl House {
     pub(crate) fn job(&self, phone: &Udid) -> Option<JobId> {
         self.running
             .values()
-            .find(|it| &it.phone == phone)
+            .find(|it| it.phone.as_ref() == Some(phone))
             .map(|it| it.job)
     }
 
     pub(crate) fn end(&mut self, job: JobId, outcome: Outcome) -> Vec<Effect> {
-        self.running.remove(&job).expect("only what runs ends");
-        self.send(Event::JobEnded(job, outcome))
+        let start = self.running.remove(&job).expect("only what runs ends");
+        let effects = self.send(Event::JobEnded(job, outcome));
+        if let Some(phone) = start.phone.filter(|_| self.lists) {
+            self.list(&phone);
+        }
+        effects
     }
 
     pub(crate) fn succeed(&mut self, phone: &Udid) -> Vec<Effect> {
@@ -367,6 +413,9 @@ impl House {
                 20
             }),
             encrypted: self.encrypts,
+            day: day_of(self.now.wall),
+            verified: true,
+            pinned: false,
         };
         self.next_backup += 1;
         self.backups

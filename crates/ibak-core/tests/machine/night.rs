@@ -28,7 +28,7 @@ fn an_evening_passes() {
     house.pass(SECOND);
     let start = StartJob {
         job: JobId::new(1),
-        phone: ada.clone(),
+        phone: Some(ada.clone()),
         kind: JobKind::Backup,
         trigger: Trigger::Schedule,
         extent: Extent::Changes,
@@ -203,13 +203,13 @@ fn a_date_in_the_future_does_not_block_for_ever() {
         finished: house.now.wall + 400 * DAY,
         size: Bytes::from_gib(20),
         added: Bytes::from_gib(20),
-        encrypted: false,
+        ..blank_backup()
     };
     house.backups.insert(
         ada.clone(),
         PhoneBackups {
             committed: vec![facts],
-            staged: Bytes::ZERO,
+            ..PhoneBackups::default()
         },
     );
     house.restart(Duration::ZERO);
@@ -295,7 +295,11 @@ fn wifi_or_a_cable() {
         house.set(&udid(n), |it| it.wifi = false);
     }
     house.pass(HOUR);
-    let phones: Vec<Udid> = house.starts().into_iter().map(|it| it.phone).collect();
+    let phones: Vec<Udid> = house
+        .starts()
+        .into_iter()
+        .filter_map(|it| it.phone)
+        .collect();
     assert_eq!(phones, [udid(1)]);
     assert_eq!(
         house.phone(&udid(1)).conditions.wifi.verdict,

@@ -212,7 +212,7 @@ fn who_asks_goes_first_and_waits_for_a_slot() {
     house.succeed(&udid(1));
     assert_eq!(house.starts()[1].job, job);
     house.succeed(&udid(3));
-    assert_eq!(house.starts()[2].phone, udid(2));
+    assert_eq!(house.starts()[2].phone, Some(udid(2)));
 }
 
 #[test]

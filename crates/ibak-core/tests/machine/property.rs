@@ -3,7 +3,7 @@
 //! The laws are checked against a second, naive account of the world that is kept beside the
 //! machine and shares no code with it.
 
-use crate::house::{DAY, EVENING, MINUTE, backup_id, udid};
+use crate::house::{DAY, EVENING, MINUTE, backup_id, blank_backup, udid};
 use crate::steps::{Step, step};
 use ibak_core::*;
 use proptest::prelude::*;
@@ -112,7 +112,11 @@ impl Run {
                     );
                     answers += 1;
                 }
-                Effect::RefreshStore | Effect::Remember(_) | Effect::RememberHouse(_) => {}
+                Effect::RefreshStore
+                | Effect::RemoveBackups { .. }
+                | Effect::Forget(_)
+                | Effect::Remember(_)
+                | Effect::RememberHouse(_) => {}
             }
         }
         assert_eq!(answers, usize::from(request), "one request, one answer");
@@ -130,7 +134,12 @@ impl Run {
         assert!(free, "a phone does one thing at a time");
         let slot = self.slots_taken() < self.slots;
         assert!(slot || !start.kind.takes_slot(), "no start without a slot");
-        let heard = self.heard[&start.phone].clone();
+        let heard = start
+            .phone
+            .as_ref()
+            .and_then(|it| self.heard.get(it))
+            .cloned()
+            .unwrap_or_default();
         let reached = match start.transport {
             Some(Transport::Usb) => heard.usb,
             Some(Transport::Wifi) => heard.wifi_link && !heard.usb,
@@ -141,7 +150,7 @@ impl Run {
         match start.kind {
             JobKind::Backup => {}
             JobKind::Pair => return,
-            JobKind::Errand(_) => {
+            JobKind::Errand(_) | JobKind::MoveStore => {
                 assert_eq!(start.trigger, Trigger::User, "an errand is never automatic");
                 return;
             }
@@ -197,7 +206,7 @@ impl Run {
             let job = phone.job.and_then(|id| view.jobs.get(&id));
             assert_eq!(
                 phone.job.is_some(),
-                job.is_some_and(|it| &it.phone == udid && it.result.is_none())
+                job.is_some_and(|it| it.phone.as_ref() == Some(udid) && it.result.is_none())
             );
             if matches!(phone.state, PhoneState::BackingUp | PhoneState::Committing) {
                 assert!(
@@ -283,10 +292,10 @@ impl Run {
             (JobKind::Errand(Errand::CheckPassword), 0..=3) => {
                 Outcome::PasswordProved(backup_id(self.backups))
             }
-            (JobKind::Errand(_), _) => Outcome::Done,
+            (JobKind::Errand(_) | JobKind::MoveStore, _) => Outcome::Done,
             (JobKind::Backup, 0..=2) => {
                 self.backups += 1;
-                let heard = self.heard.get_mut(&start.phone).unwrap();
+                let heard = self.heard.entry(start.phone.clone().unwrap()).or_default();
                 heard.succeeded = Some(self.now);
                 let (size, added) = (Bytes::from_gib(20), Bytes::from_gib(1));
                 Outcome::BackedUp(BackupFacts {
@@ -294,7 +303,7 @@ impl Run {
                     finished: self.now.wall,
                     size,
                     added,
-                    encrypted: false,
+                    ..blank_backup()
                 })
             }
             (JobKind::Backup, 3) => Outcome::failed(Failure::NoAnswer, "timeout"),
@@ -303,7 +312,7 @@ impl Run {
             (JobKind::Backup, 6) => Outcome::failed(Failure::NotTrusted, ""),
             (JobKind::Backup, _) => Outcome::failed(Failure::SnapshotLeft, ""),
         };
-        let heard = self.heard.get_mut(&start.phone).unwrap();
+        let heard = self.heard.entry(start.phone.clone().unwrap()).or_default();
         match outcome.result() {
             JobResult::Succeeded if start.kind.takes_slot() => heard.trusted = true,
             JobResult::Failed(Failure::NotTrusted) if !self.stopped.contains(&start.job) => {
