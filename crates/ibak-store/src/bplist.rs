@@ -4,7 +4,9 @@
 //! 202 bytes cannot become gigabytes and nesting cannot end the process (security.md). An XML
 //! list goes through the plist crate after its depth and size were checked.
 
+use ibak_core::Wall;
 use plist::Value;
+use std::time::SystemTime;
 
 /// Longest property list read from a backup, in bytes.
 pub(crate) const LEN_MAX: u64 = 64 << 20;
@@ -32,12 +34,17 @@ pub(crate) struct Bplist<'a> {
 pub(crate) enum Object<'a> {
     Bool(bool),
     Int(i64),
+    /// Microseconds since 1970.
+    Date(i64),
     Ascii(&'a [u8]),
     Utf16(&'a [u8]),
     Data(&'a [u8]),
     Uid(usize),
     Array(&'a [u8]),
-    Dict { keys: &'a [u8], values: &'a [u8] },
+    Dict {
+        keys: &'a [u8],
+        values: &'a [u8],
+    },
     Other,
 }
 
@@ -55,6 +62,7 @@ impl Object<'_> {
             }
             Self::Bool(_)
             | Self::Int(_)
+            | Self::Date(_)
             | Self::Data(_)
             | Self::Uid(_)
             | Self::Array(_)
@@ -116,6 +124,10 @@ impl<'a> Bplist<'a> {
                     .iter()
                     .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
                 Object::Int(number.cast_signed())
+            }
+            0x3 if marker == 0x33 => {
+                let raw: [u8; 8] = bytes(body, 8)?.try_into().ok()?;
+                Object::Date(micros_since_1970(f64::from_be_bytes(raw))?)
             }
             0x4 => self
                 .sized(body, low)
@@ -221,7 +233,8 @@ impl<'a> Document<'a> {
             Self::Binary(list) => match list.value(path)? {
                 Object::Bool(flag) => Some(flag),
                 Object::Int(number) => Some(number != 0),
-                Object::Ascii(_)
+                Object::Date(_)
+                | Object::Ascii(_)
                 | Object::Utf16(_)
                 | Object::Data(_)
                 | Object::Uid(_)
@@ -239,6 +252,7 @@ impl<'a> Document<'a> {
                 Object::Data(data) => Some(data.to_vec()),
                 Object::Bool(_)
                 | Object::Int(_)
+                | Object::Date(_)
                 | Object::Ascii(_)
                 | Object::Utf16(_)
                 | Object::Uid(_)
@@ -249,6 +263,39 @@ impl<'a> Document<'a> {
             Self::Xml(value) => inside(value, path)?.as_data().map(<[u8]>::to_vec),
         }
     }
+
+    pub(crate) fn date(&self, path: &[&str]) -> Option<Wall> {
+        match self {
+            Self::Binary(list) => match list.value(path)? {
+                Object::Date(micros) => Some(Wall::from_micros(micros)),
+                Object::Bool(_)
+                | Object::Int(_)
+                | Object::Ascii(_)
+                | Object::Utf16(_)
+                | Object::Data(_)
+                | Object::Uid(_)
+                | Object::Array(_)
+                | Object::Dict { .. }
+                | Object::Other => None,
+            },
+            Self::Xml(value) => {
+                let time: SystemTime = inside(value, path)?.as_date()?.into();
+                let micros = time
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .ok()?
+                    .as_micros();
+                i64::try_from(micros).ok().map(Wall::from_micros)
+            }
+        }
+    }
+}
+
+/// Converts seconds since 2001, as property lists count; `None` for what is no year of a phone.
+fn micros_since_1970(seconds: f64) -> Option<i64> {
+    const YEAR_2001: f64 = 978_307_200.0;
+    let micros = (seconds + YEAR_2001) * 1e6;
+    // Far inside what an i64 and an f64 hold exactly enough: the years 1970 to 2100.
+    (0.0..4.2e15).contains(&micros).then_some(micros as i64)
 }
 
 fn inside<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {

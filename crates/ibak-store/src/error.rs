@@ -133,6 +133,17 @@ pub enum StoreError {
     /// What was received is not a whole backup.
     #[error("the backup is not complete: {0}")]
     Incomplete(String),
+    /// Another program's backup that cannot become one of ours.
+    #[error("it cannot be adopted: {0}")]
+    Unadoptable(String),
+    /// Another store's directory has not enough room for a copy of this one.
+    #[error("there is room for {free} bytes, and the backups take {needed}")]
+    NoRoom {
+        /// Bytes to be written.
+        needed: u64,
+        /// Bytes that may be written there.
+        free: u64,
+    },
     /// There is no such backup.
     #[error("there is no backup {0}")]
     NoSuchBackup(BackupId),
@@ -163,7 +174,9 @@ impl StoreError {
             | Self::PasswordNeeded
             | Self::NotEncrypted
             | Self::Refused { .. }
+            | Self::Unadoptable(_)
             | Self::Incomplete(_) => ErrorKind::Refused,
+            Self::NoRoom { .. } => ErrorKind::NoSpace,
             Self::Cancelled | Self::Keybag(KeybagError::Cancelled) => ErrorKind::Other,
         }
     }
@@ -187,6 +200,8 @@ impl StoreError {
             | Self::Unfit { .. }
             | Self::NewerFormat { .. }
             | Self::Damaged { .. }
+            | Self::Unadoptable(_)
+            | Self::NoRoom { .. }
             | Self::Keybag(KeybagError::WrongPassword)
             | Self::PasswordNeeded => Retry::UserMustAct,
             Self::Busy(_)

@@ -71,6 +71,7 @@ impl<'a> Archive<'a> {
         match self.field(file, key)?.1 {
             Object::Int(number) => Some(number),
             Object::Bool(_)
+            | Object::Date(_)
             | Object::Ascii(_)
             | Object::Utf16(_)
             | Object::Data(_)
@@ -92,6 +93,7 @@ impl<'a> Archive<'a> {
             Object::Data(data) => data.try_into().ok(),
             Object::Bool(_)
             | Object::Int(_)
+            | Object::Date(_)
             | Object::Ascii(_)
             | Object::Utf16(_)
             | Object::Uid(_)

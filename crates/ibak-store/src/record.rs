@@ -1,13 +1,14 @@
 //! The small files of ours on the disk (docs/format.md), and nothing else's types.
 
 use crate::StoreError;
+use crate::index::{hex, unhex};
 use ibak_core::{BackupId, Udid, Wall};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The newest layout we write and read.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 /// Longest file of ours that is read whole, in bytes.
 pub(crate) const RECORD_MAX: u64 = 64 << 20;
 
@@ -56,6 +57,9 @@ pub(crate) struct CommitRecord {
     pub(crate) warnings: Vec<String>,
     /// File ids whose content the phone could not send.
     pub(crate) missing: Vec<String>,
+    /// Whether another program made it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) adopted: bool,
     pub(crate) tool: String,
 }
 
@@ -98,18 +102,102 @@ pub(crate) struct StateRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChecksRecord {
     pub(crate) checks: BTreeMap<String, CheckRecord>,
+    /// An earlier file could not be read: what it said is found again by a whole pass.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) lost: bool,
+}
+
+impl ChecksRecord {
+    /// Returns what is known when an earlier file cannot be read.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            lost: true,
+            ..Self::default()
+        }
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckRecord {
+    /// When all of it was read, at the earliest; absent when damage was found in what it shares
+    /// with another backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checked_unix_us: Option<i64>,
+    /// Paths, or a sentence about the whole.
+    pub(crate) damaged: Vec<String>,
+}
+
+/// Where the scrub keeps how far it is.
+pub(crate) const SCRUB: &str = "scrub.json";
+
+/// `<udid>/scrub.json`: a pass that was begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScrubRecord {
+    pub(crate) began_unix_us: i64,
+    pub(crate) bytes: u64,
+    /// Backups that are done.
+    pub(crate) done: BTreeMap<String, ScrubDone>,
+    /// The backup being read.
+    pub(crate) here: Option<ScrubHere>,
+}
+
+impl ScrubRecord {
+    /// Returns the files that are done with.
+    pub(crate) fn files(&self) -> u64 {
+        let here = self.here.as_ref().map_or(0, |here| here.files);
+        let done = self.done.values().map(|done| done.files);
+        done.fold(here, u64::saturating_add)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CheckRecord {
-    pub(crate) checked_unix_us: i64,
+pub(crate) struct ScrubDone {
+    /// Nothing of it was read before this in this pass.
+    pub(crate) since_unix_us: i64,
+    /// Whether all its files were looked at.
+    pub(crate) is_whole: bool,
+    pub(crate) files: u64,
+    pub(crate) parent: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScrubHere {
+    pub(crate) id: String,
+    pub(crate) since_unix_us: i64,
+    /// The last path that was read.
+    pub(crate) after: Option<String>,
+    pub(crate) files: u64,
     pub(crate) damaged: Vec<String>,
 }
 
 /// `<udid>/pins.json`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PinsRecord {
+    /// Backups a person asked to keep.
     pub(crate) pinned: Vec<String>,
+    /// Backups kept until a person has looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) guarded: Vec<GuardRecord>,
+}
+
+/// `<udid>/usage.json`: a sum of blocks, and what it is the sum of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UsageRecord {
+    /// Bytes on the disk of everything below these, each inode once.
+    pub(crate) bytes: u64,
+    /// Names in `gens`, `trash` and `quarantine`.
+    pub(crate) names: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GuardRecord {
+    pub(crate) id: String,
+    /// One word.
+    pub(crate) why: String,
 }
 
 pub(crate) fn encode(what: &str, record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
@@ -120,6 +208,59 @@ pub(crate) fn encode(what: &str, record: &impl Serialize) -> Result<Vec<u8>, Sto
 
 pub(crate) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(bytes).map_err(|_| StoreError::damaged(what))
+}
+
+/// What stands around the hash that a sealed record ends with.
+const SEAL: (&[u8], &[u8]) = (b",\n  \"blake3\": \"", b"\"\n}\n");
+const END: &[u8] = b"\n}\n";
+
+/// Whether a record is what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// Its hash says so.
+    Whole,
+    /// Its hash says that it is not.
+    Broken,
+    /// It has none.
+    Absent,
+}
+
+/// As [`encode`], with the BLAKE3 of all that stands before it as the last field.
+pub(crate) fn encode_sealed(what: &str, record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let bytes = encode(what, record)?;
+    let body = bytes
+        .strip_suffix(END)
+        .ok_or_else(|| StoreError::damaged(what))?;
+    let hash = hex(blake3::hash(body).as_bytes());
+    Ok([body, SEAL.0, hash.as_bytes(), SEAL.1].concat())
+}
+
+/// Returns what a record's own hash says of it.
+pub(crate) fn seal_of(bytes: &[u8]) -> Seal {
+    let found = bytes.strip_suffix(SEAL.1).and_then(|rest| {
+        let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+        let hash: [u8; 32] = unhex(std::str::from_utf8(hash).ok()?)?;
+        Some((rest.strip_suffix(SEAL.0)?, hash))
+    });
+    match found {
+        None => Seal::Absent,
+        Some((body, hash)) if *blake3::hash(body).as_bytes() == hash => Seal::Whole,
+        Some(_) => Seal::Broken,
+    }
+}
+
+/// Reads a commit.json. One that is not what was written is still taken for what it says, as
+/// long as that makes sense, for its files may be whole; it is not verified then.
+pub(crate) fn decode_commit(what: &str, bytes: &[u8]) -> Result<CommitRecord, StoreError> {
+    let mut record: CommitRecord = decode(what, bytes)?;
+    let whole = match seal_of(bytes) {
+        Seal::Whole => true,
+        Seal::Broken => false,
+        // Written before there were seals, to the letter, or a seal that was hit itself.
+        Seal::Absent => encode(what, &record)? == bytes,
+    };
+    record.verified &= whole;
+    Ok(record)
 }
 
 /// One committed, restorable backup of a phone, as lists show it.
@@ -157,15 +298,26 @@ pub struct Generation {
     pub verified: bool,
     /// When everything was last read again, if ever.
     pub checked: Option<Wall>,
+    /// What a later reading found bad: paths below the MobileSync directory, or a sentence about
+    /// the whole; the backup is not verified then.
+    pub damaged: Vec<String>,
     /// Whether a person asked to keep it.
     pub pinned: bool,
+    /// Whether it is kept because the next one had lost much, or was encrypted otherwise, until a
+    /// person has looked.
+    pub guarded: bool,
     /// The backup it was cloned from.
     pub parent: Option<BackupId>,
     /// Whether the phone sent everything.
     pub full: bool,
+    /// Whether another program made it, and it was taken over with its own date.
+    pub adopted: bool,
     /// What a person should know, one sentence each.
     pub warnings: Vec<String>,
 }
+
+/// What is said of a backup whose commit.json is not what was written.
+pub(crate) const RECORD_DAMAGED: &str = "its record commit.json is damaged";
 
 /// Takes a commit record for what it says, or says that it is none.
 pub(crate) fn generation(record: CommitRecord) -> Result<Generation, StoreError> {
@@ -193,8 +345,15 @@ pub(crate) fn generation(record: CommitRecord) -> Result<Generation, StoreError>
         keybag_uuid: record.keybag_uuid,
         verified: record.verified,
         checked: None,
+        damaged: if record.verified {
+            Vec::new()
+        } else {
+            vec![RECORD_DAMAGED.to_owned()]
+        },
         pinned: false,
+        guarded: false,
         full: record.full,
+        adopted: record.adopted,
         warnings: record.warnings,
     })
 }

@@ -8,8 +8,9 @@ use crate::fs::util::read_small;
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::{PhoneDir, Unreadable, phones};
 use crate::record::{FORMAT, Generation, Phase, RECORD_MAX, StateRecord, decode};
-use crate::staging::{RESUME_AGE_MAX, install};
+use crate::staging::{Place, RESUME_AGE_MAX, install};
 use crate::store::Inner;
+use crate::sweep::waiting;
 use ibak_core::{BackupId, Udid, Wall};
 
 /// What an opening of the store put right.
@@ -21,14 +22,16 @@ pub struct Recovery {
     pub rekeyed: Vec<(Udid, BackupId)>,
     /// Backups whose commit was cut short after its barrier, and is finished.
     pub completed: Vec<(Udid, BackupId)>,
-    /// Working copies that were of no use and are removed.
+    /// Working copies that were of no use, in the trash.
     pub removed: Vec<(Udid, BackupId)>,
     /// Directories under `gens/` that are no backup, set aside.
     pub quarantined: Vec<(Udid, BackupId)>,
     /// Backups left where they are, for the disk would not let them be looked at.
     pub unreadable: Vec<(Udid, BackupId)>,
-    /// Things found in the trash and removed.
-    pub emptied: u64,
+    /// Things of earlier readings and restores, put out of sight.
+    pub cleared: u64,
+    /// Things in the trashes: they wait for a sweep.
+    pub waiting: u64,
 }
 
 pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, StoreError> {
@@ -37,13 +40,13 @@ pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, St
         let Some(phone) = PhoneDir::open(inner, &udid)? else {
             continue;
         };
-        report.emptied += phone.empty_trash()?;
-        report.emptied += phone.empty_scratch()?;
+        report.cleared += phone.clear_scratch()?;
         staging(&phone, now, &mut report)?;
+        adopting(&phone, &mut report)?;
         generations(&phone, &mut report)?;
-        phone.empty_trash()?;
         phone.point_latest()?;
     }
+    report.waiting = waiting(inner)?;
     Ok(report)
 }
 
@@ -75,6 +78,16 @@ fn staging<F: Fs>(
     Ok(())
 }
 
+/// Throws away what was being adopted: whoever wanted it has it still.
+fn adopting<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<(), StoreError> {
+    let place = Place::Adopting.dir();
+    for id in phone.ids(place)? {
+        phone.set_aside(place, &id, "trash")?;
+        report.removed.push((phone.udid.clone(), id));
+    }
+    Ok(())
+}
+
 /// Finishes a commit that was cut short between its barrier and its rename: the state file goes
 /// only after the barrier, so a record without a state is a whole backup.
 fn complete<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<bool, StoreError> {
@@ -87,7 +100,7 @@ fn complete<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<bool, Store
     let Some(wire) = valid(phone, &dir, id, &at)? else {
         return Ok(false);
     };
-    install(phone, id, &dir, &wire)?;
+    install(phone, Place::Staging, id, &dir, &wire)?;
     Ok(true)
 }
 

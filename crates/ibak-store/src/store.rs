@@ -1,10 +1,12 @@
 //! Opening a store: whose it is, whether it can hold backups, and that nobody else has it.
 
+use crate::copying;
 use crate::error::{Context, StoreError};
 use crate::fs::util::{absent_ok, read_small, replace, write_all};
 use crate::fs::{Errno, Fs, Open, RealFs, Replace, RootError};
 use crate::record::{AbilitiesRecord, FORMAT, RECORD_MAX, StoreRecord, decode, encode};
 use crate::recovery::{self, Recovery};
+use crate::usage::Accounts;
 use ibak_core::{BackupId, Bytes, Udid, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -50,6 +52,11 @@ pub struct StoreFacts {
     pub on_root_filesystem: bool,
     /// Whether this opening made it.
     pub created: bool,
+    /// Whether its disk takes no writes: it is listed and read, and nothing in it was put right.
+    pub read_only: bool,
+    /// Whether a copy of another store into it has not come to its end: what it holds is whole,
+    /// but it is not all.
+    pub half_copied: bool,
 }
 
 /// A store of backups, open and locked for this process.
@@ -73,6 +80,7 @@ pub(crate) struct Inner<F: Fs> {
     facts: StoreFacts,
     sessions: Mutex<Sessions>,
     records: Mutex<()>,
+    pub(crate) accounts: Accounts,
     /// Keeps the lock as long as the store lives.
     _lock: F::Handle,
 }
@@ -81,12 +89,16 @@ pub(crate) struct Inner<F: Fs> {
 pub(crate) struct Sessions {
     /// Phones with a session.
     pub(crate) open: BTreeMap<Udid, Stage>,
+    /// Phones for which another program's backup is being adopted.
+    pub(crate) adopting: BTreeSet<Udid>,
     /// Working copies that met a failed write: what the page cache says of them proves nothing.
     pub(crate) poisoned: BTreeSet<BackupId>,
     /// How many read a backup (I8).
     pub(crate) leases: BTreeMap<BackupId, u64>,
     /// Backups that are about to be removed: nobody begins to read them.
     pub(crate) leaving: BTreeSet<BackupId>,
+    /// Phones whose backups are being scrubbed.
+    pub(crate) scrubs: BTreeSet<Udid>,
 }
 
 /// How far a session has come.
@@ -101,6 +113,32 @@ pub(crate) enum Stage {
 impl<F: Fs> Inner<F> {
     pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says whether what is written here lands in the store: whether its path still leads to it
+    /// and its disk takes writes.
+    pub(crate) fn usable(&self) -> Result<(), StoreError> {
+        let path = &self.facts.path;
+        let unavailable = |why| StoreError::Unavailable {
+            path: path.clone(),
+            why,
+        };
+        let there = open_root(&self.fs, path, Create::Never)?;
+        let there = self.fs.stat_handle(&there).at("look at", path.display())?;
+        let here = self
+            .fs
+            .stat_handle(&self.root)
+            .at("look at", path.display())?;
+        if (there.device, there.inode) != (here.device, here.inode) {
+            return Err(unavailable(
+                "another disk or directory has come in its place; is its disk still mounted?",
+            ));
+        }
+        let volume = self.fs.volume(&self.root).at("look at", path.display())?;
+        if volume.read_only {
+            return Err(Errno::ROFS).at("write to", path.display());
+        }
+        Ok(())
     }
 
     /// Held while `checks.json` or `latest` is replaced: a commit and a verification may meet.
@@ -143,38 +181,40 @@ impl<F: Fs> Store<F> {
         if record.is_none() {
             may_create(&fs, &root, path, options.create)?;
         }
-        if found.mode & 0o077 != 0 {
-            fs.set_mode(&root, 0o700)
-                .at("make private", path.display())?;
-        }
-        let lock = take_lock(&fs, &root, path)?;
-        let abilities = probe(&fs, &root)?;
-        let trusts_sync_fs = abilities.barrier == SYNCFS;
         let created = record.is_none();
+        let volume = fs.volume(&root).at("look at", "the file system")?;
+        let read_only = volume.read_only && !created;
+        let lock = take_lock(&fs, &root, path, read_only)?;
         let record = match record {
-            Some(record) => record,
-            None => create(&fs, &root, abilities)?,
+            Some(record) if read_only => record,
+            known => make_ready(&fs, &root, path, known)?,
         };
-        let on_root_filesystem = fs.root_device().at("look at", "/")? == found.device;
         let facts = StoreFacts {
             path: path.to_owned(),
-            uuid: record.uuid,
-            on_root_filesystem,
+            on_root_filesystem: fs.root_device().at("look at", "/")? == found.device,
             created,
+            read_only,
+            half_copied: copying::is_half_copied(&fs, &root)?,
+            uuid: record.uuid,
         };
         let store = Self {
             inner: Arc::new(Inner {
                 fs,
                 root,
                 reserve: options.reserve,
-                trusts_sync_fs,
+                trusts_sync_fs: record.abilities.barrier == SYNCFS,
                 facts,
                 sessions: Mutex::default(),
                 records: Mutex::default(),
+                accounts: Accounts::default(),
                 _lock: lock,
             }),
         };
-        let recovery = recovery::recover(&store.inner, options.now)?;
+        let recovery = if read_only {
+            Recovery::default()
+        } else {
+            recovery::recover(&store.inner, options.now)?
+        };
         Ok((store, recovery))
     }
 
@@ -206,7 +246,55 @@ fn open_root<F: Fs>(fs: &F, path: &Path, create: Create) -> Result<F::Handle, St
         })
 }
 
-fn read_record<F: Fs>(fs: &F, root: &F::Handle) -> Result<Option<StoreRecord>, StoreError> {
+/// Makes a store, or one of an earlier format ours, and finds out what its file system can do.
+fn make_ready<F: Fs>(
+    fs: &F,
+    root: &F::Handle,
+    path: &Path,
+    record: Option<StoreRecord>,
+) -> Result<StoreRecord, StoreError> {
+    let found = fs.stat_handle(root).at("look at", path.display())?;
+    if found.mode & 0o077 != 0 {
+        fs.set_mode(root, 0o700)
+            .at("make private", path.display())?;
+    }
+    let abilities = probe(fs, root)?;
+    let Some(record) = record else {
+        return create(fs, root, abilities);
+    };
+    if record.format < FORMAT {
+        // What an earlier ibak wrote is read as it lies there; only what it would misunderstand
+        // may be written from here on, and so it has to refuse.
+        let upgraded = StoreRecord {
+            format: FORMAT,
+            ..record.clone()
+        };
+        write_record(fs, root, &upgraded)?;
+        tracing::info!(
+            from = record.format,
+            to = FORMAT,
+            "the store has a newer format"
+        );
+    }
+    Ok(StoreRecord {
+        abilities,
+        ..record
+    })
+}
+
+/// Replaces store.json, durably.
+pub(crate) fn write_record<F: Fs>(
+    fs: &F,
+    root: &F::Handle,
+    record: &StoreRecord,
+) -> Result<(), StoreError> {
+    replace(fs, root, "store.json", &encode("store.json", record)?).at("write", "store.json")
+}
+
+pub(crate) fn read_record<F: Fs>(
+    fs: &F,
+    root: &F::Handle,
+) -> Result<Option<StoreRecord>, StoreError> {
     let bytes = match read_small(fs, root, "store.json", RECORD_MAX) {
         Ok(bytes) => bytes,
         Err(Errno::NOENT) => return Ok(None),
@@ -258,9 +346,18 @@ fn may_create<F: Fs>(
     }
 }
 
-fn take_lock<F: Fs>(fs: &F, root: &F::Handle, path: &Path) -> Result<F::Handle, StoreError> {
-    let lock = fs.open(root, "lock", Open::Lock).at("open", "lock")?;
+fn take_lock<F: Fs>(
+    fs: &F,
+    root: &F::Handle,
+    path: &Path,
+    read_only: bool,
+) -> Result<F::Handle, StoreError> {
+    let how = if read_only { Open::Read } else { Open::Lock };
+    let lock = fs.open(root, "lock", how).at("open", "lock")?;
     if fs.try_lock(&lock).at("lock", "lock")? {
+        if read_only {
+            return Ok(lock);
+        }
         // One fixed width, for a file is never truncated here.
         write_all(
             fs,
@@ -341,7 +438,7 @@ fn create<F: Fs>(
         uuid: hyphenated(u128::from(uuid)),
         abilities,
     };
-    replace(fs, root, "store.json", &encode("store.json", &record)?).at("write", "store.json")?;
+    write_record(fs, root, &record)?;
     Ok(record)
 }
 

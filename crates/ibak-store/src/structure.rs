@@ -156,7 +156,7 @@ fn read_manifest<F: Fs>(
 }
 
 /// Returns the keybag's own UUID: the first of its tags of that name (phone.md §6).
-fn keybag_uuid(mut bytes: &[u8]) -> Option<String> {
+pub(crate) fn keybag_uuid(mut bytes: &[u8]) -> Option<String> {
     loop {
         let tag = bytes.get(..4)?;
         let length = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);

@@ -7,6 +7,7 @@ use crate::recovery::{is_resumable, read_state};
 use crate::space;
 use crate::staging::logged_bytes;
 use crate::store::Store;
+use crate::usage;
 use ibak_core::{Udid, Wall};
 
 /// The room of the whole store, in bytes.
@@ -18,23 +19,33 @@ pub struct Totals {
     pub reserve: u64,
     /// What all backups take on the disk, shared blocks once.
     pub used: u64,
+    /// What goes when the trashes are swept; forgotten phones are only in here.
+    pub trash: u64,
 }
 
 impl<F: Fs> Store<F> {
     /// Returns the room of the whole store.
     ///
     /// # Errors
-    /// A system call's.
+    /// `Unavailable` when its path leads elsewhere by now, EROFS when its disk takes no writes,
+    /// or a system call's.
     pub fn totals(&self) -> Result<Totals, StoreError> {
+        self.inner.usable()?;
         let (available, reserve) = space::volume(&self.inner)?;
         let mut used = 0_u64;
+        let mut trash = usage::forgotten(&self.inner)?;
         for udid in self.phones()? {
-            used = used.saturating_add(self.space(&udid, None)?.used);
+            if let Some(phone) = PhoneDir::open(&self.inner, &udid)? {
+                let usage = usage::usage(&phone)?;
+                used = used.saturating_add(usage.used);
+                trash = trash.saturating_add(usage.trash);
+            }
         }
         Ok(Totals {
             available,
             reserve,
             used,
+            trash,
         })
     }
 

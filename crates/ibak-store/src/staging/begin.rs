@@ -1,8 +1,10 @@
 //! Where a working copy comes from: the last session's, the last good backup, or nothing.
 
+use super::basis::{self, Basis};
 use super::ledger::Ledger;
+use super::room::Room;
 use super::log::ReceivedLog;
-use super::{Claim, Staging, write_state};
+use super::{Claim, Place, Staging, write_state};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{ensure_dir, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
@@ -41,7 +43,8 @@ pub struct Begin<'a> {
 
 impl<F: Fs> Store<F> {
     /// Opens a working copy: what an interrupted session of the last seven days left, else
-    /// hard links to the newest verified backup, else an empty one.
+    /// hard links to the newest verified backup, else to the newest damaged one without what is
+    /// damaged in it, else an empty one.
     ///
     /// # Errors
     /// `LayingOut` while an earlier call has not come back, `Busy` while there is another session
@@ -57,6 +60,7 @@ impl<F: Fs> Store<F> {
         if Udid::parse(wire).as_ref() != Ok(begin.udid) {
             return Err(StoreError::refused(wire, "it is another phone's UDID"));
         }
+        self.inner.usable()?;
         let mut claim = Some(Claim::take(&self.inner, begin.udid)?);
         let phone = PhoneDir::ensure(&self.inner, begin.udid)?;
         let list = phone.list(Unreadable::Fail)?;
@@ -72,9 +76,8 @@ impl<F: Fs> Store<F> {
             }
             phone.set_aside("staging", &id, "trash")?;
         }
-        phone.empty_trash()?;
         match claim {
-            Some(claim) => self.fresh(&phone, begin, &list, claim),
+            Some(claim) => self.fresh(&phone, begin, claim),
             None => Err(StoreError::Busy(begin.udid.clone())),
         }
     }
@@ -92,14 +95,11 @@ impl<F: Fs> Store<F> {
         let Some(state) = read_state(phone, id)? else {
             return Ok(None);
         };
-        let parent = match &state.parent {
-            None => true,
-            Some(parent) => list
-                .iter()
-                .any(|found| found.verified && found.id.as_str() == parent),
-        };
-        let usable = state.wire_udid == begin.wire_udid
-            && (is_rekeyed(&state, list) || (parent && is_resumable(&state, begin.now.wall)));
+        if state.wire_udid != begin.wire_udid {
+            return Ok(None);
+        }
+        let usable = is_rekeyed(&state, list)
+            || (is_resumable(&state, begin.now.wall) && is_based(phone, &state, list)?);
         Ok(usable.then_some(state))
     }
 
@@ -107,14 +107,39 @@ impl<F: Fs> Store<F> {
         &self,
         phone: &PhoneDir<'_, F>,
         begin: Begin<'_>,
-        list: &[Generation],
+        mut claim: Claim<F>,
+    ) -> Result<Staging<F>, StoreError> {
+        loop {
+            let basis = match begin.full {
+                Full::Forced => None,
+                Full::IfNeeded => basis::choose(phone)?,
+            };
+            let mut opened = self.lay_down(phone, begin, basis.as_ref(), claim)?;
+            if let Some(basis) = &basis {
+                let found = opened.clone_tree(basis)?;
+                if !found.is_empty() {
+                    tracing::error!(phone = %phone.udid, backup = %basis.id, "a backup is damaged");
+                    phone.add_findings(&basis.id, found.to_vec())?;
+                    phone.set_aside("staging", &opened.id, "trash")?;
+                    claim = opened._claim;
+                    continue;
+                }
+            }
+            opened.phase = Phase::New;
+            opened.write_state(begin.now)?;
+            return Ok(opened);
+        }
+    }
+
+    /// Makes an empty working copy.
+    fn lay_down(
+        &self,
+        phone: &PhoneDir<'_, F>,
+        begin: Begin<'_>,
+        basis: Option<&Basis<F>>,
         claim: Claim<F>,
     ) -> Result<Staging<F>, StoreError> {
         let fs = &self.inner.fs;
-        let parent = match begin.full {
-            Full::Forced => None,
-            Full::IfNeeded => list.iter().rfind(|found| found.verified),
-        };
         let id = self.new_id(phone, begin.now)?;
         let staging = phone.sub("staging")?;
         fs.make_dir(&staging, id.as_str()).at("create", &id)?;
@@ -124,23 +149,13 @@ impl<F: Fs> Store<F> {
         let state = StateRecord {
             format: FORMAT,
             phase: Phase::Cloning,
-            parent: parent.map(|found| found.id.as_str().to_owned()),
+            parent: basis.map(|basis| basis.id.as_str().to_owned()),
             wire_udid: begin.wire_udid.to_owned(),
             started_unix_us: begin.now.wall.as_micros(),
             progress_unix_us: begin.now.wall.as_micros(),
         };
         write_state(fs, &dir, &state)?;
-        let mut opened = self.open_staging(phone, &id, begin, &state, claim)?;
-        if let Some(parent) = parent {
-            let (generation, record) = phone.generation(&parent.id)?;
-            let tree = fs
-                .open(&generation, &record.wire_udid, Open::Directory)
-                .at("open", &parent.id)?;
-            opened.clone_tree(&tree)?;
-        }
-        opened.phase = Phase::New;
-        opened.write_state(begin.now)?;
-        Ok(opened)
+        self.open_staging(phone, &id, begin, &state, claim)
     }
 
     fn open_staging(
@@ -173,6 +188,7 @@ impl<F: Fs> Store<F> {
             inner: Arc::clone(&self.inner),
             udid: begin.udid.clone(),
             id: id.clone(),
+            place: Place::Staging,
             dir,
             tree,
             scratch,
@@ -188,6 +204,8 @@ impl<F: Fs> Store<F> {
             open: None,
             poison: None,
             quota: begin.quota,
+            account: self.inner.accounts.of(begin.udid),
+            room: Room::default(),
             received: 0,
             _claim: claim,
         })
@@ -211,62 +229,21 @@ impl<F: Fs> Store<F> {
     }
 }
 
+/// Says whether a working copy's files may still be shared with what it was cloned from.
+fn is_based<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    state: &StateRecord,
+    list: &[Generation],
+) -> Result<bool, StoreError> {
+    let Some(parent) = state.parent.as_deref() else {
+        return Ok(true);
+    };
+    if list.iter().any(|found| found.verified) {
+        let is_parent = |found: &Generation| found.verified && found.id.as_str() == parent;
+        return Ok(list.iter().any(is_parent));
+    }
+    Ok(basis::choose(phone)?.is_some_and(|basis| basis.id.as_str() == parent))
+}
+
 /// Age at which an interrupted session's work is not gone on with.
 pub(crate) const RESUME_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-impl<F: Fs> Staging<F> {
-    /// Fills the tree with second names of a committed backup's files.
-    fn clone_tree(&mut self, from: &F::Handle) -> Result<(), StoreError> {
-        let mut full = Vec::new();
-        link_all(&self.inner.fs, from, &self.tree, "", 0, &mut full)?;
-        // A file with as many names as its file system gives gets a copy of its own.
-        for path in full {
-            let path = BackupPath::Tree(path);
-            let fs = self.inner.fs.clone();
-            match path.as_str().rsplit_once('/') {
-                Some((above, name)) => {
-                    let dir = fs.open(from, above, Open::Directory).at("open", &path)?;
-                    self.copy_file(&dir, name, &path)?;
-                }
-                None => self.copy_file(from, path.as_str(), &path)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn link_all<F: Fs>(
-    fs: &F,
-    from: &F::Handle,
-    to: &F::Handle,
-    at: &str,
-    depth: u32,
-    full: &mut Vec<String>,
-) -> Result<(), StoreError> {
-    for entry in sorted(fs, from).at("list", at)? {
-        let path = if at.is_empty() {
-            entry.name.clone()
-        } else {
-            format!("{at}/{}", entry.name)
-        };
-        match entry.kind {
-            Kind::Regular => match fs.link(from, &entry.name, to, &entry.name) {
-                Ok(()) => {}
-                Err(Errno::MLINK) => full.push(path),
-                Err(errno) => return Err(errno).at("link", path),
-            },
-            Kind::Directory if depth < crate::fs::util::DEPTH_MAX => {
-                fs.make_dir(to, &entry.name).at("create", &path)?;
-                let inner_from = fs
-                    .open(from, &entry.name, Open::Directory)
-                    .at("open", &path)?;
-                let inner_to = fs
-                    .open(to, &entry.name, Open::Directory)
-                    .at("open", &path)?;
-                link_all(fs, &inner_from, &inner_to, &path, depth + 1, full)?;
-            }
-            Kind::Directory | Kind::Symlink | Kind::Other => return Err(StoreError::damaged(path)),
-        }
-    }
-    Ok(())
-}

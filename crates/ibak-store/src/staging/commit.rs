@@ -5,14 +5,17 @@
 //! barrier and before the rename, so that a working copy with a record and without a state is
 //! known to be whole, and recovery finishes its rename.
 
+use super::basis::damaged_in;
 use super::ledger::Ledger;
-use super::{DeviceDone, Staging};
+use super::{DeviceDone, Place, Staging};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{absent_ok, hash_rest, remove_all, sorted, write_all};
 use crate::fs::{Errno, Fs, Kind, Name, Open, Replace};
 use crate::index::{IndexReader, IndexWriter};
-use crate::phone::PhoneDir;
-use crate::record::{CommitRecord, FORMAT, Generation, Phase, encode, generation};
+use crate::guard::{self, Shape};
+use crate::marks::Stats;
+use crate::phone::{PhoneDir, Unreadable};
+use crate::record::{CommitRecord, FORMAT, Generation, Phase, encode_sealed, generation};
 use crate::structure::{self, Database, Structure};
 use ibak_core::{BackupPath, Now};
 use std::collections::BTreeSet;
@@ -48,10 +51,28 @@ impl<F: Fs> Staging<F> {
         {
             tracing::warn!(phone = %self.udid, error = %second, "and the working copy could not be marked");
         }
+        if matches!(&outcome, Err(StoreError::Incomplete(_)))
+            && let Err(second) = self.give_up_on_parent()
+        {
+            tracing::warn!(phone = %self.udid, error = %second, "and what it was cloned from could not be marked");
+        }
         outcome
     }
 
-    fn phone(&self) -> Result<PhoneDir<'_, F>, StoreError> {
+    /// Sees to it that a damaged backup whose files the phone does not send again is not built on
+    /// another time: the next session begins empty.
+    fn give_up_on_parent(&self) -> Result<(), StoreError> {
+        let Some(parent) = &self.parent else {
+            return Ok(());
+        };
+        if self.ledger.awaited().next().is_none() {
+            return Ok(());
+        }
+        let what = "the phone did not send its damaged files again".to_owned();
+        self.phone()?.add_findings(parent, [what])
+    }
+
+    pub(super) fn phone(&self) -> Result<PhoneDir<'_, F>, StoreError> {
         match PhoneDir::open(&self.inner, &self.udid)? {
             Some(phone) => Ok(phone),
             None => Err(Errno::NOENT).at("open", &self.udid),
@@ -75,7 +96,8 @@ impl<F: Fs> Staging<F> {
         }
     }
 
-    fn commit_inner(&mut self, now: Now) -> Result<Generation, StoreError> {
+    /// Everything from the check to the rename, with `now` as the date of the backup.
+    pub(super) fn commit_inner(&mut self, now: Now) -> Result<Generation, StoreError> {
         if self.open.is_some() {
             return Err(StoreError::Incomplete(
                 "a file is still being received".to_owned(),
@@ -89,8 +111,9 @@ impl<F: Fs> Staging<F> {
         self.clear_snapshot()?;
         // Durable, logged and marked: a crash from here on does not cost the transfer.
         self.enter(Phase::Committing, now)?;
+        self.room_to_check()?;
         let structure = self.check_structure()?;
-        let record = self.write_records(&structure, now)?;
+        let (record, allocated) = self.write_records(&structure, now)?;
         let fs = &self.inner.fs;
         for entry in fs.read_dir(&self.dir).at("list", &self.id)? {
             if !stays(&entry.name, &self.wire)
@@ -103,7 +126,8 @@ impl<F: Fs> Staging<F> {
         fs.unlink(&self.dir, "state.json")
             .at("remove", "state.json")?;
         let phone = self.phone()?;
-        install(&phone, &self.id, &self.dir, &self.wire)?;
+        install(&phone, self.place, &self.id, &self.dir, &self.wire)?;
+        self.account_for(&phone, allocated);
         if let Err(error) = phone.point_latest() {
             // For other programs' eyes only; the next opening points it.
             tracing::warn!(phone = %self.udid, %error, "latest still shows an older backup");
@@ -136,7 +160,7 @@ impl<F: Fs> Staging<F> {
             .failed()
             .filter_map(|path| path.as_str().rsplit('/').next().map(str::to_owned))
             .collect();
-        if let Some(parent) = &self.parent {
+        if let (Place::Staging, Some(parent)) = (self.place, &self.parent) {
             // What the phone could not send then, it does not send again unless it changed.
             let phone = self.phone()?;
             excused.extend(phone.generation(parent)?.1.missing);
@@ -144,12 +168,17 @@ impl<F: Fs> Staging<F> {
         structure::check(
             &self.inner.fs,
             &self.tree,
-            Database::Copied { into: &self.dir },
+            Database::InPlace,
             &excused,
         )
     }
 
-    fn write_records(&self, structure: &Structure, now: Now) -> Result<CommitRecord, StoreError> {
+    /// Returns the record, and what the tree takes on the disk that no other name keeps.
+    fn write_records(
+        &self,
+        structure: &Structure,
+        now: Now,
+    ) -> Result<(CommitRecord, u64), StoreError> {
         let fs = &self.inner.fs;
         for name in ["index.zst", "commit.json"] {
             absent_ok(fs.unlink(&self.dir, name)).at("remove", name)?;
@@ -187,7 +216,7 @@ impl<F: Fs> Staging<F> {
             build: structure.build.clone(),
             encrypted: structure.encrypted,
             keybag_uuid: structure.keybag_uuid.clone(),
-            full: self.parent.is_none(),
+            full: self.parent.is_none() || self.place == Place::Adopting,
             files: totals.files,
             bytes: totals.bytes,
             new_files: totals.new_files,
@@ -200,16 +229,17 @@ impl<F: Fs> Staging<F> {
             verified: true,
             warnings: structure.warnings.clone(),
             missing: structure.missing.clone(),
+            adopted: self.place == Place::Adopting,
             tool: concat!("ibak ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         let file = fs
             .open(&self.dir, "commit.json", Open::CreateNew)
             .at("create", "commit.json")?;
-        write_all(fs, &file, &encode("commit.json", &record)?).at("write", "commit.json")?;
+        write_all(fs, &file, &encode_sealed("commit.json", &record)?).at("write", "commit.json")?;
         fs.set_mode(&file, 0o400).at("protect", "commit.json")?;
         fs.sync(&file).at("sync", "commit.json")?;
         fs.close(file).at("close", "commit.json")?;
-        Ok(record)
+        Ok((record, totals.allocated))
     }
 }
 
@@ -220,6 +250,7 @@ fn stays(name: &str, wire: &str) -> bool {
 /// Gives a whole and durable working copy its place under `gens/`.
 pub(crate) fn install<F: Fs>(
     phone: &PhoneDir<'_, F>,
+    place: Place,
     id: &ibak_core::BackupId,
     dir: &F::Handle,
     wire: &str,
@@ -231,15 +262,15 @@ pub(crate) fn install<F: Fs>(
         }
     }
     fs.sync(dir).at("sync", id)?;
-    let staging = phone.sub("staging")?;
+    let from = phone.sub(place.dir())?;
     let gens = phone.sub("gens")?;
-    fs.rename(&staging, id.as_str(), &gens, id.as_str(), Replace::No)
+    fs.rename(&from, id.as_str(), &gens, id.as_str(), Replace::No)
         .at("commit", id)?;
     fs.sync(&gens).at("sync", phone.at("gens"))?;
-    fs.sync(&staging).at("sync", phone.at("staging"))
+    fs.sync(&from).at("sync", phone.at(place.dir()))
 }
 
-fn has_files<F: Fs>(fs: &F, dir: &F::Handle) -> Result<bool, Errno> {
+pub(super) fn has_files<F: Fs>(fs: &F, dir: &F::Handle) -> Result<bool, Errno> {
     for entry in fs.read_dir(dir)? {
         if entry.kind != Kind::Directory
             || has_files(fs, &fs.open(dir, &entry.name, Open::Directory)?)?

@@ -11,13 +11,13 @@ pub(super) struct Received {
 
 /// A path in as few bytes as nearly all of them need: a backup has up to millions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(crate) enum Key {
     Blob { snapshot: bool, id: [u8; 20] },
     Other(Box<BackupPath>),
 }
 
 impl Key {
-    fn new(path: &BackupPath) -> Self {
+    pub(crate) fn new(path: &BackupPath) -> Self {
         let blob = |text: &str| {
             let (snapshot, inner) = match text.strip_prefix("Snapshot/") {
                 Some(inner) => (true, inner),
@@ -40,7 +40,7 @@ impl Key {
         }
     }
 
-    fn path(&self) -> BackupPath {
+    pub(crate) fn path(&self) -> BackupPath {
         match self {
             Self::Blob { snapshot, id } => {
                 let id = crate::index::hex(id);
@@ -60,9 +60,19 @@ pub(super) struct Ledger {
     files: HashMap<Key, Received>,
     /// Paths whose content the phone could not send.
     failed: BTreeSet<BackupPath>,
+    /// Paths left out of the clone, which the phone has neither sent again nor removed.
+    awaited: BTreeSet<BackupPath>,
 }
 
 impl Ledger {
+    pub(super) fn await_again(&mut self, paths: impl IntoIterator<Item = BackupPath>) {
+        self.awaited.extend(paths);
+    }
+
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &BackupPath> {
+        self.awaited.iter()
+    }
+
     pub(super) fn get(&self, path: &BackupPath) -> Option<Received> {
         self.files.get(&Key::new(path)).copied()
     }
@@ -70,10 +80,12 @@ impl Ledger {
     pub(super) fn set(&mut self, path: &BackupPath, received: Received) {
         self.files.insert(Key::new(path), received);
         self.failed.remove(path);
+        self.awaited.remove(path);
     }
 
     pub(super) fn fail(&mut self, path: &BackupPath) {
         self.files.remove(&Key::new(path));
+        self.awaited.remove(path);
         self.failed.insert(path.clone());
     }
 
@@ -84,8 +96,10 @@ impl Ledger {
     /// Forgets a file, or everything below a directory.
     pub(super) fn forget(&mut self, path: &BackupPath, is_dir: bool) {
         self.files.remove(&Key::new(path));
+        self.awaited.remove(path);
         if is_dir {
             self.files.retain(|key, _| !is_below(&key.path(), path));
+            self.awaited.retain(|awaited| !is_below(awaited, path));
         }
     }
 

@@ -4,14 +4,18 @@
 //! empty, and ends as a backup or in the trash. Promises: no verb reaches outside `<udid>/` and
 //! the scratch directory (I4), and none writes into a file that has another name (I2, I3).
 
+mod adopt;
+mod basis;
 mod begin;
 mod commit;
 mod ledger;
 mod log;
+mod room;
 mod trust;
 mod verbs;
 mod write;
 
+pub use adopt::{Adopted, Adopting};
 pub(crate) use begin::RESUME_AGE_MAX;
 pub use begin::{Begin, Full};
 pub(crate) use commit::install;
@@ -25,10 +29,13 @@ use crate::lease::Lease;
 use crate::phone::PhoneDir;
 use crate::record::{FORMAT, Phase, StateRecord, encode};
 use crate::store::{Inner, Stage};
+use crate::usage::Account;
 use ibak_core::{BackupId, Bytes, Now, Udid, Wall};
+pub(crate) use ledger::Key;
 use ledger::Ledger;
 use log::ReceivedLog;
 pub(crate) use log::logged_bytes;
+use room::Room;
 use std::collections::btree_map::Entry as Slot;
 use std::sync::Arc;
 use write::OpenFile;
@@ -41,6 +48,24 @@ impl DeviceDone {
     /// Takes the ErrorCode of the phone's last response; only 0 is an end to commit on.
     pub fn from_error_code(code: i64) -> Option<Self> {
         (code == 0).then_some(Self(()))
+    }
+}
+
+/// Where a working copy lies below its phone's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The phone writes it.
+    Staging,
+    /// Another program's backup is being taken over, and the phone's own copy is left alone.
+    Adopting,
+}
+
+impl Place {
+    pub(crate) const fn dir(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Adopting => "adopting",
+        }
     }
 }
 
@@ -58,6 +83,7 @@ pub struct Staging<F: Fs = RealFs> {
     inner: Arc<Inner<F>>,
     udid: Udid,
     id: BackupId,
+    place: Place,
     /// `staging/<id>`
     dir: F::Handle,
     /// `staging/<id>/<udid>`
@@ -78,6 +104,9 @@ pub struct Staging<F: Fs = RealFs> {
     open: Option<OpenFile<F>>,
     poison: Option<Poison>,
     quota: Option<Bytes>,
+    /// What the phone's directory takes on the disk.
+    account: Arc<Account>,
+    room: Room,
     received: u64,
     _claim: Claim<F>,
 }
@@ -166,17 +195,15 @@ impl<F: Fs> Staging<F> {
         Ok(true)
     }
 
-    /// Removes the working copy.
+    /// Puts the working copy into the trash.
     ///
     /// # Errors
-    /// A system call's; what is left is removed at the next opening.
+    /// A system call's; it is then put there by the next opening.
     pub fn discard(mut self) -> Result<(), StoreError> {
         self.open = None;
         let phone = PhoneDir::ensure(&self.inner, &self.udid)?;
         self.inner.sessions().poisoned.insert(self.id.clone());
-        phone.set_aside("staging", &self.id, "trash")?;
-        phone.empty_trash()?;
-        Ok(())
+        phone.set_aside(self.place.dir(), &self.id, "trash")
     }
 
     /// Marks the working copy as not to be used again.
@@ -240,14 +267,15 @@ fn write_state<F: Fs>(fs: &F, dir: &F::Handle, record: &StateRecord) -> Result<(
     replace(fs, dir, "state.json", &encode("state.json", record)?).at("write", "state.json")
 }
 
-/// The right to be a phone's only session.
-struct Claim<F: Fs> {
+/// The right to be a phone's only session, or the only adoption for it.
+pub(crate) struct Claim<F: Fs> {
     inner: Arc<Inner<F>>,
     udid: Udid,
+    place: Place,
 }
 
 impl<F: Fs> Claim<F> {
-    fn take(inner: &Arc<Inner<F>>, udid: &Udid) -> Result<Self, StoreError> {
+    pub(crate) fn take(inner: &Arc<Inner<F>>, udid: &Udid) -> Result<Self, StoreError> {
         match inner.sessions().open.entry(udid.clone()) {
             Slot::Occupied(entry) => {
                 return Err(match entry.get() {
@@ -260,6 +288,19 @@ impl<F: Fs> Claim<F> {
         Ok(Self {
             inner: Arc::clone(inner),
             udid: udid.clone(),
+            place: Place::Staging,
+        })
+    }
+
+    /// Takes the right to be the only adoption for a phone; its session is another matter.
+    pub(crate) fn take_adopting(inner: &Arc<Inner<F>>, udid: &Udid) -> Result<Self, StoreError> {
+        if !inner.sessions().adopting.insert(udid.clone()) {
+            return Err(StoreError::Busy(udid.clone()));
+        }
+        Ok(Self {
+            inner: Arc::clone(inner),
+            udid: udid.clone(),
+            place: Place::Adopting,
         })
     }
 }
@@ -267,6 +308,7 @@ impl<F: Fs> Claim<F> {
 impl<F: Fs> Claim<F> {
     /// Says that the working copy is in somebody's hands.
     fn laid_out(&self) {
+        self.inner.accounts.of(&self.udid).churn_unknown();
         self.inner
             .sessions()
             .open
@@ -276,6 +318,10 @@ impl<F: Fs> Claim<F> {
 
 impl<F: Fs> Drop for Claim<F> {
     fn drop(&mut self) {
-        self.inner.sessions().open.remove(&self.udid);
+        let mut sessions = self.inner.sessions();
+        match self.place {
+            Place::Staging => drop(sessions.open.remove(&self.udid)),
+            Place::Adopting => drop(sessions.adopting.remove(&self.udid)),
+        }
     }
 }

@@ -87,12 +87,15 @@ impl StoreLook {
     /// Says whether only opening it anew can help: the disk under an open store has gone.
     pub fn is_lost(&self) -> bool {
         match self.observation.report {
-            StoreReport::Open(_) | StoreReport::Unavailable(StoreTrouble::OnRoot) => false,
+            StoreReport::Open(_) | StoreReport::Unavailable(StoreTrouble::OnRoot | StoreTrouble::Moving) => {
+                false
+            }
             StoreReport::Unavailable(
                 StoreTrouble::Missing
                 | StoreTrouble::ReadOnly
                 | StoreTrouble::NoRights
                 | StoreTrouble::Unsupported
+                | StoreTrouble::Newer
                 | StoreTrouble::Locked
                 | StoreTrouble::Damaged
                 | StoreTrouble::Failing,
@@ -195,7 +198,8 @@ fn trouble(error: &StoreError) -> Trouble {
         StoreError::Unavailable { .. } => StoreTrouble::Missing,
         StoreError::UnsafePath { .. } => StoreTrouble::NoRights,
         StoreError::Locked { .. } => StoreTrouble::Locked,
-        StoreError::Unfit { .. } | StoreError::NewerFormat { .. } => StoreTrouble::Unsupported,
+        StoreError::Unfit { .. } => StoreTrouble::Unsupported,
+        StoreError::NewerFormat { .. } => StoreTrouble::Newer,
         StoreError::Damaged { .. } => StoreTrouble::Damaged,
         StoreError::System { errno, .. } => match errno.raw_os_error() {
             1 | 13 => StoreTrouble::NoRights,
@@ -211,6 +215,8 @@ fn trouble(error: &StoreError) -> Trouble {
         | StoreError::Poisoned
         | StoreError::Refused { .. }
         | StoreError::Incomplete(_)
+        | StoreError::Unadoptable(_)
+        | StoreError::NoRoom { .. }
         | StoreError::NoSuchBackup(_)
         | StoreError::Cancelled => StoreTrouble::Failing,
     };

@@ -1,0 +1,455 @@
+//! One phone's directory on its way.
+
+use super::Copying;
+use super::content::Arrived;
+use super::links::Links;
+use super::tree::{Before, Expected, Tree};
+use crate::error::{Context, StoreError};
+use crate::fs::util::{
+    DEPTH_MAX, ensure_dir, hash_rest, read_small, remove_all, replace, sync_dirs,
+};
+use crate::fs::{Errno, Fs, Kind, Open, Replace};
+use crate::index::{IndexReader, hex};
+use crate::lease::Lease;
+use crate::phone::PhoneDir;
+use crate::record::{CheckRecord, CommitRecord, Phase, RECORD_MAX};
+use crate::recovery::read_state;
+use crate::staging::Claim;
+use ibak_core::{BackupId, Udid};
+
+/// Where a backup lies at the target until it is durable.
+const COPYING: &str = "copying";
+
+/// A phone's directory here and there.
+struct Both<'a, F: Fs, G: Fs> {
+    from: PhoneDir<'a, F>,
+    to: PhoneDir<'a, G>,
+    /// `copying` at the target, opened before the first write (I6).
+    waiting: G::Handle,
+    links: Links,
+}
+
+impl<F: Fs, G: Fs> Copying<'_, F, G> {
+    /// Copies what the target lacks of one phone; `first` is the round that counts what was
+    /// there before.
+    pub(super) fn phone(&mut self, udid: &Udid, first: bool) -> Result<(), StoreError> {
+        let (from, to) = (self.from.clone(), self.to.clone());
+        let Some(source) = PhoneDir::open(&from, udid)? else {
+            return Ok(());
+        };
+        // Nobody writes there meanwhile.
+        let _claim = Claim::take(&to, udid)?;
+        let target = PhoneDir::ensure(&to, udid)?;
+        let waiting = target.sub(COPYING)?;
+        let mut both = Both {
+            from: source,
+            to: target,
+            waiting,
+            links: Links::default(),
+        };
+        self.notes(&both)?;
+        for id in both.from.ids("gens")? {
+            self.generation(&mut both, &id, first)?;
+        }
+        self.set_aside_ones(&mut both)?;
+        self.staging(&mut both)?;
+        both.to.point_latest()?;
+        drop(both.waiting);
+        remove_all(&to.fs, &both.to.dir, COPYING).at("remove", both.to.at(COPYING))?;
+        Ok(())
+    }
+
+    /// Brings pins and the findings of readings, before the backups they speak of.
+    fn notes(&self, both: &Both<'_, F, G>) -> Result<(), StoreError> {
+        let name = "pins.json";
+        match read_small(&self.from.fs, &both.from.dir, name, RECORD_MAX) {
+            Ok(bytes) => {
+                replace(&self.to.fs, &both.to.dir, name, &bytes).at("write", both.to.at(name))?;
+            }
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).at("read", both.from.at(name)),
+        }
+        let known = both.from.checks()?;
+        let mut there = both.to.checks()?;
+        let before = there.clone();
+        there.lost |= known.lost;
+        for (id, check) in known.checks {
+            let own = there.checks.entry(id).or_default();
+            own.checked_unix_us = check.checked_unix_us;
+            add(&mut own.damaged, check.damaged);
+        }
+        if there != before {
+            both.to.write_small("checks.json", &there)?;
+        }
+        Ok(())
+    }
+
+    /// Brings one backup.
+    fn generation(
+        &mut self,
+        both: &mut Both<'_, F, G>,
+        id: &BackupId,
+        first: bool,
+    ) -> Result<(), StoreError> {
+        let _lease = match Lease::take(self.from, id) {
+            Err(StoreError::NoSuchBackup(_)) => return Ok(()),
+            other => other?,
+        };
+        let (dir, record) = match both.from.generation(id) {
+            Ok(found) => found,
+            // No backup, as the next opening will see: it goes where that would put it.
+            Err(StoreError::Damaged { .. }) => {
+                return self.as_it_is(both, "gens", id.as_str(), "quarantine");
+            }
+            Err(StoreError::NoSuchBackup(_)) => return Ok(()),
+            Err(error) if error.is_absent() => {
+                return self.as_it_is(both, "gens", id.as_str(), "quarantine");
+            }
+            Err(error) => return Err(error),
+        };
+        both.links.enter(format!("gens/{id}/{}", record.wire_udid));
+        if self.is_there(both, id)? {
+            if first {
+                self.copied.already_there += 1;
+                self.step(record.files, record.bytes)?;
+            }
+            return self.remember(both, &dir, &record);
+        }
+        let damaged = self.bring(both, id, &dir, &record)?;
+        if !damaged.is_empty() {
+            tracing::warn!(phone = %both.from.udid, backup = %id, files = damaged.len(), "a backup was copied as damaged as it is");
+            self.mark(both, id, damaged)?;
+            self.copied
+                .damaged
+                .push((both.from.udid.clone(), id.clone()));
+        }
+        self.install(both, id.as_str(), "gens")?;
+        self.copied.backups += 1;
+        Ok(())
+    }
+
+    /// Says whether an earlier copy brought this very backup.
+    fn is_there(&self, both: &Both<'_, F, G>, id: &BackupId) -> Result<bool, StoreError> {
+        let path = format!("gens/{id}/commit.json");
+        let there = match read_small(&self.to.fs, &both.to.dir, &path, RECORD_MAX) {
+            Ok(there) => there,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(errno).at("read", both.to.at(&path)),
+        };
+        let here = read_small(&self.from.fs, &both.from.dir, &path, RECORD_MAX)
+            .at("read", both.from.at(&path))?;
+        if here == there {
+            return Ok(true);
+        }
+        Err(StoreError::refused(
+            both.to.at(&path),
+            "another backup has this name in the new place",
+        ))
+    }
+
+    /// Takes note of what shares inodes with backups that are still to come.
+    fn remember(
+        &mut self,
+        both: &mut Both<'_, F, G>,
+        dir: &F::Handle,
+        record: &CommitRecord,
+    ) -> Result<(), StoreError> {
+        let tree = self
+            .from
+            .fs
+            .open(dir, &record.wire_udid, Open::Directory)
+            .at("open", &record.id)?;
+        let Both { to, links, .. } = both;
+        Tree {
+            copying: self,
+            links,
+            phone: &to.dir,
+            before: Before::default(),
+            expected: Expected::default(),
+        }
+        .remember(&tree, "", DEPTH_MAX)
+    }
+
+    /// Copies a backup beside its place; returns what of it is not what was received.
+    fn bring(
+        &mut self,
+        both: &mut Both<'_, F, G>,
+        id: &BackupId,
+        dir: &F::Handle,
+        record: &CommitRecord,
+    ) -> Result<Vec<String>, StoreError> {
+        let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
+        let beside = ensure_dir(&there, &both.waiting, id.as_str()).at("create", id)?;
+        let index = self.index(dir, record)?;
+        let mut expected = Expected::by(index);
+        if !expected.has_index() {
+            expected.damaged.push("its index is damaged".to_owned());
+        }
+        let from = here
+            .open(dir, &record.wire_udid, Open::Directory)
+            .at("open", id)?;
+        let to = ensure_dir(&there, &beside, &record.wire_udid).at("create", id)?;
+        let near = self.before(both, id, record)?;
+        let (before, twins) = match near {
+            Some((before, from, to)) => (before, Some((from, to))),
+            None => (Before::default(), None),
+        };
+        let mut tree = Tree {
+            copying: self,
+            links: &mut both.links,
+            phone: &both.to.dir,
+            before,
+            expected,
+        };
+        tree.all((&from, &to), twins.as_ref().map(|(from, to)| (from, to)))?;
+        let mut damaged = tree.expected.damaged;
+        for name in ["index.zst", "commit.json"] {
+            let stat = match here.stat(dir, name) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno).at("look at", name),
+            };
+            if self.content((dir, &stat), &beside, name, name)? == Arrived::Nothing {
+                add(&mut damaged, vec!["its index is damaged".to_owned()]);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Opens the index of a backup, if it is the one that was written.
+    fn index(
+        &self,
+        dir: &F::Handle,
+        record: &CommitRecord,
+    ) -> Result<Option<IndexReader>, StoreError> {
+        let fs = &self.from.fs;
+        let found = fs
+            .open(dir, "index.zst", Open::Read)
+            .and_then(|file| hash_rest(fs, &file));
+        match found {
+            Ok((_, hash)) if hex(&hash) == record.index_blake3 => {
+                IndexReader::open(fs, dir).map(Some)
+            }
+            Ok(_) | Err(Errno::IO | Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno).at("read", "index.zst"),
+        }
+    }
+
+    /// Opens the backup that this one shares most files with: its parent, or else the one before
+    /// it, as far as it is at the target.
+    #[expect(clippy::type_complexity, reason = "what is known, here and there")]
+    fn before(
+        &self,
+        both: &Both<'_, F, G>,
+        id: &BackupId,
+        record: &CommitRecord,
+    ) -> Result<Option<(Before, F::Handle, G::Handle)>, StoreError> {
+        let there = both.to.ids("gens")?;
+        let parent = record
+            .parent
+            .as_deref()
+            .and_then(|parent| BackupId::parse(parent).ok())
+            .filter(|parent| there.contains(parent));
+        let Some(near) = parent.or_else(|| there.into_iter().rfind(|other| other < id)) else {
+            return Ok(None);
+        };
+        let (from_dir, found) = match both.from.generation(&near) {
+            Ok(found) => found,
+            // Removed here since it went over.
+            Err(StoreError::NoSuchBackup(_) | StoreError::Damaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let open = |wire: &str| -> Result<_, StoreError> {
+            let from = self
+                .from
+                .fs
+                .open(&from_dir, wire, Open::Directory)
+                .at("open", &near)?;
+            let to = self
+                .to
+                .fs
+                .open(
+                    &both.to.dir,
+                    &format!("gens/{near}/{wire}"),
+                    Open::Directory,
+                )
+                .at("open", &near)?;
+            Ok((from, to))
+        };
+        let (from, to) = open(&found.wire_udid)?;
+        let damaged = both
+            .to
+            .checks()?
+            .checks
+            .remove(near.as_str())
+            .map(|check| check.damaged.into_iter().collect())
+            .unwrap_or_default();
+        let before = Before {
+            damaged,
+            index: self.index(&from_dir, &found)?,
+        };
+        Ok(Some((before, from, to)))
+    }
+
+    /// Notes at the target what a backup arrives with, before it is seen there.
+    fn mark(
+        &self,
+        both: &Both<'_, F, G>,
+        id: &BackupId,
+        damaged: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let mut checks = both.to.checks()?;
+        let check: &mut CheckRecord = checks.checks.entry(id.as_str().to_owned()).or_default();
+        add(&mut check.damaged, damaged);
+        both.to.write_small("checks.json", &checks)
+    }
+
+    /// Makes what lies in `copying` durable and gives it its place.
+    fn install(&self, both: &Both<'_, F, G>, name: &str, place: &str) -> Result<(), StoreError> {
+        let fs = &self.to.fs;
+        if self.to.trusts_sync_fs {
+            fs.sync_fs(&both.waiting).at("sync", "the file system")?;
+        } else {
+            sync_dirs(fs, &both.waiting).at("sync", both.to.at(COPYING))?;
+        }
+        let into = both.to.sub(place)?;
+        fs.rename(&both.waiting, name, &into, name, Replace::No)
+            .at("install", both.to.at(&format!("{place}/{name}")))?;
+        fs.sync(&into).at("sync", both.to.at(place))?;
+        fs.sync(&both.waiting).at("sync", both.to.at(COPYING))
+    }
+
+    /// Brings what was set aside.
+    fn set_aside_ones(&mut self, both: &mut Both<'_, F, G>) -> Result<(), StoreError> {
+        let name = "quarantine";
+        let fs = &self.from.fs;
+        let dir = match fs.open(&both.from.dir, name, Open::Directory) {
+            Ok(dir) => dir,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(errno).at("open", both.from.at(name)),
+        };
+        for entry in fs.read_dir(&dir).at("list", both.from.at(name))? {
+            if entry.kind == Kind::Directory {
+                self.as_it_is(both, name, &entry.name, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a directory without asking what it is, unless an earlier copy did.
+    fn as_it_is(
+        &mut self,
+        both: &mut Both<'_, F, G>,
+        sub: &str,
+        name: &str,
+        into: &str,
+    ) -> Result<(), StoreError> {
+        let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
+        let place = both.to.sub(into)?;
+        match there.stat(&place, name) {
+            Ok(_) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).at("look at", both.to.at(into)),
+        }
+        let from = here
+            .open(&both.from.dir, &format!("{sub}/{name}"), Open::Directory)
+            .at("open", both.from.at(sub))?;
+        remove_all(&there, &both.waiting, name).at("remove", name)?;
+        let to = ensure_dir(&there, &both.waiting, name).at("create", name)?;
+        both.links.enter(format!("{into}/{name}"));
+        Tree {
+            copying: self,
+            links: &mut both.links,
+            phone: &both.to.dir,
+            before: Before::default(),
+            expected: Expected::default(),
+        }
+        .all((&from, &to), None)?;
+        self.install(both, name, into)
+    }
+
+    /// Brings the working copy that the next backup can go on in.
+    fn staging(&mut self, both: &mut Both<'_, F, G>) -> Result<(), StoreError> {
+        let _claim = match Claim::take(self.from, &both.from.udid) {
+            Ok(claim) => claim,
+            Err(StoreError::Busy(udid) | StoreError::LayingOut(udid)) => {
+                if !self.copied.left.contains(&udid) {
+                    self.copied.left.push(udid);
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut wanted = None;
+        for id in both.from.ids("staging")?.into_iter().rev() {
+            let state = read_state(&both.from, &id)?;
+            if wanted.is_none() && state.is_some_and(|state| is_of_use(state.phase)) {
+                wanted = Some(id);
+            }
+        }
+        for id in both.to.ids("staging")? {
+            if wanted.as_ref() == Some(&id) && self.is_as_far(both, &id)? {
+                wanted = None;
+            } else {
+                both.to.set_aside("staging", &id, "trash")?;
+            }
+        }
+        let Some(id) = wanted else {
+            return Ok(());
+        };
+        let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
+        let from = here
+            .open(&both.from.dir, &format!("staging/{id}"), Open::Directory)
+            .at("open", &id)?;
+        remove_all(&there, &both.waiting, id.as_str()).at("remove", &id)?;
+        let to = ensure_dir(&there, &both.waiting, id.as_str()).at("create", &id)?;
+        both.links.enter(format!("staging/{id}"));
+        Tree {
+            copying: self,
+            links: &mut both.links,
+            phone: &both.to.dir,
+            before: Before::default(),
+            expected: Expected::default(),
+        }
+        .all((&from, &to), None)?;
+        self.install(both, id.as_str(), "staging")
+    }
+
+    /// Says whether the working copy at the target got as far as the one here.
+    fn is_as_far(&self, both: &Both<'_, F, G>, id: &BackupId) -> Result<bool, StoreError> {
+        for name in ["state.json", "received.log"] {
+            let path = format!("staging/{id}/{name}");
+            let here = absent(read_small(&self.from.fs, &both.from.dir, &path, RECORD_MAX));
+            let there = absent(read_small(&self.to.fs, &both.to.dir, &path, RECORD_MAX));
+            if here.at("read", both.from.at(&path))? != there.at("read", both.to.at(&path))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn absent(read: Result<Vec<u8>, Errno>) -> Result<Option<Vec<u8>>, Errno> {
+    match read {
+        Err(Errno::NOENT) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn is_of_use(phase: Phase) -> bool {
+    match phase {
+        Phase::Uploading | Phase::Moving | Phase::Removing | Phase::Committing | Phase::Rekeyed => {
+            true
+        }
+        Phase::Cloning | Phase::New | Phase::Finished | Phase::Dead => false,
+    }
+}
+
+/// Adds what is not there yet.
+fn add(known: &mut Vec<String>, more: Vec<String>) {
+    for path in more {
+        if !known.contains(&path) {
+            known.push(path);
+        }
+    }
+}
