@@ -5,7 +5,7 @@
 //! the newest backup of each of its latest periods that have one, so that a pause of months or a
 //! clock that jumped ahead costs nothing by itself.
 
-use crate::{BackupId, Bytes};
+use crate::{BackupId, Bytes, Wall};
 use std::collections::BTreeSet;
 
 /// How many backups of each kind stay.
@@ -44,6 +44,11 @@ impl Day {
     const fn week(self) -> i64 {
         // That was a Thursday.
         (self.0 as i64 + 3).div_euclid(7)
+    }
+
+    /// Tells whether it lies in the future wherever on earth the house is.
+    fn is_after(self, now: Wall) -> bool {
+        i64::from(self.0) > now.as_secs().div_euclid(86_400) + 1
     }
 
     /// Returns its year, and its month from 1 to 12, in the Gregorian calendar.
@@ -97,7 +102,7 @@ pub enum Reason {
     Yearly,
     /// A newer one is not known to be good.
     NewerDamaged,
-    /// The clock cannot be trusted, so nothing goes.
+    /// The clock, or its date, cannot be trusted, so it does not go.
     ClockJumped,
 }
 
@@ -201,6 +206,25 @@ pub fn retain(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<Fate>
     plan
 }
 
+/// Says what [`retain`] says, at this moment: a backup with a date in the future stays, and takes
+/// the place of none that came since. Such dates are left by a clock that was ahead for a while;
+/// beside them every new backup would look like the oldest.
+pub fn retain_at(backups: &[Candidate], keep: Keep, clock: ClockTrust, now: Wall) -> Vec<Fate> {
+    let (believed, future): (Vec<Candidate>, Vec<Candidate>) = backups
+        .iter()
+        .cloned()
+        .partition(|it| !it.day.is_after(now));
+    let mut plan = retain(&future, keep, ClockTrust::Jumped);
+    let first = plan.len();
+    plan.extend(retain(&believed, keep, clock));
+    if future.iter().any(|it| !it.verified) {
+        for fate in plan.iter_mut().skip(first) {
+            fate.reasons.insert(Reason::NewerDamaged);
+        }
+    }
+    plan
+}
+
 fn give(plan: &mut [Fate], id: &BackupId, reason: Reason) {
     if let Some(fate) = plan.iter_mut().find(|it| &it.id == id) {
         fate.reasons.insert(reason);
@@ -262,6 +286,7 @@ pub fn make_room(
         .collect();
     may_go.reverse();
     // What a longer prefix frees is never less, so the shortest that suffices is searched for.
+    // Should `gain` err meanwhile, more may go than must, and never what may not.
     if needed == Bytes::ZERO || gain(&may_go) < needed {
         return None;
     }

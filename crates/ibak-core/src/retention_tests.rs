@@ -123,6 +123,37 @@ fn what_is_damaged_or_pinned() {
 }
 
 #[test]
+fn dates_from_the_future_take_nobodys_place() {
+    let now = Wall::from_secs(20_000 * 86_400);
+    // Two of a clock that was ahead for a while, and five since then.
+    let with = |damaged: bool| {
+        let mut list: Vec<_> = (0..5)
+            .map(|n| good(n, 19_996 + i32::try_from(n).unwrap()))
+            .collect();
+        list.extend([good(5, 20_060), good(6, 20_061)]);
+        list[5].verified = !damaged;
+        list
+    };
+    let stays = |list: &[Candidate], rules| {
+        let plan = retain_at(list, rules, ClockTrust::Steady, now);
+        let stay = plan.into_iter().filter(|it| !it.reasons.is_empty());
+        let mut stay: Vec<_> = stay.map(|it| it.id).collect();
+        stay.sort();
+        stay
+    };
+    let last_two = keep(2, 0, 0, 0, 0);
+    assert_eq!(stays(&with(false), last_two), [3, 4, 5, 6].map(id));
+    assert_eq!(stays(&with(true), last_two), [0, 1, 2, 3, 4, 5, 6].map(id));
+    // Tomorrow is today somewhere on earth.
+    let east = [good(0, 19_999), good(1, 20_000), good(2, 20_001)];
+    assert_eq!(stays(&east, keep(1, 0, 0, 0, 0)), [id(2)]);
+    assert_eq!(
+        stays(&[good(7, 20_002), good(8, 20_003)], last_two),
+        [id(7), id(8)]
+    );
+}
+
+#[test]
 fn reasons_are_told() {
     let mut list: Vec<_> = (0..3).map(|n| good(n, 20_000)).collect();
     list[0].pinned = true;

@@ -296,7 +296,8 @@ impl Room {
 ///
 /// A first backup writes at most what the phone has in use. A later one writes about as much
 /// as the most that one of the last five added, at least a tenth of the last size, and at
-/// least the last growth in size. What is staged already need not come again.
+/// least the last growth in size. The phone begins anew from the newest good one, so what damaged
+/// ones after it added comes once more. What is staged already need not come again.
 ///
 /// ```
 /// use ibak_core::{estimate, Bytes, PhoneBackups};
@@ -307,6 +308,7 @@ impl Room {
 pub fn estimate(backups: &PhoneBackups, data_used: Option<Bytes>, full: bool) -> Option<Estimate> {
     let mut newest: Vec<&BackupFacts> = backups.committed.iter().collect();
     newest.sort_by(|a, b| b.id.cmp(&a.id));
+    let damaged = again_for_damage(&newest);
     newest.truncate(ESTIMATE_BACKUPS_MAX);
     let (changed, basis) = match (newest.first(), data_used) {
         (None, None) => return None,
@@ -321,7 +323,10 @@ pub fn estimate(backups: &PhoneBackups, data_used: Option<Bytes>, full: bool) ->
             let before = newest.get(1).map_or(last.size, |it| it.size);
             let grown = last.size.get().saturating_sub(before.get());
             (
-                added.max(grown).max(last.size.get() / 10),
+                added
+                    .max(grown)
+                    .max(last.size.get() / 10)
+                    .saturating_add(damaged),
                 Basis::EarlierBackups,
             )
         }
@@ -333,107 +338,13 @@ pub fn estimate(backups: &PhoneBackups, data_used: Option<Bytes>, full: bool) ->
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GIB: u64 = 1 << 30;
-
-    fn backup(n: u8, size: u64, added: u64) -> BackupFacts {
-        let id = BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P8N0{n:02}")).unwrap();
-        BackupFacts {
-            id,
-            finished: Wall::from_secs(i64::from(n)),
-            size: Bytes::new(size),
-            added: Bytes::new(added),
-            encrypted: false,
-            day: Day(i32::from(n)),
-            verified: true,
-            pinned: false,
-        }
-    }
-
-    #[test]
-    fn available_is_the_tighter_of_disk_and_quota() {
-        let numbers = |free, used, quota| StoreNumbers {
-            free: Bytes::new(free),
-            reserve: Bytes::new(2),
-            used: Bytes::new(used),
-            quota,
-        };
-        for (free, used, quota, want, state) in [
-            (10, 5, None, 8, StorageState::Ok),
-            (10, 5, Some(Bytes::new(6)), 1, StorageState::Low),
-            (10, 5, Some(Bytes::new(5)), 0, StorageState::Full),
-            (10, 9, Some(Bytes::new(5)), 0, StorageState::Full),
-            (3, 0, None, 1, StorageState::Low),
-            (2, 0, None, 0, StorageState::Full),
-            (1, 0, None, 0, StorageState::Full),
-        ] {
-            let it = numbers(free, used, quota);
-            assert_eq!(it.available(), Bytes::new(want), "{it:?}");
-            assert_eq!(
-                StorageState::of(Some(&StoreReport::Open(it))),
-                state,
-                "{it:?}"
-            );
-        }
-        assert_eq!(StorageState::of(None), StorageState::Unknown);
-        let gone = StoreReport::Unavailable(StoreTrouble::Missing);
-        assert_eq!(StorageState::of(Some(&gone)), StorageState::Unavailable);
-    }
-
-    #[test]
-    fn estimates() {
-        let of = |committed: Vec<BackupFacts>, staged, used: Option<u64>, full| {
-            let backups = PhoneBackups {
-                committed,
-                staged: Bytes::new(staged),
-                used: Bytes::ZERO,
-            };
-            estimate(&backups, used.map(Bytes::new), full)
-                .map(|it| (it.needed.get() - MARGIN.get(), it.basis))
-        };
-        assert_eq!(of(vec![], 0, None, false), None);
-        assert_eq!(of(vec![], 0, None, true), None);
-        assert_eq!(
-            of(vec![], 0, Some(9 * GIB), false),
-            Some((9 * GIB, Basis::DataUsed))
-        );
-        assert_eq!(
-            of(vec![], 5 * GIB, Some(9 * GIB), false),
-            Some((4 * GIB, Basis::DataUsed))
-        );
-        assert_eq!(
-            of(vec![], 10 * GIB, Some(9 * GIB), false),
-            Some((0, Basis::DataUsed))
-        );
-        let one = vec![backup(1, 20 * GIB, 20 * GIB)];
-        assert_eq!(
-            of(one.clone(), 0, None, false),
-            Some((2 * GIB, Basis::EarlierBackups))
-        );
-        assert_eq!(
-            of(one.clone(), 0, None, true),
-            Some((20 * GIB, Basis::Full))
-        );
-        assert_eq!(
-            of(one, 0, Some(30 * GIB), true),
-            Some((30 * GIB, Basis::Full))
-        );
-        let grown = vec![backup(2, 26 * GIB, GIB), backup(1, 20 * GIB, 20 * GIB)];
-        assert_eq!(
-            of(grown, 0, None, false),
-            Some((6 * GIB, Basis::EarlierBackups))
-        );
-        let busy = vec![
-            backup(3, 20 * GIB, GIB),
-            backup(2, 20 * GIB, 5 * GIB),
-            backup(1, 20 * GIB, 20 * GIB),
-        ];
-        assert_eq!(
-            of(busy, 0, None, false),
-            Some((5 * GIB, Basis::EarlierBackups))
-        );
-    }
+/// Returns what the damaged backups after the newest good one added.
+fn again_for_damage(newest: &[&BackupFacts]) -> u64 {
+    let good = newest.iter().position(|it| it.verified).unwrap_or(0);
+    let damaged = newest.iter().take(good).map(|it| it.added.get());
+    damaged.fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -4,10 +4,11 @@ use super::job::{Job, Stage};
 use super::phone::{KnownBackup, Phone, recall_told};
 use super::{Machine, viewing::JOB_KEPT};
 use crate::{
-    Bytes, Calendar, Effect, Event, Fact, Identity, Interruption, JobId, MuxerState, Now,
-    Observation, Phase, PhoneBackups, PhoneMemory, Progress, Reach, StopWhy, Transport, Trust,
-    Udid,
+    BackupFacts, BackupId, Bytes, Calendar, Effect, Event, Fact, Identity, Interruption, JobId,
+    MuxerState, Now, Observation, Phase, PhoneBackups, PhoneMemory, Progress, Reach, StopWhy,
+    Transport, Trust, Udid,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// For how long a look at a phone keeps its signals fresh.
@@ -24,12 +25,7 @@ impl Machine {
                 }
             }
             Event::Store(seen) => self.store = Some(seen),
-            Event::StoreRecovered(all) => {
-                self.recovered = true;
-                for (udid, backups) in all {
-                    self.know_backups(&udid, backups, now);
-                }
-            }
+            Event::StoreRecovered(all) => self.store_recovered(all, now),
             Event::BackupsKnown(udid, backups) => self.know_backups(&udid, backups, now),
             Event::Recalled(memory) => self.recall(memory, now),
             Event::RecalledHouse(memory) => {
@@ -49,8 +45,8 @@ impl Machine {
                 phone,
                 removed,
                 freed,
-            } => self.tell_made_room(&phone, removed, freed, now, effects),
-            Event::DamageFound(udid, backups) => self.tell_damage(&udid, backups, now, effects),
+            } => self.note_made_room(&phone, removed, freed),
+            Event::DamageFound(udid, backups) => self.note_damage(&udid, backups),
             Event::PoliciesChanged(policies) => self.policies = policies,
             Event::Muxer(state) => self.set_muxer(state, now),
             Event::AppleOnUsb(count) => self.apple_on_usb = count,
@@ -122,31 +118,51 @@ impl Machine {
         }
     }
 
+    /// Takes in all that the store holds.
+    fn store_recovered(&mut self, all: Vec<(Udid, PhoneBackups)>, now: Now) {
+        self.recovered = true;
+        let held: BTreeSet<&Udid> = all.iter().map(|(udid, _)| udid).collect();
+        let others = self.phones.keys().filter(|udid| !held.contains(udid));
+        let others: Vec<Udid> = others.cloned().collect();
+        for udid in others {
+            self.know_backups(&udid, PhoneBackups::default(), now);
+        }
+        for (udid, backups) in all {
+            self.know_backups(&udid, backups, now);
+        }
+    }
+
     fn know_backups(&mut self, udid: &Udid, backups: PhoneBackups, now: Now) {
+        // Of a phone that was forgotten meanwhile there is nothing to know.
+        if backups == PhoneBackups::default() && !self.phones.contains_key(udid) {
+            return;
+        }
         let Some(phone) = self.phone_mut(udid, now) else {
             return;
         };
         let before = std::mem::take(&mut phone.backups);
         phone.staged = backups.staged;
         phone.used = backups.used;
-        phone.backups_read = true;
-        phone.backups = backups
-            .committed
-            .into_iter()
-            .map(
-                |facts| match before.iter().find(|it| it.facts.id == facts.id) {
-                    Some(known) => KnownBackup {
-                        facts,
-                        ..known.clone()
-                    },
-                    None => KnownBackup {
-                        facts,
-                        known_at: now.monotonic,
-                        made_here: false,
-                    },
-                },
-            )
-            .collect();
+        let known = |facts: BackupFacts| {
+            let same = before.iter().find(|it| it.facts.id == facts.id);
+            KnownBackup {
+                known_at: same.map_or(now.monotonic, |it| it.known_at),
+                made_here: same.is_some_and(|it| it.made_here),
+                listed: true,
+                facts,
+            }
+        };
+        phone.backups = backups.committed.into_iter().map(known).collect();
+        // A list that was begun before a commit does not undo it; the next one will have it.
+        let there: BTreeSet<BackupId> =
+            phone.backups.iter().map(|it| it.facts.id.clone()).collect();
+        let newer = |it: &KnownBackup| !it.listed && !there.contains(&it.facts.id);
+        let newer: Vec<KnownBackup> = before.into_iter().filter(newer).collect();
+        phone.backups_read = newer.is_empty();
+        let listed = true;
+        phone
+            .backups
+            .extend(newer.into_iter().map(|it| KnownBackup { listed, ..it }));
     }
 
     fn recall(&mut self, memory: PhoneMemory, now: Now) {

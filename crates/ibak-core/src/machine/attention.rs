@@ -9,19 +9,19 @@ use crate::{
 };
 
 impl Machine {
-    /// Sends a message unless one of its kind went out within a day.
+    /// Sends a message unless one of its kind went out within a day. Tells whether it went out.
     pub(super) fn tell(
         &mut self,
         udid: Option<&Udid>,
         what: Attention,
         now: Now,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let told = match udid {
             None => &mut self.told,
             Some(udid) => match self.phones.get_mut(udid) {
                 Some(phone) => &mut phone.told,
-                None => return,
+                None => return false,
             },
         };
         let kind = what.kind();
@@ -29,7 +29,7 @@ impl Machine {
             .get(&kind)
             .is_some_and(|it| it.not_before > now.monotonic)
         {
-            return;
+            return false;
         }
         told.insert(
             kind,
@@ -42,12 +42,14 @@ impl Machine {
             phone: udid.cloned(),
             attention: what,
         });
+        true
     }
 
     pub(super) fn call_for_attention(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if let Some(complaint) = self.store_complaint(now) {
             self.tell(None, Attention::StoreTrouble(complaint), now, effects);
         }
+        self.tell_what_befell_backups(now, effects);
         // Before the store is recovered nobody can say when the last backup was.
         if !self.recovered {
             return;
@@ -111,6 +113,12 @@ impl Machine {
         for phone in self.phones.values() {
             if self.is_overdue(&phone.udid, now) {
                 moments.extend(again(phone.told.get(&AttentionKind::Overdue)));
+            }
+            if phone.damaged > 0 {
+                moments.extend(again(phone.told.get(&AttentionKind::StoreTrouble)));
+            }
+            if phone.made_room.is_some() {
+                moments.extend(again(phone.told.get(&AttentionKind::MadeRoom)));
             }
             if let Some(at) = check_at(phone, self.policy(&phone.udid)) {
                 let told = again(phone.told.get(&AttentionKind::CheckPassword));

@@ -1,6 +1,6 @@
 //! The guard against a clock that jumps: while dates cannot be believed, nothing old is removed.
 
-use crate::{ClockTrust, Now, Wall};
+use crate::{ClockTrust, Monotonic, Now, Wall};
 use std::time::Duration;
 
 /// How far the two clocks may drift apart.
@@ -25,21 +25,31 @@ impl ClockGuard {
         }
     }
 
-    /// Takes in the present; `newest` is the date of the newest backup: a clock that is far behind
-    /// it was reset.
-    pub(super) fn look(&mut self, now: Now, newest: Option<Wall>) {
+    /// Takes in the present. A clock that is far behind most of the `backups` was reset; one far
+    /// behind a few may be right, for a backup that was taken in has the date its phone gave it.
+    pub(super) fn look(&mut self, now: Now, backups: impl Iterator<Item = Wall>) {
         let passed = now.monotonic.saturating_since(self.base.monotonic);
         let expected = self.base.wall + passed;
         let apart = expected
             .saturating_since(now.wall)
             .max(now.wall.saturating_since(expected));
-        let behind = newest.is_some_and(|newest| newest.saturating_since(now.wall) > JUMP_MAX);
+        let (mut future, mut all) = (0_usize, 0_usize);
+        for backup in backups {
+            all += 1;
+            future += usize::from(backup.saturating_since(now.wall) > JUMP_MAX);
+        }
+        let behind = future * 2 > all;
         if apart > JUMP_MAX || behind {
             self.base = now;
             self.jumped = true;
         } else if passed >= STEADY {
             self.jumped = false;
         }
+    }
+
+    /// Returns when the clocks will have agreed for long enough, if they did not.
+    pub(super) fn steady_at(&self) -> Option<Monotonic> {
+        self.jumped.then(|| self.base.monotonic + STEADY)
     }
 
     pub(super) const fn trust(&self) -> ClockTrust {
@@ -54,7 +64,6 @@ impl ClockGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Monotonic;
 
     const HOUR: i64 = 3600;
 
@@ -68,20 +77,20 @@ mod tests {
     #[test]
     fn a_jump_is_noticed_and_forgiven_after_two_days() {
         let (jumped, steady) = (ClockTrust::Jumped, ClockTrust::Steady);
-        for (what, newest, looks) in [
+        for (what, backups, looks) in [
             (
                 "in step",
-                None,
+                vec![],
                 vec![(1, 1001, steady), (500, 1500, steady)],
             ),
             (
                 "a summer hour",
-                None,
+                vec![],
                 vec![(1, 1002, steady), (2, 1001, steady)],
             ),
             (
                 "ahead",
-                None,
+                vec![],
                 vec![
                     (1, 1060, jumped),
                     (2, 1061, jumped),
@@ -89,10 +98,10 @@ mod tests {
                     (49, 1108, steady),
                 ],
             ),
-            ("back", None, vec![(1, 900, jumped), (60, 959, steady)]),
+            ("back", vec![], vec![(1, 900, jumped), (60, 959, steady)]),
             (
                 "there and back again",
-                None,
+                vec![],
                 vec![
                     (1, 1060, jumped),
                     (40, 1040, jumped),
@@ -102,24 +111,34 @@ mod tests {
             ),
             (
                 "reset before the start",
-                Some(2000),
+                vec![2000],
                 vec![(1, 1001, jumped), (99, 1099, jumped)],
             ),
             (
                 "set right then",
-                Some(2000),
+                vec![2000],
                 vec![(1, 1001, jumped), (2, 2002, jumped), (51, 2051, steady)],
             ),
             (
                 "a backup from tomorrow",
-                Some(1030),
+                vec![1030],
                 vec![(1, 1001, steady)],
+            ),
+            (
+                "a backup taken in with the date of a phone that was wrong",
+                vec![900, 9000],
+                vec![(1, 1001, steady), (2, 1002, steady)],
+            ),
+            (
+                "most from the future",
+                vec![900, 1100, 1200],
+                vec![(1, 1001, jumped), (51, 1051, jumped), (99, 1099, steady)],
             ),
         ] {
             let mut guard = ClockGuard::new(at(0, 1000));
             for (monotonic, wall, want) in looks {
-                let newest = newest.map(|hours| Wall::from_secs(hours * HOUR));
-                guard.look(at(monotonic, wall), newest);
+                let backups = backups.iter().map(|hours| Wall::from_secs(hours * HOUR));
+                guard.look(at(monotonic, wall), backups);
                 assert_eq!(guard.trust(), want, "{what} at {monotonic}");
             }
         }

@@ -16,6 +16,7 @@ impl Machine {
     /// Returns the earliest moment after `now` at which something changes by itself.
     pub(super) fn find_deadline(&self, now: Now) -> Option<Monotonic> {
         let mut moments = self.next_messages(now);
+        moments.extend(self.clock.steady_at());
         moments.extend(self.next_store_reread(now));
         moments.extend(
             self.store

@@ -170,15 +170,18 @@ fn learn(phone: &mut Phone, outcome: &Outcome, asked: bool) {
 }
 
 fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
-    phone.backups.retain(|it| it.facts.id != facts.id);
+    let same = |it: &KnownBackup| it.facts.id == facts.id;
+    let listed = phone.backups.iter().any(same);
+    phone.backups.retain(|it| !same(it));
+    phone.committed = Some(facts.id.clone());
     phone.backups.push(KnownBackup {
         facts,
         known_at: now.monotonic,
         made_here: true,
+        listed,
     });
     phone.staged = Bytes::ZERO;
     phone.backups_read = false;
-    phone.retain_due = true;
     phone.clear_back_off();
 }
 

@@ -1,7 +1,7 @@
 //! Errands: what a person asks for is begun at once or refused; what came of it is learned.
 
-use super::Machine;
 use super::phone::Phone;
+use super::{Machine, PHONES_MAX};
 use crate::{
     Answer, Attention, Demand, Effect, Errand, Extent, Failure, JobKind, Now, Outcome, Policy,
     RequestError, Trust, Udid, Unmet, Verdict, Wall,
@@ -19,11 +19,12 @@ impl Machine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<Answer, RequestError> {
-        if errand == Errand::Adopt {
-            // Its owner may never have been here.
-            self.phone_mut(udid, now);
+        // The owner of what is taken in may never have been here.
+        let met_here = errand == Errand::Adopt && self.phones.len() < PHONES_MAX;
+        let phone = self.phones.get(udid);
+        if phone.is_none() && !met_here {
+            return Err(RequestError::NoSuchPhone);
         }
-        let phone = self.phones.get(udid).ok_or(RequestError::NoSuchPhone)?;
         if self.stopping {
             return Err(RequestError::Stopping);
         }
@@ -37,22 +38,24 @@ impl Machine {
             if let Some(job) = self.job_of(udid) {
                 return Err(RequestError::Busy { job: job.id });
             }
-            if phone.reach.best().is_none() {
+            if phone.is_none_or(|phone| phone.reach.best().is_none()) {
                 return Err(RequestError::NotConnected);
             }
-            if phone.trust == Trust::Untrusted {
+            if phone.is_some_and(|phone| phone.trust == Trust::Untrusted) {
                 return Err(RequestError::NotTrusted);
             }
         } else if self.readers() >= READERS_MAX {
             return Err(RequestError::TooManyReaders);
         }
         // After it is switched on everything comes once more, beside the plain backups.
-        let sends_all_again = errand == Errand::EncryptionOn && !phone.backups.is_empty();
+        let sends_all_again =
+            errand == Errand::EncryptionOn && phone.is_some_and(|phone| !phone.backups.is_empty());
         if sends_all_again
             && let Verdict::Unmet(Unmet::NoRoom(room)) = self.space_for(udid, Extent::Full, now).0
         {
             return Err(RequestError::NoSpace(room));
         }
+        self.phone_mut(udid, now);
         let kind = JobKind::Errand(errand);
         let id = self.accept(Some(udid), kind, Demand::AtOnce, Extent::Changes, now);
         self.start(id, effects);
@@ -109,15 +112,14 @@ impl Machine {
             let last = phone.password_proved;
             (at <= now.wall).then(|| (phone.udid.clone(), Attention::CheckPassword { last }))
         };
-        let ours = self.phones.values().filter(|phone| !phone.retired);
-        ours.filter_map(to_check).collect()
+        self.phones.values().filter_map(to_check).collect()
     }
 }
 
 /// Returns when the password of the newest backup is to be proved (again): at once when it never
-/// was, for then it came from another computer.
+/// was, for then it came from another computer. Nobody is asked about a retired phone.
 pub(super) fn check_at(phone: &Phone, policy: &Policy) -> Option<Wall> {
-    let every = policy.password_check?;
+    let every = policy.password_check.filter(|_| !phone.retired)?;
     // Once it is switched off, nobody needs to know it for what comes.
     let newest = phone
         .newest()

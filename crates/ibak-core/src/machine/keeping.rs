@@ -4,48 +4,55 @@
 use super::Machine;
 use super::job::Job;
 use super::phone::Phone;
-use crate::retention::{Candidate, retain};
+use crate::retention::{Candidate, Fate, retain_at};
 use crate::{
     Answer, Attention, Automatic, BackupId, Bytes, ClockTrust, Demand, Effect, Extent, JobKind,
-    Now, PhoneShare, RequestError, StoreComplaint, Udid, Upkeep,
+    Now, PhoneShare, RequestError, StoreComplaint, StoreReport, Udid, Upkeep,
 };
 
 impl Machine {
+    /// Says why each backup of a phone stays, newest first, by the rules that hold for it at the
+    /// moment; one without a reason goes after the next commit. Empty for an unknown phone.
+    pub fn fates(&self, phone: &Udid) -> Vec<Fate> {
+        self.phones
+            .get(phone)
+            .map_or_else(Vec::new, |phone| self.fates_of(phone, self.now))
+    }
+
+    fn fates_of(&self, phone: &Phone, now: Now) -> Vec<Fate> {
+        let facts = phone.backups.iter().map(|it| it.facts.candidate());
+        let candidates: Vec<Candidate> = facts.collect();
+        let keep = self.policy(&phone.udid).keep;
+        retain_at(&candidates, keep, self.clock.trust(), now.wall)
+    }
+
     /// Removes what no rule keeps, once the store has told what it holds after a commit.
-    pub(super) fn retain_after_commit(&mut self, effects: &mut Vec<Effect>) {
-        let clock = self.clock.trust();
-        let due = self
-            .phones
-            .values()
-            .filter(|phone| phone.retain_due && phone.backups_read)
-            .map(|phone| phone.udid.clone());
-        let due: Vec<Udid> = due.collect();
-        for udid in due {
-            // One that talks about a backup goes first.
-            if self.job_of(&udid).is_some_and(|job| job.is_running()) {
-                continue;
-            }
-            let keep = self.policy(&udid).keep;
-            let Some(phone) = self.phones.get_mut(&udid) else {
+    pub(super) fn retain_after_commit(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.stopping || self.moving().is_some() {
+            return;
+        }
+        let mut plans = Vec::new();
+        for phone in self.phones.values().filter(|phone| phone.backups_read) {
+            let Some(committed) = &phone.committed else {
                 continue;
             };
-            phone.retain_due = false;
-            let candidates: Vec<Candidate> = phone
-                .backups
-                .iter()
-                .map(|it| it.facts.candidate())
-                .collect();
-            let mut backups: Vec<BackupId> = retain(&candidates, keep, clock)
-                .into_iter()
-                .filter(|fate| fate.reasons.is_empty())
-                .map(|fate| fate.id)
-                .collect();
-            backups.reverse();
+            let mine = |job: &Job| job.phone.as_ref() == Some(&phone.udid) && job.is_running();
+            if self.jobs.values().any(mine) {
+                continue;
+            }
+            // A clock that was set back makes the newest look old.
+            let goes = |fate: &Fate| fate.reasons.is_empty() && fate.id != *committed;
+            let gone = self.fates_of(phone, now).into_iter().filter(goes);
+            let backups: Vec<BackupId> = gone.map(|fate| fate.id).rev().collect();
+            plans.push((phone.udid.clone(), backups));
+        }
+        for (udid, backups) in plans {
+            if let Some(phone) = self.phones.get_mut(&udid) {
+                phone.committed = None;
+            }
             if !backups.is_empty() {
-                effects.push(Effect::RemoveBackups {
-                    phone: udid,
-                    backups,
-                });
+                let phone = udid;
+                effects.push(Effect::RemoveBackups { phone, backups });
             }
         }
     }
@@ -88,6 +95,9 @@ impl Machine {
         if !self.phones.contains_key(udid) {
             return Err(RequestError::NoSuchPhone);
         }
+        if let Some(job) = self.moving() {
+            return Err(RequestError::StoreMoving { job: job.id });
+        }
         let mine = |job: &&Job| job.phone.as_ref() == Some(udid) && !job.has_ended();
         if let Some(job) = self.jobs.values().find(mine) {
             return Err(RequestError::Busy { job: job.id });
@@ -114,16 +124,15 @@ impl Machine {
             return Err(RequestError::Busy { job: job.id });
         }
         let before = self.phones.get(old).ok_or(RequestError::NoSuchPhone)?;
-        let (quota, automatic) = (before.quota, self.automatic_wish(before));
-        let was_retired = before.retired;
+        let (quota, automatic, was_retired) = (before.quota, before.automatic, before.retired);
         let next = self.phones.get_mut(new).ok_or(RequestError::NoSuchPhone)?;
-        let same = was_retired && next.quota == quota && !next.retired;
-        if same {
+        let there = next.quota == quota && next.automatic == automatic && !next.retired;
+        if was_retired && there {
             return Ok(Answer::AlreadyThere);
         }
         next.quota = quota;
         next.retired = false;
-        next.automatic = Some(automatic);
+        next.automatic = automatic;
         if let Some(before) = self.phones.get_mut(old) {
             before.retired = true;
         }
@@ -155,40 +164,72 @@ impl Machine {
         self.jobs.values().find(moves)
     }
 
-    /// Says whether upkeep may work: only while no job needs the disk.
+    /// Says whether upkeep may work: only while the store is there and no job needs it.
     pub(super) fn upkeep(&self) -> Upkeep {
         let busy = self
             .jobs
             .values()
             .any(|job| job.is_running() && job.kind.uses_store());
-        if busy || self.stopping || !self.recovered {
+        let gone = self.store.is_some_and(|seen| match seen.report {
+            StoreReport::Unavailable(_) => true,
+            StoreReport::Open(_) => false,
+        });
+        if busy || gone || self.stopping || !self.recovered {
             Upkeep::Rests
         } else {
             Upkeep::May
         }
     }
 
-    pub(super) fn tell_made_room(
-        &mut self,
-        udid: &Udid,
-        removed: u32,
-        freed: Bytes,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let message = Attention::MadeRoom { removed, freed };
-        self.tell(Some(udid), message, now, effects);
+    /// Notes what a person is to hear of the store, now or when a message may go out again: it
+    /// happened once, and nobody will say it a second time.
+    pub(super) fn note_made_room(&mut self, udid: &Udid, removed: u32, freed: Bytes) {
+        if let Some(phone) = self.phones.get_mut(udid) {
+            let (before, freed_before) = phone.made_room.unwrap_or_default();
+            let freed = Bytes::new(freed_before.get().saturating_add(freed.get()));
+            phone.made_room = Some((before.saturating_add(removed), freed));
+        }
     }
 
-    pub(super) fn tell_damage(
-        &mut self,
-        udid: &Udid,
-        backups: u32,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        let message = Attention::StoreTrouble(StoreComplaint::Damage(backups));
-        self.tell(Some(udid), message, now, effects);
+    pub(super) fn note_damage(&mut self, udid: &Udid, backups: u32) {
+        if let Some(phone) = self.phones.get_mut(udid) {
+            phone.damaged = phone.damaged.saturating_add(backups);
+        }
+    }
+
+    /// Tells what was noted, also of a retired phone: what is left of it is all there is.
+    pub(super) fn tell_what_befell_backups(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let noted = |phone: &&Phone| phone.damaged > 0 || phone.made_room.is_some();
+        let noted: Vec<Udid> = self
+            .phones
+            .values()
+            .filter(noted)
+            .map(|it| it.udid.clone())
+            .collect();
+        for udid in noted {
+            let Some(phone) = self.phones.get(&udid) else {
+                continue;
+            };
+            let (damaged, made_room) = (phone.damaged, phone.made_room);
+            let message = Attention::StoreTrouble(StoreComplaint::Damage(damaged));
+            if damaged > 0
+                && self.tell(Some(&udid), message, now, effects)
+                && let Some(phone) = self.phones.get_mut(&udid)
+            {
+                phone.damaged = 0;
+            }
+            if let Some((removed, freed)) = made_room
+                && self.tell(
+                    Some(&udid),
+                    Attention::MadeRoom { removed, freed },
+                    now,
+                    effects,
+                )
+                && let Some(phone) = self.phones.get_mut(&udid)
+            {
+                phone.made_room = None;
+            }
+        }
     }
 
     /// Tells whether dates can be believed.

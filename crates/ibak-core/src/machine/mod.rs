@@ -119,14 +119,16 @@ impl Machine {
         self.now = now;
         let mut effects = Vec::new();
         self.apply(event, now, &mut effects);
-        self.clock.look(now, self.newest_backup());
+        let backups = self.phones.values().flat_map(|phone| &phone.backups);
+        let dates = backups.map(|it| it.facts.finished);
+        self.clock.look(now, dates);
         self.forget_what_passed(now);
         self.running_max = self.running().max(self.policies.parallel_max);
         self.evaluate(now);
         self.stop_what_lost_its_ground(now, &mut effects);
         self.end_what_cannot_start(now, &mut effects);
         self.start_what_may_start(now, &mut effects);
-        self.retain_after_commit(&mut effects);
+        self.retain_after_commit(now, &mut effects);
         self.ask_for_signals(now, &mut effects);
         self.call_for_attention(now, &mut effects);
         self.remember(&mut effects);
@@ -164,12 +166,6 @@ impl Machine {
         self.jobs.values().find(|job| {
             job.phone.as_ref() == Some(phone) && job.kind.uses_phone() && !job.has_ended()
         })
-    }
-
-    /// Returns the date of the newest backup of all.
-    fn newest_backup(&self) -> Option<crate::Wall> {
-        let newest = |phone: &Phone| phone.newest().map(|it| it.facts.finished);
-        self.phones.values().filter_map(newest).max()
     }
 
     /// Returns how many slots are taken.

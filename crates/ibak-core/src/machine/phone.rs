@@ -2,7 +2,7 @@
 
 use crate::facts::Facts;
 use crate::{
-    Asking, AttentionKind, Automatic, BackingOff, BackupFacts, Bytes, Cadence, Calendar,
+    Asking, AttentionKind, Automatic, BackingOff, BackupFacts, BackupId, Bytes, Cadence, Calendar,
     ConditionState, Conditions, Decision, Due, Identity, JobResult, LastResult, Met, Monotonic,
     Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Trust, Udid,
     Unknown, Unmet, Verdict, Wall,
@@ -37,6 +37,26 @@ pub(super) struct KnownBackup {
     pub(super) facts: BackupFacts,
     pub(super) known_at: Monotonic,
     pub(super) made_here: bool,
+    /// Whether the store told of it, or should have.
+    pub(super) listed: bool,
+}
+
+impl KnownBackup {
+    /// Returns for how long a date in the future still counts as just now.
+    fn benefit_of_doubt(&self, policy: &Policy, now: Now) -> Duration {
+        let interval = policy.interval.saturating_sub(policy.slack());
+        let wait = if self.made_here {
+            interval
+        } else {
+            interval.min(FUTURE_WAIT)
+        };
+        (self.known_at + wait).saturating_since(now.monotonic)
+    }
+}
+
+/// Tells whether a backup's date can be believed.
+fn believed(backup: &KnownBackup, now: Now) -> bool {
+    backup.facts.finished <= now.wall + FUTURE_MAX
 }
 
 /// When something was last told, and when it may be told again.
@@ -86,10 +106,14 @@ pub(super) struct Phone {
     pub(super) quota: Option<Bytes>,
     /// Whether nothing further is made or missed.
     pub(super) retired: bool,
-    /// Whether a commit came after which nothing was removed yet.
-    pub(super) retain_due: bool,
+    /// A commit after which retention has not run yet.
+    pub(super) committed: Option<BackupId>,
     /// Whether the store told all it holds since the last commit.
     pub(super) backups_read: bool,
+    /// How many backups were found damaged that nobody was told of yet.
+    pub(super) damaged: u32,
+    /// What was removed to make room, and freed, that nobody was told of yet.
+    pub(super) made_room: Option<(u32, Bytes)>,
     pub(super) password_proved: Option<Wall>,
     pub(super) failures: u32,
     pub(super) backing_off: Option<BackingOff>,
@@ -133,7 +157,9 @@ impl Phone {
             used: Bytes::ZERO,
             quota: None,
             retired: false,
-            retain_due: false,
+            committed: None,
+            damaged: 0,
+            made_room: None,
             backups_read: false,
             password_proved: None,
             failures: 0,
@@ -240,7 +266,10 @@ impl Phone {
 
     /// A backup is due when a time of the calendar came that no backup followed.
     fn due_by_calendar(&self, policy: &Policy, calendar: Calendar, now: Now) -> Due {
-        let served = |fired: Wall| self.backups.iter().any(|it| it.facts.finished >= fired);
+        let served = |fired: Wall| {
+            let mut since = self.backups.iter().filter(|it| it.facts.finished >= fired);
+            since.any(|it| believed(it, now) || !it.benefit_of_doubt(policy, now).is_zero())
+        };
         match calendar.fired {
             Some(fired) if fired <= now.wall && !served(fired) => Due::Since(Some(fired)),
             Some(_) | None => {
@@ -256,16 +285,11 @@ impl Phone {
         let mut until = now.wall;
         for backup in &self.backups {
             let at = backup.facts.finished;
-            if at <= now.wall + FUTURE_MAX {
+            if believed(backup, now) {
                 until = until.max(at + interval);
                 since = since.max(Some(at + interval));
             } else {
-                let wait = if backup.made_here {
-                    interval
-                } else {
-                    interval.min(FUTURE_WAIT)
-                };
-                let left = (backup.known_at + wait).saturating_since(now.monotonic);
+                let left = backup.benefit_of_doubt(policy, now);
                 if !left.is_zero() {
                     until = until.max(whole_second_after(now.wall + left));
                 }
@@ -290,12 +314,11 @@ impl Phone {
         if automatic == Automatic::Off || !ours {
             return None;
         }
-        let believed = self
-            .backups
-            .iter()
-            .map(|it| it.facts.finished)
-            .filter(|at| *at <= now.wall + FUTURE_MAX);
-        Some(believed.max().unwrap_or(self.first_seen) + policy.overdue_after)
+        let backups = self.backups.iter().filter(|it| believed(it, now));
+        let newest = backups.map(|it| it.facts.finished).max();
+        // What another computer did, or did not do, before it was known here is not missed.
+        let known = Some(self.first_seen).filter(|at| newest.is_none() || *at <= now.wall);
+        newest.max(known).map(|since| since + policy.overdue_after)
     }
 
     /// Starts nothing automatically for `wait`.
