@@ -73,6 +73,8 @@ pub(super) fn exit_of(result: &Outcome) -> Exit {
         | Outcome::SystemTooOld
         | Outcome::BackupUnreadable
         | Outcome::ClientGone
+        | Outcome::BackupDamaged
+        | Outcome::NotAdoptable
         | Outcome::Crashed
         | Outcome::Other(_) => Exit::Failed,
     }

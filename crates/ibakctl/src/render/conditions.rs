@@ -112,7 +112,9 @@ fn words(name: &ConditionName, condition: &ConditionView, style: &Style) -> Stri
         | ConditionReason::StoreUnsupported
         | ConditionReason::StoreLocked
         | ConditionReason::StoreDamaged
-        | ConditionReason::StoreFailing) => match waits::store_trouble(trouble) {
+        | ConditionReason::StoreFailing
+        | ConditionReason::StoreMoving
+        | ConditionReason::StoreNewer) => match waits::store_trouble(trouble) {
             Some(trouble) => format!("the store cannot be used: {trouble}"),
             None => "the store cannot be used".to_owned(),
         },

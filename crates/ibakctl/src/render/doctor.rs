@@ -214,6 +214,8 @@ fn detail(check: &CheckView, subject: &str, style: &Style) -> String {
         CheckDetail::StoreLocked => "another daemon is using it",
         CheckDetail::StoreDamaged => "it holds what no store of ours holds",
         CheckDetail::StoreFailing => "reading or writing it failed",
+        CheckDetail::StoreMoving => "it is being moved to another place",
+        CheckDetail::StoreNewer => "a newer ibak wrote it, and this one cannot read it",
         CheckDetail::OnRootAllowed => {
             "it is on the root file system, as the configuration says it may be"
         }
@@ -260,6 +262,9 @@ fn remedy_words(remedy: &Remedy, subject: &str) -> Option<String> {
                 "choose another disk in /etc/ibak/ibakd.toml, or say there that this one is meant"
             }
             Remedy::MakeRoom => "make room on this disk, or raise the quota",
+            Remedy::Upgrade => {
+                "install a newer ibak, or choose another directory in /etc/ibak/ibakd.toml"
+            }
             Remedy::StopOther => "stop the other daemon",
             Remedy::FixConfig => "correct it; `ibakd --check` names the line",
             Remedy::AllowMulticast => "let mDNS through the firewall: UDP port 5353",

@@ -66,6 +66,8 @@ pub fn phrase(outcome: &Outcome) -> String {
         Outcome::NoSuchBackup => "failed: there is no such backup",
         Outcome::BackupUnreadable => "failed: what is stored cannot be read as a backup",
         Outcome::ClientGone => "stopped: nobody was there to take the files",
+        Outcome::BackupDamaged => "found damage",
+        Outcome::NotAdoptable => "failed: what lies there cannot be taken in as a backup",
         Outcome::Crashed => "failed because of a bug in ibak",
         Outcome::Other(word) => return format!("ended with \"{}\"", word.escape_default()),
     }
@@ -92,6 +94,7 @@ pub fn remedy_of(kind: &JobKind, outcome: &Outcome, me: &str) -> Option<String> 
         JobKind::Encryption => of_encryption(outcome, me),
         JobKind::CheckPassword | JobKind::Read => of_reading(outcome, me),
         JobKind::Purchases | JobKind::ICloud | JobKind::Pair => of_visit(outcome),
+        JobKind::Adopt | JobKind::MoveStore => of_taking(kind, outcome),
         JobKind::Backup | JobKind::Verify | JobKind::Prune | JobKind::Other(_) => None,
     };
     special.or_else(|| remedy(outcome, me))
@@ -181,6 +184,29 @@ fn of_visit(outcome: &Outcome) -> Option<String> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only what differs from a backup; `remedy` has an arm for every word"
+)]
+fn of_taking(kind: &JobKind, outcome: &Outcome) -> Option<String> {
+    Some(match (kind, outcome) {
+        (
+            JobKind::MoveStore,
+            Outcome::Cancelled | Outcome::DaemonStopped | Outcome::LostSpace | Outcome::Crashed,
+        ) => "run the same command again: what is there already stays, and it goes on".to_owned(),
+        (JobKind::MoveStore, Outcome::NoSpace) => {
+            "make room on the new disk, and run the same command again: it goes on".to_owned()
+        }
+        (JobKind::MoveStore, Outcome::BackupDamaged) => {
+            "`ibakctl verify --all` shows which backup it is; the next backup of that phone repairs it".to_owned()
+        }
+        (JobKind::Adopt, Outcome::NotWhole | Outcome::NotAdoptable) => {
+            "see whether the program that made it can still read it, and take in another one if there is one".to_owned()
+        }
+        _ => return None,
+    })
+}
+
 /// Says what a person can do after a backup; `None` when nothing needs doing. `me` is how the
 /// phone is named on a command line, with a space before it, or nothing.
 pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
@@ -237,6 +263,9 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         Outcome::NoSuchBackup | Outcome::BackupUnreadable => {
             "`ibakctl backups` lists what there is".to_owned()
         }
+        Outcome::BackupDamaged => {
+            format!("run `ibakctl backup{me}`: it has the phone send what is damaged again")
+        }
         Outcome::NotWhole => format!("run `ibakctl backup{me}`; it begins from the last good backup"),
         Outcome::Succeeded
         | Outcome::Cancelled
@@ -247,6 +276,7 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         | Outcome::Protocol
         | Outcome::SpaceUnknown
         | Outcome::ClientGone
+        | Outcome::NotAdoptable
         | Outcome::Other(_) => return None,
     })
 }

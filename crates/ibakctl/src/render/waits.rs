@@ -177,6 +177,8 @@ pub(super) fn store_trouble(reason: &ConditionReason) -> Option<&'static str> {
         ConditionReason::StoreLocked => Some("another daemon is using it"),
         ConditionReason::StoreDamaged => Some("it holds what no store of ours holds"),
         ConditionReason::StoreFailing => Some("reading or writing it failed"),
+        ConditionReason::StoreMoving => Some("it is being moved to another place"),
+        ConditionReason::StoreNewer => Some("a newer ibak wrote it, and this one cannot read it"),
         ConditionReason::ExternalPower
         | ConditionReason::OnBattery
         | ConditionReason::OnNetwork

@@ -185,6 +185,8 @@ pub(super) fn noun(kind: &JobKind, style: &Style) -> String {
         JobKind::Read => "reading of files",
         JobKind::Purchases => "copy of what was bought",
         JobKind::ICloud => "switch of iCloud Backup",
+        JobKind::Adopt => "taking in of a backup",
+        JobKind::MoveStore => "move of the store",
         JobKind::Other(word) => return text::escape(word, style),
     }
     .to_owned()
@@ -202,6 +204,8 @@ fn of_kind(name: &str, kind: &JobKind, style: &Style) -> String {
         JobKind::Read => format!("Files are being read out of a backup of {name}"),
         JobKind::Purchases => format!("What was bought on {name} is being copied off it"),
         JobKind::ICloud => format!("iCloud Backup of {name} is being switched"),
+        JobKind::Adopt => format!("A backup of {name} that another program made is being taken in"),
+        JobKind::MoveStore => "The store is being copied to another place".to_owned(),
         JobKind::Other(word) => format!("{name} is busy with {}", text::escape(word, style)),
     }
 }
@@ -396,6 +400,8 @@ fn hint(view: &WhyView) -> Option<String> {
             | JobKind::Read
             | JobKind::Purchases
             | JobKind::ICloud
+            | JobKind::Adopt
+            | JobKind::MoveStore
             | JobKind::Other(_) => None,
         };
     }

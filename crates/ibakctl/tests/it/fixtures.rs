@@ -47,6 +47,8 @@ pub(crate) fn manager() -> ManagerView {
         storage_free: Bytes::from_gib(212),
         storage_used: Bytes::from_gib(288),
         quota: Some(Bytes::from_gib(500)),
+        store_path: "/var/lib/ibak/store".into(),
+        config_path: "/etc/ibak/ibakd.toml".into(),
     }
 }
 
@@ -144,6 +146,9 @@ pub(crate) fn ada() -> PhoneView {
         password_check_due: false,
         last_icloud_backup: None,
         staged: Bytes::ZERO,
+        used: Bytes::from_gib(122),
+        quota: None,
+        retired: false,
     }
 }
 
@@ -212,5 +217,10 @@ pub(crate) fn backup(id: &str, finished: &str) -> BackupView {
         full: false,
         files: 2012,
         keybag: Some("a1b2c3d4e5f60718293a4b5c6d7e8f90".into()),
+        damaged: 0,
+        guarded: false,
+        adopted: false,
+        frees: None,
+        keep: None,
     }
 }
