@@ -1,11 +1,11 @@
 //! One phone's directory: its committed backups and what is known about them.
 
 use crate::error::{Context, ErrorKind, StoreError};
-use crate::fs::util::{absent_ok, ensure_dir, read_small, remove_all, replace};
+use crate::fs::util::{absent_ok, ensure_dir, read_small, replace};
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::record::{
-    CheckRecord, ChecksRecord, CommitRecord, FORMAT, Generation, PinsRecord, RECORD_MAX, decode,
-    encode, generation,
+    ChecksRecord, CommitRecord, FORMAT, Generation, GuardRecord, PinsRecord, RECORD_MAX, Seal,
+    decode, decode_commit, encode_sealed, generation, seal_of,
 };
 use crate::store::{Inner, Store};
 use ibak_core::{BackupId, Udid, Wall};
@@ -165,7 +165,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
     ) -> Result<CommitRecord, StoreError> {
         let what = format!("{at}/commit.json");
         let bytes = read_small(&self.inner.fs, dir, "commit.json", RECORD_MAX).at("read", &what)?;
-        let record: CommitRecord = decode(&what, &bytes)?;
+        let record = decode_commit(&what, &bytes)?;
         if record.format > FORMAT {
             return Err(StoreError::NewerFormat {
                 found: record.format,
@@ -180,8 +180,15 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
     }
 
     pub(crate) fn list(&self, unreadable: Unreadable) -> Result<Vec<Generation>, StoreError> {
-        let checks: ChecksRecord = self.small("checks.json")?;
-        let pins: PinsRecord = self.small("pins.json")?;
+        let skip = |error: &StoreError| unreadable.skips(error);
+        let checks = match self.checks() {
+            Err(error) if skip(&error) => ChecksRecord::unknown(),
+            known => known?,
+        };
+        let pins = match self.pins() {
+            Err(error) if skip(&error) => self.all_guarded()?,
+            known => known?,
+        };
         let mut list = Vec::new();
         for id in self.ids("gens")? {
             let mut found = match self
@@ -197,55 +204,121 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
             };
             if let Some(check) = checks.checks.get(id.as_str()) {
                 found.verified &= check.damaged.is_empty();
-                found.checked = Some(Wall::from_micros(check.checked_unix_us));
+                found.checked = check.checked_unix_us.map(Wall::from_micros);
+                found.damaged.extend_from_slice(&check.damaged);
             }
             found.pinned = pins.pinned.iter().any(|pin| pin == id.as_str());
+            // Without what readings found, nobody knows which backup is the good one.
+            found.guarded = checks.lost || pins.guarded.iter().any(|guard| guard.id == id.as_str());
             list.push(found);
         }
         Ok(list)
     }
 
-    /// Reads `checks.json` or `pins.json`: absent or damaged means that nothing is known, for
-    /// neither may keep a backup from being listed.
-    fn small<T: serde::de::DeserializeOwned + Default>(&self, name: &str) -> Result<T, StoreError> {
-        match read_small(&self.inner.fs, &self.dir, name, RECORD_MAX) {
-            Ok(bytes) => Ok(decode(name, &bytes).unwrap_or_else(|error| {
-                tracing::warn!(phone = %self.udid, %error, "ignoring a record");
-                T::default()
-            })),
-            Err(Errno::NOENT) => Ok(T::default()),
-            Err(errno) => Err(errno).at("read", self.at(name)),
+    /// Reads `checks.json`: one that is damaged keeps no backup from being listed.
+    pub(crate) fn checks(&self) -> Result<ChecksRecord, StoreError> {
+        Ok(self
+            .small("checks.json")?
+            .unwrap_or_else(ChecksRecord::unknown))
+    }
+
+    /// Reads `pins.json`: one that is damaged keeps no backup from being listed, and until a
+    /// person has looked none may be removed for want of its pin.
+    pub(crate) fn pins(&self) -> Result<PinsRecord, StoreError> {
+        match self.small("pins.json")? {
+            Some(pins) => Ok(pins),
+            None => self.all_guarded(),
         }
     }
 
-    pub(crate) fn record_check(&self, id: &BackupId, check: CheckRecord) -> Result<(), StoreError> {
-        let _guard = self.inner.records();
-        let mut checks: ChecksRecord = self.small("checks.json")?;
-        checks.checks.insert(id.as_str().to_owned(), check);
-        let bytes = encode("checks.json", &checks)?;
-        replace(&self.inner.fs, &self.dir, "checks.json", &bytes)
-            .at("write", self.at("checks.json"))
+    fn all_guarded(&self) -> Result<PinsRecord, StoreError> {
+        let guard = |id: BackupId| GuardRecord {
+            id: id.as_str().to_owned(),
+            why: "pins-lost".to_owned(),
+        };
+        Ok(PinsRecord {
+            pinned: Vec::new(),
+            guarded: self.ids("gens")?.into_iter().map(guard).collect(),
+        })
     }
 
-    /// Points `latest` at the newest verified backup, for other programs' eyes.
+    /// Keeps a backup until a person has looked; `why` is one word.
+    pub(crate) fn guard(&self, id: &BackupId, why: &str) -> Result<(), StoreError> {
+        let _guard = self.inner.records();
+        let mut pins = self.pins()?;
+        if pins.guarded.iter().any(|guard| guard.id == id.as_str()) {
+            return Ok(());
+        }
+        pins.guarded.push(GuardRecord {
+            id: id.as_str().to_owned(),
+            why: why.to_owned(),
+        });
+        self.write_small("pins.json", &pins)
+    }
+
+    /// Reads a small record beside `gens`; absent means that nothing is known, `None` that it is
+    /// damaged.
+    pub(crate) fn small<T: serde::de::DeserializeOwned + Default>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let bytes = match read_small(&self.inner.fs, &self.dir, name, RECORD_MAX) {
+            Ok(bytes) => bytes,
+            Err(Errno::NOENT) => return Ok(Some(T::default())),
+            Err(errno @ (Errno::FBIG | Errno::INVAL | Errno::ISDIR | Errno::LOOP)) => {
+                tracing::warn!(phone = %self.udid, name, %errno, "ignoring a record");
+                return Ok(None);
+            }
+            Err(errno) => return Err(errno).at("read", self.at(name)),
+        };
+        let record = match seal_of(&bytes) {
+            Seal::Broken => Err(StoreError::damaged(self.at(name))),
+            Seal::Whole | Seal::Absent => decode(&self.at(name), &bytes),
+        };
+        Ok(record
+            .inspect_err(|error| tracing::warn!(phone = %self.udid, %error, "ignoring a record"))
+            .ok())
+    }
+
+    /// Replaces a small record beside `gens`, durably.
+    pub(crate) fn write_small(
+        &self,
+        name: &str,
+        record: &impl serde::Serialize,
+    ) -> Result<(), StoreError> {
+        let bytes = encode_sealed(name, record)?;
+        replace(&self.inner.fs, &self.dir, name, &bytes).at("write", self.at(name))
+    }
+
+    /// Removes a small record beside `gens`; durable or not, for it may be lost.
+    pub(crate) fn remove_small(&self, name: &str) -> Result<(), StoreError> {
+        absent_ok(self.inner.fs.unlink(&self.dir, name)).at("remove", self.at(name))
+    }
+
+    /// Points `latest` at the newest verified backup, for other programs' eyes; without one there
+    /// is no `latest`.
     pub(crate) fn point_latest(&self) -> Result<(), StoreError> {
         let _guard = self.inner.records();
-        let Some(newest) = self
+        let newest = self
             .list(Unreadable::Skip)?
             .into_iter()
-            .rfind(|found| found.verified)
-        else {
-            return Ok(());
-        };
-        let target = format!("gens/{}", newest.id);
+            .rfind(|found| found.verified);
+        let target = newest.map(|newest| format!("gens/{}", newest.id));
         let fs = &self.inner.fs;
         match fs.read_link(&self.dir, "latest") {
-            Ok(found) if found == target => return Ok(()),
-            Ok(_) | Err(Errno::NOENT) => {}
+            Ok(found) if Some(&found) == target.as_ref() => return Ok(()),
+            Ok(_) => {}
+            Err(Errno::NOENT) if target.is_none() => return Ok(()),
+            Err(Errno::NOENT) => {}
             // Not a link: somebody's own file, not ours to replace.
             Err(Errno::INVAL) => return Ok(()),
             Err(errno) => return Err(errno).at("read", self.at("latest")),
         }
+        let Some(target) = target else {
+            fs.unlink(&self.dir, "latest")
+                .at("remove", self.at("latest"))?;
+            return fs.sync(&self.dir).at("sync", &self.udid);
+        };
         absent_ok(fs.unlink(&self.dir, "latest.tmp")).at("remove", self.at("latest.tmp"))?;
         fs.symlink(&target, &self.dir, "latest.tmp")
             .at("create", self.at("latest.tmp"))?;
@@ -272,27 +345,27 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         fs.sync(&from).at("sync", self.at(sub))
     }
 
-    /// Removes whatever lies in `trash`; returns how many things that was.
-    pub(crate) fn empty_trash(&self) -> Result<u64, StoreError> {
-        self.empty("trash")
-    }
-
-    /// Removes what readings and restores of an earlier process left; only before there are any
-    /// in this one.
-    pub(crate) fn empty_scratch(&self) -> Result<u64, StoreError> {
-        match self.inner.fs.stat(&self.dir, SCRATCH) {
-            Ok(_) => self.empty(SCRATCH),
-            Err(Errno::NOENT) => Ok(0),
-            Err(errno) => Err(errno).at("look at", self.at(SCRATCH)),
-        }
-    }
-
-    fn empty(&self, sub: &str) -> Result<u64, StoreError> {
+    /// Puts out of sight what readings and restores of an earlier process left; only before there
+    /// are any in this one. Returns how many things that was.
+    pub(crate) fn clear_scratch(&self) -> Result<u64, StoreError> {
         let fs = &self.inner.fs;
-        let dir = self.sub(sub)?;
+        let scratch = match fs.open(&self.dir, SCRATCH, Open::Directory) {
+            Ok(scratch) => scratch,
+            Err(Errno::NOENT) => return Ok(0),
+            Err(errno) => return Err(errno).at("open", self.at(SCRATCH)),
+        };
         let mut count = 0;
-        for entry in fs.read_dir(&dir).at("list", self.at(sub))? {
-            remove_all(fs, &dir, &entry.name).at("remove", self.at(sub))?;
+        for entry in fs.read_dir(&scratch).at("list", self.at(SCRATCH))? {
+            let at = self.at(&format!("{SCRATCH}/{}", entry.name));
+            if entry.kind == Kind::Directory {
+                let trash = self.sub("trash")?;
+                let name = ulid::Ulid::new().to_string();
+                fs.rename(&scratch, &entry.name, &trash, &name, Replace::No)
+                    .at("set aside", at)?;
+            } else {
+                // It may be a decrypted list of files: gone, not set aside.
+                absent_ok(fs.unlink(&scratch, &entry.name)).at("remove", at)?;
+            }
             count += 1;
         }
         Ok(count)

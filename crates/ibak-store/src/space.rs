@@ -2,8 +2,9 @@
 
 use crate::error::{Context, StoreError};
 use crate::fs::Fs;
-use crate::phone::{PhoneDir, Unreadable};
+use crate::phone::PhoneDir;
 use crate::store::{Inner, Reserve, Store};
+use crate::usage::{self, Usage};
 use ibak_core::{Bytes, Udid};
 
 /// The room for one phone, in bytes.
@@ -13,8 +14,11 @@ pub struct Space {
     pub available: u64,
     /// What backups never fill.
     pub reserve: u64,
-    /// What this phone's backups take on the disk, shared blocks once.
+    /// What this phone's directory takes on the disk, as `du` counts: working copies and trash
+    /// too, shared blocks once.
     pub used: u64,
+    /// What of that goes when its trash is swept; no part of `free`.
+    pub trash: u64,
     /// What the quota leaves, if there is one.
     pub quota_left: Option<u64>,
 }
@@ -78,18 +82,16 @@ pub(crate) fn space<F: Fs>(
     quota: Option<Bytes>,
 ) -> Result<Space, StoreError> {
     let (available, reserve) = volume(inner)?;
-    let used = match PhoneDir::open(inner, udid)? {
-        Some(phone) => phone
-            .list(Unreadable::Skip)?
-            .iter()
-            .fold(0u64, |sum, found| sum.saturating_add(found.unique_bytes)),
-        None => 0,
+    let Usage { used, trash } = match PhoneDir::open(inner, udid)? {
+        Some(phone) => usage::usage(&phone)?,
+        None => Usage::default(),
     };
     let quota_left = quota.map(|quota| quota.get().saturating_sub(used));
     Ok(Space {
         available,
         reserve,
         used,
+        trash,
         quota_left,
     })
 }

@@ -2,18 +2,18 @@
 
 use super::basis::{self, Basis};
 use super::ledger::Ledger;
-use super::room::Room;
 use super::log::ReceivedLog;
+use super::room::Room;
 use super::{Claim, Place, Staging, write_state};
 use crate::error::{Context, StoreError};
-use crate::fs::util::{ensure_dir, sorted};
-use crate::fs::{Errno, Fs, Kind, Open};
+use crate::fs::util::ensure_dir;
+use crate::fs::{Fs, Open};
 use crate::lease::Lease;
 use crate::phone::{PhoneDir, Unreadable};
 use crate::record::{FORMAT, Generation, Phase, StateRecord};
 use crate::recovery::{is_rekeyed, is_resumable, read_state};
 use crate::store::Store;
-use ibak_core::{BackupId, BackupPath, Bytes, Now, Udid};
+use ibak_core::{BackupId, Bytes, Now, Udid};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,18 +5,15 @@
 //! barrier and before the rename, so that a working copy with a record and without a state is
 //! known to be whole, and recovery finishes its rename.
 
-use super::basis::damaged_in;
 use super::ledger::Ledger;
 use super::{DeviceDone, Place, Staging};
 use crate::error::{Context, StoreError};
 use crate::fs::util::{absent_ok, hash_rest, remove_all, sorted, write_all};
 use crate::fs::{Errno, Fs, Kind, Name, Open, Replace};
 use crate::index::{IndexReader, IndexWriter};
-use crate::guard::{self, Shape};
-use crate::marks::Stats;
-use crate::phone::{PhoneDir, Unreadable};
+use crate::phone::PhoneDir;
 use crate::record::{CommitRecord, FORMAT, Generation, Phase, encode_sealed, generation};
-use crate::structure::{self, Database, Structure};
+use crate::structure::{self, Structure};
 use ibak_core::{BackupPath, Now};
 use std::collections::BTreeSet;
 
@@ -57,19 +54,6 @@ impl<F: Fs> Staging<F> {
             tracing::warn!(phone = %self.udid, error = %second, "and what it was cloned from could not be marked");
         }
         outcome
-    }
-
-    /// Sees to it that a damaged backup whose files the phone does not send again is not built on
-    /// another time: the next session begins empty.
-    fn give_up_on_parent(&self) -> Result<(), StoreError> {
-        let Some(parent) = &self.parent else {
-            return Ok(());
-        };
-        if self.ledger.awaited().next().is_none() {
-            return Ok(());
-        }
-        let what = "the phone did not send its damaged files again".to_owned();
-        self.phone()?.add_findings(parent, [what])
     }
 
     pub(super) fn phone(&self) -> Result<PhoneDir<'_, F>, StoreError> {
@@ -113,7 +97,11 @@ impl<F: Fs> Staging<F> {
         self.enter(Phase::Committing, now)?;
         self.room_to_check()?;
         let structure = self.check_structure()?;
+        if structure.encrypted {
+            self.check_awaited()?;
+        }
         let (record, allocated) = self.write_records(&structure, now)?;
+        self.guard_the_one_before(&record)?;
         let fs = &self.inner.fs;
         for entry in fs.read_dir(&self.dir).at("list", &self.id)? {
             if !stays(&entry.name, &self.wire)
@@ -126,13 +114,16 @@ impl<F: Fs> Staging<F> {
         fs.unlink(&self.dir, "state.json")
             .at("remove", "state.json")?;
         let phone = self.phone()?;
-        install(&phone, self.place, &self.id, &self.dir, &self.wire)?;
+        let damaged = self.install_marked(&phone)?;
         self.account_for(&phone, allocated);
         if let Err(error) = phone.point_latest() {
             // For other programs' eyes only; the next opening points it.
             tracing::warn!(phone = %self.udid, %error, "latest still shows an older backup");
         }
-        generation(record)
+        let mut made = generation(record)?;
+        made.verified &= damaged.is_empty();
+        made.damaged = damaged;
+        Ok(made)
     }
 
     /// Removes `Snapshot/` when nothing is left in it.
@@ -165,12 +156,7 @@ impl<F: Fs> Staging<F> {
             let phone = self.phone()?;
             excused.extend(phone.generation(parent)?.1.missing);
         }
-        structure::check(
-            &self.inner.fs,
-            &self.tree,
-            Database::InPlace,
-            &excused,
-        )
+        structure::check(&self.inner.fs, &self.tree, &excused)
     }
 
     /// Returns the record, and what the tree takes on the disk that no other name keeps.

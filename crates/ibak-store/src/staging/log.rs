@@ -63,6 +63,11 @@ impl ReceivedLog {
         self.pending.push_str(&sealed(body));
     }
 
+    /// Returns the bytes that the next flush adds to the log.
+    pub(super) fn pending_bytes(&self) -> u64 {
+        u64::try_from(self.pending.len()).unwrap_or(u64::MAX)
+    }
+
     /// Says whether enough came in since the last checkpoint.
     pub(super) fn is_due(&mut self, now: Monotonic) -> bool {
         let last = *self.last.get_or_insert(now);

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod basis;
+mod before;
 mod begin;
 mod commit;
 mod ledger;

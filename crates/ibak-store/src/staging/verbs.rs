@@ -2,11 +2,11 @@
 
 use super::Staging;
 use super::ledger::Received;
+use super::room::NAME_COST;
 use crate::error::{Context, StoreError};
 use crate::fs::util::{Reading, absent_ok, copy_rest, ensure_dir, hash_rest, remove_all};
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::paths::{COMPONENTS_MAX, checked, child, holds};
-use crate::space::{Space, space};
 use ibak_core::BackupPath;
 use std::io::Read;
 use std::time::SystemTime;
@@ -57,26 +57,6 @@ pub(crate) fn entries<F: Fs>(fs: &F, dir: &F::Handle) -> Result<Vec<Entry>, Errn
 }
 
 impl<F: Fs> Staging<F> {
-    /// Returns the room left for this session.
-    ///
-    /// # Errors
-    /// A system call's.
-    pub fn space(&self) -> Result<Space, StoreError> {
-        let mut space = space(&self.inner, &self.udid, self.quota)?;
-        space.quota_left = space
-            .quota_left
-            .map(|left| left.saturating_sub(self.received));
-        Ok(space)
-    }
-
-    /// Returns what GetFreeDiskSpace answers, in bytes.
-    ///
-    /// # Errors
-    /// A system call's.
-    pub fn free_space(&self) -> Result<u64, StoreError> {
-        Ok(self.space()?.free())
-    }
-
     /// Lists a directory in the order of its names.
     ///
     /// # Errors
@@ -106,7 +86,8 @@ impl<F: Fs> Staging<F> {
             return Err(Errno::EXIST).at("create", dir);
         }
         let outcome = self
-            .parent_of(dir, true)
+            .take_room(NAME_COST)
+            .and_then(|()| self.parent_of(dir, true))
             .and_then(|(parent, name)| self.inner.fs.make_dir(&parent, &name).at("create", dir));
         self.note(outcome)
     }
@@ -137,6 +118,7 @@ impl<F: Fs> Staging<F> {
     /// A system call's.
     pub fn remove(&mut self, path: &BackupPath) -> Result<(), StoreError> {
         self.check_usable()?;
+        self.account.churn_unknown();
         let outcome = self.remove_inner(path);
         self.note(outcome)
     }
@@ -202,7 +184,9 @@ impl<F: Fs> Staging<F> {
                 fs.unlink(&from_dir, &from_name).at("rename", from)?;
             }
             Ok(found) => {
+                self.account.churn(found.allocated);
                 if found.kind == Kind::Directory || is_dir {
+                    self.account.churn_unknown();
                     dirs |= remove_all(fs, &to_dir, &to_name).at("replace", to)?;
                 }
                 fs.rename(&from_dir, &from_name, &to_dir, &to_name, Replace::Yes)
@@ -330,6 +314,9 @@ impl<F: Fs> Staging<F> {
         let source = fs
             .open(from_dir, from_name, Open::Read)
             .at("open", from_name)?;
+        let size = fs.stat_handle(&source).at("look at", to)?.size;
+        self.take_room(size.saturating_add(NAME_COST))?;
+        let fs = &self.inner.fs;
         absent_ok(fs.unlink(&to_dir, &to_name)).at("replace", to)?;
         let copy = fs
             .open(&to_dir, &to_name, Open::CreateNew)

@@ -1,6 +1,7 @@
 //! The one file being received, and the checkpoints between files.
 
 use super::ledger::Received;
+use super::room::NAME_COST;
 use super::{Poison, Staging};
 use crate::bplist::{Document, LEN_MAX};
 use crate::error::{Context, StoreError};
@@ -33,7 +34,9 @@ impl<F: Fs> Staging<F> {
                 "another file is still being received",
             ));
         }
-        let outcome = self.create_inner(path);
+        let outcome = self
+            .take_room(NAME_COST)
+            .and_then(|()| self.create_inner(path));
         self.note(outcome)
     }
 
@@ -66,17 +69,23 @@ impl<F: Fs> Staging<F> {
     /// # Errors
     /// `Refused` when no file was begun, or a system call's; the session is poisoned by it.
     pub fn write(&mut self, block: &[u8]) -> Result<(), StoreError> {
-        let Some(open) = &mut self.open else {
+        if self.open.is_none() {
             return Err(StoreError::refused("a block", "no file is being received"));
-        };
-        let outcome = write_all(&self.inner.fs, &open.file, block).at("write", &open.path);
-        if outcome.is_ok() {
-            let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
+        }
+        let outcome = self.write_inner(block);
+        self.note(outcome)
+    }
+
+    fn write_inner(&mut self, block: &[u8]) -> Result<(), StoreError> {
+        let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
+        self.take_room(length)?;
+        if let Some(open) = &mut self.open {
+            write_all(&self.inner.fs, &open.file, block).at("write", &open.path)?;
             open.hasher.update(block);
             open.size = open.size.saturating_add(length);
             self.received = self.received.saturating_add(length);
         }
-        self.note(outcome)
+        Ok(())
     }
 
     /// Says that the file being received is whole.
@@ -173,6 +182,7 @@ impl<F: Fs> Staging<F> {
     /// Makes everything received durable and then says so in `received.log`.
     pub(super) fn checkpoint(&mut self, now: Now) -> Result<(), StoreError> {
         self.make_durable()?;
+        self.account.churn(self.log.pending_bytes());
         self.log.flush(&self.inner.fs, &self.dir, now.monotonic)
     }
 
