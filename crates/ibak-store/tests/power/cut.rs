@@ -125,7 +125,7 @@ fn a_power_cut_right_after_a_commit_loses_nothing() {
             return;
         };
         let mut fs = FaultFs::new(Fault::None, 0);
-        fs.syncs_for_real = syncs_for_real;
+        (fs.syncs_all, fs.syncs_each) = (syncs_for_real, syncs_for_real);
         let announced = cut(&image, &fs);
         // Without the barrier the same harness does see the loss.
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A file system that fails, or dies, at a chosen operation.
+//! Any file system, but one that fails, or dies, at a chosen operation.
 
 use ibak_store::fs::{Errno, Fs, Name, Open, RealFs, Replace, RootError, Stat, Volume};
 use std::path::{Path, PathBuf};
@@ -19,11 +19,23 @@ pub enum Fault {
     CrashBefore,
     /// The process dies after operation N.
     CrashAfter,
+    /// From operation N on reading works and changing does not, as on a disk that the kernel made
+    /// read-only; where it is only full, removing works too.
+    Unchanging(Errno),
 }
 
+/// A file system that may stand beneath.
+pub trait Under: Fs {
+    /// Hears that a sync of a file, or of everything, failed: what waited to be written is lost,
+    /// and no later sync writes it.
+    fn lose(&self, _: Option<&Self::Handle>) {}
+}
+
+impl Under for RealFs {}
+
 #[derive(Clone)]
-pub struct FaultFs {
-    real: RealFs,
+pub struct FaultFs<F: Under = RealFs> {
+    under: F,
     fault: Fault,
     at: u64,
     count: Arc<AtomicU64>,
@@ -31,8 +43,10 @@ pub struct FaultFs {
     syncs: Arc<Syncs>,
     /// Whether `sync_fs` is said to suffice.
     pub trusts_sync_fs: bool,
-    /// Whether syncing does anything.
-    pub syncs_for_real: bool,
+    /// Whether syncing everything does anything.
+    pub syncs_all: bool,
+    /// Whether syncing a file or directory does anything.
+    pub syncs_each: bool,
 }
 
 /// Where an operation waits until it is told to go on.
@@ -51,15 +65,22 @@ pub struct Syncs {
 
 impl FaultFs {
     pub fn new(fault: Fault, at: u64) -> Self {
+        Self::on(RealFs, fault, at)
+    }
+}
+
+impl<F: Under> FaultFs<F> {
+    pub fn on(under: F, fault: Fault, at: u64) -> Self {
         Self {
-            real: RealFs,
+            under,
             fault,
             at,
             count: Arc::default(),
             gate: Arc::default(),
             syncs: Arc::default(),
             trusts_sync_fs: true,
-            syncs_for_real: true,
+            syncs_all: true,
+            syncs_each: true,
         }
     }
 
@@ -92,6 +113,20 @@ impl FaultFs {
     }
 
     fn step<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.step_of(Does::Looks, run)
+    }
+
+    /// As `step`, for what changes something.
+    fn change<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.step_of(Does::Grows, run)
+    }
+
+    /// As `step`, for what takes something away.
+    fn shrink<T>(&self, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.step_of(Does::Shrinks, run)
+    }
+
+    fn step_of<T>(&self, does: Does, run: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         let gate = self.gate.lock().unwrap().take_if(|gate| gate.at == number);
         if let Some(gate) = gate {
@@ -103,128 +138,168 @@ impl FaultFs {
             Fault::None => run(),
             Fault::Once(errno) if number == self.at => Err(errno),
             Fault::From(errno) if number >= self.at => Err(errno),
+            Fault::Unchanging(errno) if number >= self.at && does.is_stopped_by(errno) => {
+                Err(errno)
+            }
             Fault::CrashBefore if number >= self.at => dead,
             Fault::CrashAfter if number == self.at => {
                 drop(run());
                 dead
             }
             Fault::CrashAfter if number > self.at => dead,
-            Fault::Once(_) | Fault::From(_) | Fault::CrashBefore | Fault::CrashAfter => run(),
+            Fault::Once(_)
+            | Fault::From(_)
+            | Fault::Unchanging(_)
+            | Fault::CrashBefore
+            | Fault::CrashAfter => run(),
+        }
+    }
+
+    /// Does or leaves a sync; one that failed has lost what it should have written.
+    fn synced(
+        &self,
+        handle: Option<&F::Handle>,
+        run: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let outcome = self.step(run);
+        if outcome.is_err() {
+            self.under.lose(handle);
+        }
+        outcome
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Looks,
+    Grows,
+    Shrinks,
+}
+
+impl Does {
+    fn is_stopped_by(self, errno: Errno) -> bool {
+        match self {
+            Self::Looks => false,
+            Self::Grows => true,
+            Self::Shrinks => errno == Errno::ROFS,
         }
     }
 }
 
-type Handle = <RealFs as Fs>::Handle;
-
-impl Fs for FaultFs {
-    type Handle = Handle;
-    fn open_root(&self, path: &Path, create: bool) -> Result<Handle, RootError> {
+impl<F: Under> Fs for FaultFs<F> {
+    type Handle = F::Handle;
+    fn open_root(&self, path: &Path, create: bool) -> Result<F::Handle, RootError> {
         self.step(|| Ok(()))
             .map_err(|errno| RootError::Errno(path.to_owned(), errno))
-            .and_then(|()| self.real.open_root(path, create))
+            .and_then(|()| self.under.open_root(path, create))
     }
     fn root_device(&self) -> Result<u64, Errno> {
-        self.step(|| self.real.root_device())
+        self.step(|| self.under.root_device())
     }
     fn user(&self) -> u32 {
-        self.real.user()
+        self.under.user()
     }
-    fn open(&self, dir: &Handle, path: &str, how: Open) -> Result<Handle, Errno> {
-        self.step(|| self.real.open(dir, path, how))
+    fn open(&self, dir: &F::Handle, path: &str, how: Open) -> Result<F::Handle, Errno> {
+        let does = match how {
+            Open::Directory | Open::Read => Does::Looks,
+            Open::CreateNew | Open::Append | Open::Lock => Does::Grows,
+        };
+        self.step_of(does, || self.under.open(dir, path, how))
     }
-    fn make_dir(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
-        self.step(|| self.real.make_dir(dir, name))
+    fn make_dir(&self, dir: &F::Handle, name: &str) -> Result<(), Errno> {
+        self.change(|| self.under.make_dir(dir, name))
     }
-    fn link(&self, from: &Handle, name: &str, to: &Handle, new: &str) -> Result<(), Errno> {
-        self.step(|| self.real.link(from, name, to, new))
+    fn link(&self, from: &F::Handle, name: &str, to: &F::Handle, new: &str) -> Result<(), Errno> {
+        self.change(|| self.under.link(from, name, to, new))
     }
     fn rename(
         &self,
-        from: &Handle,
+        from: &F::Handle,
         name: &str,
-        to: &Handle,
+        to: &F::Handle,
         new: &str,
         replace: Replace,
     ) -> Result<(), Errno> {
-        self.step(|| self.real.rename(from, name, to, new, replace))
+        self.change(|| self.under.rename(from, name, to, new, replace))
     }
-    fn symlink(&self, target: &str, dir: &Handle, name: &str) -> Result<(), Errno> {
-        self.step(|| self.real.symlink(target, dir, name))
+    fn symlink(&self, target: &str, dir: &F::Handle, name: &str) -> Result<(), Errno> {
+        self.change(|| self.under.symlink(target, dir, name))
     }
-    fn read_link(&self, dir: &Handle, name: &str) -> Result<String, Errno> {
-        self.step(|| self.real.read_link(dir, name))
+    fn read_link(&self, dir: &F::Handle, name: &str) -> Result<String, Errno> {
+        self.step(|| self.under.read_link(dir, name))
     }
-    fn unlink(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
-        self.step(|| self.real.unlink(dir, name))
+    fn unlink(&self, dir: &F::Handle, name: &str) -> Result<(), Errno> {
+        self.shrink(|| self.under.unlink(dir, name))
     }
-    fn remove_dir(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
-        self.step(|| self.real.remove_dir(dir, name))
+    fn remove_dir(&self, dir: &F::Handle, name: &str) -> Result<(), Errno> {
+        self.shrink(|| self.under.remove_dir(dir, name))
     }
-    fn stat(&self, dir: &Handle, name: &str) -> Result<Stat, Errno> {
-        self.step(|| self.real.stat(dir, name))
+    fn stat(&self, dir: &F::Handle, name: &str) -> Result<Stat, Errno> {
+        self.step(|| self.under.stat(dir, name))
     }
-    fn stat_handle(&self, handle: &Handle) -> Result<Stat, Errno> {
-        self.step(|| self.real.stat_handle(handle))
+    fn stat_handle(&self, handle: &F::Handle) -> Result<Stat, Errno> {
+        self.step(|| self.under.stat_handle(handle))
     }
-    fn read_dir(&self, dir: &Handle) -> Result<Vec<Name>, Errno> {
-        self.step(|| self.real.read_dir(dir))
+    fn read_dir(&self, dir: &F::Handle) -> Result<Vec<Name>, Errno> {
+        self.step(|| self.under.read_dir(dir))
     }
-    fn read(&self, file: &Handle, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.step(|| self.real.read(file, buffer))
+    fn read(&self, file: &F::Handle, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.step(|| self.under.read(file, buffer))
     }
-    fn read_at(&self, file: &Handle, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    fn read_at(&self, file: &F::Handle, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
         // Short, as a signal would make it.
         let half = buffer.len().div_ceil(2);
-        self.step(|| self.real.read_at(file, &mut buffer[..half], at))
+        self.step(|| self.under.read_at(file, &mut buffer[..half], at))
     }
-    fn write(&self, file: &Handle, block: &[u8]) -> Result<usize, Errno> {
+    fn write(&self, file: &F::Handle, block: &[u8]) -> Result<usize, Errno> {
         // Always short: nobody may take one call for the whole.
         let half = block.len().div_ceil(2);
-        self.step(|| self.real.write(file, &block[..half]))
+        self.change(|| self.under.write(file, &block[..half]))
     }
-    fn copy_range(&self, from: &Handle, to: &Handle, length: usize) -> Result<usize, Errno> {
-        self.step(|| self.real.copy_range(from, to, length))
+    fn copy_range(&self, from: &F::Handle, to: &F::Handle, length: usize) -> Result<usize, Errno> {
+        // Short here too, for whatever has more than a page.
+        self.change(|| self.under.copy_range(from, to, length.min(5000)))
     }
-    fn set_mode(&self, file: &Handle, mode: u32) -> Result<(), Errno> {
-        self.step(|| self.real.set_mode(file, mode))
+    fn set_mode(&self, file: &F::Handle, mode: u32) -> Result<(), Errno> {
+        self.change(|| self.under.set_mode(file, mode))
     }
-    fn set_modified(&self, file: &Handle, modified: SystemTime) -> Result<(), Errno> {
-        self.step(|| self.real.set_modified(file, modified))
+    fn set_modified(&self, file: &F::Handle, modified: SystemTime) -> Result<(), Errno> {
+        self.change(|| self.under.set_modified(file, modified))
     }
-    fn sync(&self, handle: &Handle) -> Result<(), Errno> {
+    fn sync(&self, handle: &F::Handle) -> Result<(), Errno> {
         self.syncs.single.fetch_add(1, Ordering::SeqCst);
-        self.step(|| {
-            if self.syncs_for_real {
-                self.real.sync(handle)
+        self.synced(Some(handle), || {
+            if self.syncs_each {
+                self.under.sync(handle)
             } else {
                 Ok(())
             }
         })
     }
-    fn sync_fs(&self, dir: &Handle) -> Result<(), Errno> {
+    fn sync_fs(&self, dir: &F::Handle) -> Result<(), Errno> {
         self.syncs.whole.fetch_add(1, Ordering::SeqCst);
-        self.step(|| {
-            if self.syncs_for_real {
-                self.real.sync_fs(dir)
+        self.synced(None, || {
+            if self.syncs_all {
+                self.under.sync_fs(dir)
             } else {
                 Ok(())
             }
         })
     }
-    fn close(&self, file: Handle) -> Result<(), Errno> {
-        self.step(|| self.real.close(file))
+    fn close(&self, file: F::Handle) -> Result<(), Errno> {
+        self.step(|| self.under.close(file))
     }
-    fn volume(&self, dir: &Handle) -> Result<Volume, Errno> {
-        let known = self.step(|| self.real.volume(dir))?;
+    fn volume(&self, dir: &F::Handle) -> Result<Volume, Errno> {
+        let known = self.step(|| self.under.volume(dir))?;
         Ok(Volume {
             trusts_sync_fs: self.trusts_sync_fs,
             ..known
         })
     }
-    fn try_lock(&self, file: &Handle) -> Result<bool, Errno> {
-        self.step(|| self.real.try_lock(file))
+    fn try_lock(&self, file: &F::Handle) -> Result<bool, Errno> {
+        self.step(|| self.under.try_lock(file))
     }
-    fn path_of(&self, file: &Handle) -> Result<PathBuf, Errno> {
-        self.step(|| self.real.path_of(file))
+    fn path_of(&self, file: &F::Handle) -> Result<PathBuf, Errno> {
+        self.step(|| self.under.path_of(file))
     }
 }

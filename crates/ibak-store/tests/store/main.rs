@@ -25,6 +25,7 @@ mod reading;
 mod rekeyed;
 mod resume;
 mod scale;
+mod scenarios;
 mod sealed;
 mod serving;
 mod verbs;

@@ -362,7 +362,7 @@ impl Sealed {
         files
     }
 
-    pub fn commit(&self, store: &Store, now: Now) -> Generation {
+    pub fn commit<F: Fs>(&self, store: &Store<F>, now: Now) -> Generation {
         try_commit(store, &self.files(), now).unwrap()
     }
 
@@ -379,7 +379,11 @@ pub fn receive<F: Fs>(staging: &mut Staging<F>, files: &Files, now: Now) -> Resu
     send(staging, "Status.plist", &status("finished"), now)
 }
 
-pub fn try_commit(store: &Store, files: &Files, now: Now) -> Result<Generation, StoreError> {
+pub fn try_commit<F: Fs>(
+    store: &Store<F>,
+    files: &Files,
+    now: Now,
+) -> Result<Generation, StoreError> {
     let mut staging = begin(store, Full::Forced, now)?;
     receive(&mut staging, files, now)?;
     staging.commit(done(), now)

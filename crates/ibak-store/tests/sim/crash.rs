@@ -1,0 +1,175 @@
+//! The power is cut after every operation, and of what was not synced by then every kind of
+//! subset persists.
+//!
+//! Each scenario runs once; the cuts are made in its journal. `RUN_SLOW_TESTS=1` takes as many
+//! seeds as it needs for more than a million states of the disk, all of them different.
+
+use crate::fault::Fault;
+use crate::fs::disk::Disk;
+use crate::fs::journal::{Moment, Op};
+use crate::fs::{Rules, SimFs};
+use crate::oracle::*;
+use std::collections::HashSet;
+
+/// What kind of subset persists of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    None,
+    All,
+    /// As where a journal commits in order.
+    Prefix,
+    /// Names and sizes without bytes: zeroes, or what lay there before.
+    NamesAndSizes,
+    /// Names alone: empty files.
+    Names,
+    /// Bytes without names.
+    Bytes,
+    /// Each name on its own, all bytes.
+    SomeNames,
+    /// All names, each block and each size on its own.
+    SomeBytes,
+    /// Each on its own, half, few or most of them.
+    Some,
+    Few,
+    Most,
+    AllBut,
+    Only,
+}
+
+const SURE: [Class; 5] = [
+    Class::None,
+    Class::All,
+    Class::NamesAndSizes,
+    Class::Names,
+    Class::Bytes,
+];
+const SEEDED: [Class; 8] = [
+    Class::Prefix,
+    Class::SomeNames,
+    Class::SomeBytes,
+    Class::Some,
+    Class::Few,
+    Class::Most,
+    Class::AllBut,
+    Class::Only,
+];
+
+/// Numbers that look random and are not (splitmix64).
+struct Seed(u64);
+
+impl Seed {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % below
+    }
+}
+
+impl Class {
+    fn crash(self, moment: &Moment<'_>, seed: &mut Seed) -> Disk {
+        let pending = moment.pending.len() as u64;
+        let chosen = seed.next(pending.max(1)) as usize;
+        let fill = [0, 0xdb][seed.next(2) as usize];
+        moment.crash(fill, |place, op: &Op| match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Prefix => place < chosen,
+            Self::NamesAndSizes => !op.is_write(),
+            Self::Names => op.is_name(),
+            Self::Bytes => !op.is_name(),
+            Self::SomeNames => !op.is_name() || seed.next(2) == 0,
+            Self::SomeBytes => op.is_name() || seed.next(2) == 0,
+            Self::Some => seed.next(2) == 0,
+            Self::Few => seed.next(8) == 0,
+            Self::Most => seed.next(8) != 0,
+            Self::AllBut => place != chosen,
+            Self::Only => place == chosen,
+        })
+    }
+}
+
+/// What cutting everywhere came to.
+#[derive(Debug, Default)]
+pub struct Cuts {
+    pub states: u64,
+    pub checks: u64,
+    /// The first of what went wrong, and how often anything did.
+    pub wrong: Option<String>,
+    pub wrongs: u64,
+}
+
+/// Cuts the power everywhere in a scenario.
+pub fn cut_everywhere(
+    scenario: SimScenario,
+    rules: Rules,
+    honest: impl FnOnce(&mut Faulty),
+    seeds: u64,
+) -> Cuts {
+    let (base, before) = stage(&scenario, rules);
+    let sim = SimFs::new(base, rules);
+    sim.record();
+    let mut fs = Faulty::on(sim.clone(), Fault::None, 0);
+    honest(&mut fs);
+    let mut told = Told::after(&before, looking(&sim));
+    (scenario.run)(path(), &fs, &mut told).unwrap();
+    drop(fs);
+    let journal = sim.journal();
+    let expected = Expected::new(&told.promises);
+    let mut cuts = Cuts::default();
+    let mut states = HashSet::new();
+    let mut checked = HashSet::new();
+    let mut moment = Moment::first(&journal);
+    loop {
+        let due = told
+            .promises
+            .iter()
+            .filter(|promise| promise.when.at <= moment.at)
+            .count();
+        let seeded = (0..seeds).flat_map(|seed| SEEDED.map(|class| (class, seed)));
+        for (class, number) in SURE.map(|class| (class, 0)).into_iter().chain(seeded) {
+            let mut seed = Seed((moment.at as u64) << 32 | number);
+            let mut disk = class.crash(&moment, &mut seed);
+            let state = disk.collect();
+            states.insert(state);
+            if !checked.insert((state, due)) {
+                continue;
+            }
+            if let Err(error) = expected.check(disk, moment.at, rules) {
+                cuts.wrongs += 1;
+                let at = moment.at;
+                let name = scenario.name;
+                cuts.wrong.get_or_insert(format!(
+                    "{name}, cut at {at}, {class:?} of {:?}, seed {number}: {error}",
+                    moment.pending
+                ));
+            }
+        }
+        if !moment.advance() {
+            break;
+        }
+    }
+    cuts.states = states.len() as u64;
+    cuts.checks = checked.len() as u64;
+    cuts
+}
+
+fn all_hold(scenario: SimScenario, rules: Rules, seeds: (u64, u64)) {
+    let started = std::time::Instant::now();
+    let seeds = if is_slow() { seeds.1 } else { seeds.0 };
+    let cuts = cut_everywhere(scenario, rules, |_| {}, seeds);
+    let took = started.elapsed();
+    let rate = cuts.checks as f64 / took.as_secs_f64();
+    eprintln!(
+        "{}: {} states, {} checks, {rate:.0}/s",
+        scenario.name, cuts.states, cuts.checks
+    );
+    assert_eq!(cuts.wrong, None);
+    assert!(cuts.states > 100, "{cuts:?}");
+}
+
+#[test]
+fn a_full_backup() {
+    all_hold(SimScenario::FULL, Rules::default(), (1, 60));
+}
