@@ -384,11 +384,11 @@ impl House {
         })
     }
 
-    /// The only running job of this phone.
+    /// The only running job that talks to this phone.
     pub(crate) fn job(&self, phone: &Udid) -> Option<JobId> {
         self.running
             .values()
-            .find(|it| it.phone.as_ref() == Some(phone))
+            .find(|it| it.phone.as_ref() == Some(phone) && it.kind.uses_phone())
             .map(|it| it.job)
     }
 
@@ -424,6 +424,30 @@ impl House {
             .committed
             .push(facts.clone());
         self.end(job, Outcome::BackedUp(facts))
+    }
+
+    /// Lets so many nights pass, in each of which the phone is backed up if it starts; ends in an
+    /// evening.
+    pub(crate) fn nights(&mut self, phone: &Udid, count: u32) {
+        for _ in 0..count {
+            self.bed(phone);
+            self.pass(MINUTE);
+            if self.job(phone).is_some() {
+                self.succeed(phone);
+            }
+            self.morning(phone);
+            self.pass(DAY - MINUTE);
+        }
+    }
+
+    /// Lists what was removed, one list for each time.
+    pub(crate) fn removed(&self) -> Vec<Vec<BackupId>> {
+        let removal = |effect: &Effect| match effect {
+            Effect::RemoveBackups { backups, .. } => Some(backups.clone()),
+            _ => None,
+        };
+        let effects = self.log.iter().map(|(_, effect)| effect);
+        effects.filter_map(removal).collect()
     }
 
     pub(crate) fn phone(&self, phone: &Udid) -> PhoneView {

@@ -1,0 +1,320 @@
+//! Who leaves, who takes whose place, and a store that moves.
+
+use crate::house::*;
+use ibak_core::*;
+use std::time::Duration;
+
+fn retire(phone: &Udid, retired: bool) -> Request {
+    Request::SetRetired {
+        phone: phone.clone(),
+        retired,
+    }
+}
+
+fn automatic(phone: &Udid, automatic: Automatic) -> Request {
+    Request::SetAutomatic {
+        phone: phone.clone(),
+        automatic,
+    }
+}
+
+fn errand(phone: &Udid, errand: Errand) -> Request {
+    Request::Errand {
+        phone: phone.clone(),
+        errand,
+    }
+}
+
+fn forget(phone: &Udid) -> Request {
+    Request::Forget {
+        phone: phone.clone(),
+    }
+}
+
+fn begun(answer: Result<Answer, RequestError>) -> JobId {
+    match answer {
+        Ok(Answer::Job(job)) => job,
+        other => panic!("no job: {other:?}"),
+    }
+}
+
+#[test]
+fn a_retired_phone_is_left_in_peace() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.encrypts = true;
+    assert_eq!(
+        house.ask(retire(&ada, true)),
+        Err(RequestError::NoSuchPhone)
+    );
+    house.bed(&ada);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    assert_eq!(
+        house.ask(retire(&ada, true)),
+        Err(RequestError::Busy { job })
+    );
+    house.succeed(&ada);
+    let told = house.messages().len();
+    assert_eq!(house.ask(retire(&ada, true)), Ok(Answer::Done));
+    assert_eq!(house.ask(retire(&ada, true)), Ok(Answer::AlreadyThere));
+    house.restart(Duration::ZERO);
+    house.bed(&ada);
+    house.pass(100 * DAY);
+    let view = house.phone(&ada);
+    assert_eq!(view.decision, Decision::Refuse(Refusal::AutomaticOff));
+    assert_eq!(
+        (view.retired, view.overdue, view.password_due),
+        (true, false, false)
+    );
+    assert_eq!(house.messages().len(), told, "nobody is reminded");
+    assert_eq!(house.starts().len(), 1, "nothing starts by itself");
+    begun(house.back_up(&ada, When::AtOnce));
+    house.succeed(&ada);
+    assert_eq!(
+        house.ask(automatic(&ada, Automatic::Off)),
+        Ok(Answer::AlreadyThere)
+    );
+    assert!(house.phone(&ada).retired);
+    assert_eq!(house.ask(automatic(&ada, Automatic::On)), Ok(Answer::Done));
+    assert!(!house.phone(&ada).retired);
+    house.pass(DAY);
+    assert_eq!(house.starts().len(), 3, "it is back");
+}
+
+#[test]
+fn a_new_phone_takes_the_place_of_an_old_one() {
+    let (old, new) = (udid(1), udid(2));
+    let replace = || Request::Replace {
+        old: udid(1),
+        new: udid(2),
+    };
+    let mut house = House::quiet();
+    assert_eq!(house.ask(replace()), Err(RequestError::NoSuchPhone));
+    house.nights(&old, 1);
+    let before = house.phone(&old);
+    assert_eq!(house.ask(replace()), Err(RequestError::NoSuchPhone));
+    assert_eq!(
+        house.phone(&old),
+        before,
+        "nothing is changed for a phone nobody knows"
+    );
+    let same = Request::Replace {
+        old: old.clone(),
+        new: old.clone(),
+    };
+    assert_eq!(house.ask(same), Err(RequestError::SamePhone));
+    let quota = Some(Bytes::from_gib(90));
+    let phone = old.clone();
+    house.ask(Request::SetQuota { phone, quota }).unwrap();
+    house.set(&new, |it| it.usb = true);
+    house.ask(automatic(&new, Automatic::Off)).unwrap();
+    house.ask(retire(&new, true)).unwrap();
+    // The old one is there, and its backup runs: nothing is done by halves.
+    house.bed(&old);
+    house.pass(MINUTE);
+    let job = house.job(&old).unwrap();
+    assert_eq!(house.ask(replace()), Err(RequestError::Busy { job }));
+    house.succeed(&old);
+    assert_eq!(house.ask(replace()), Ok(Answer::Done));
+    assert_eq!(house.ask(replace()), Ok(Answer::AlreadyThere));
+    let (was, is) = (house.phone(&old), house.phone(&new));
+    assert_eq!(
+        (was.retired, was.automatic, was.share.quota),
+        (true, Automatic::Off, quota)
+    );
+    assert_eq!(
+        (is.retired, is.automatic, is.share.quota),
+        (false, Automatic::On, quota)
+    );
+    house.bed(&new);
+    house.pass(2 * DAY);
+    let starts: Vec<_> = house
+        .starts()
+        .into_iter()
+        .filter_map(|it| it.phone)
+        .collect();
+    assert_eq!(
+        starts,
+        [old.clone(), old, new],
+        "the old one rests, though it is there"
+    );
+}
+
+#[test]
+fn the_place_of_a_phone_that_was_retired_before_is_taken_too() {
+    let policies = Policies {
+        automatic: false,
+        ..Policies::default()
+    };
+    let (mut house, old, new) = (House::new(policies), udid(1), udid(2));
+    for phone in [&old, &new] {
+        house.bed(phone);
+    }
+    house.ask(automatic(&old, Automatic::On)).unwrap();
+    house.ask(retire(&old, true)).unwrap();
+    let replace = Request::Replace {
+        old,
+        new: new.clone(),
+    };
+    assert_eq!(house.ask(replace.clone()), Ok(Answer::Done));
+    assert_eq!(house.phone(&new).automatic, Automatic::On);
+    assert_eq!(house.ask(replace), Ok(Answer::AlreadyThere));
+}
+
+#[test]
+fn a_forgotten_phone_that_is_away_is_unknown() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    assert_eq!(house.ask(forget(&ada)), Err(RequestError::NoSuchPhone));
+    house.nights(&ada, 1);
+    let job = begun(house.ask(errand(&ada, Errand::Read)));
+    assert_eq!(house.ask(forget(&ada)), Err(RequestError::Busy { job }));
+    house.end(job, Outcome::Done);
+    house.backups.remove(&ada);
+    assert_eq!(house.ask(forget(&ada)), Ok(Answer::Done));
+    assert!(matches!(house.log.last(), Some((_, Effect::Answer { .. }))));
+    assert!(house.memory.is_empty() && house.machine.view().phones.is_empty());
+    // A look at the store that was under way brings nothing back, nor does time.
+    house.list(&ada);
+    house.pass(10 * DAY);
+    assert!(house.memory.is_empty() && house.machine.view().phones.is_empty());
+    assert_eq!(house.messages(), []);
+}
+
+#[test]
+fn a_forgotten_phone_that_is_there_begins_anew() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.nights(&ada, 1);
+    let (phone, quota) = (ada.clone(), Some(Bytes::from_gib(90)));
+    house.ask(Request::SetQuota { phone, quota }).unwrap();
+    house.bed(&ada);
+    house.pass(MINUTE);
+    house.succeed(&ada);
+    house.backups.remove(&ada);
+    house.ask(forget(&ada)).unwrap();
+    let view = house.phone(&ada);
+    assert_eq!((view.backups, view.share), (vec![], PhoneShare::default()));
+    assert_eq!((view.automatic, view.retired), (Automatic::Off, false));
+    assert_eq!((view.first_seen, view.last_result), (house.now.wall, None));
+    assert_eq!(
+        (view.trust, view.reach.usb),
+        (Trust::Trusted, true),
+        "it is read afresh"
+    );
+    assert_eq!(
+        house.memory[&ada].automatic,
+        Some(Automatic::Off),
+        "after a restart, too"
+    );
+    house.pass(10 * DAY);
+    assert_eq!((house.starts().len(), house.messages()), (2, vec![]));
+    house.ask(automatic(&ada, Automatic::On)).unwrap();
+    house.pass(MINUTE);
+    assert_eq!(house.starts().len(), 3);
+}
+
+#[test]
+fn who_holds_the_store_keeps_it_from_moving() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.nights(&ada, 1);
+    house.bed(&ada);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    let in_use = |job| Err(RequestError::StoreInUse { job });
+    assert_eq!(house.ask(Request::MoveStore), in_use(job));
+    house.succeed(&ada);
+    for it in [Errand::Read, Errand::Verify, Errand::Adopt, Errand::Restore] {
+        let job = begun(house.ask(errand(&ada, it)));
+        assert_eq!(house.ask(Request::MoveStore), in_use(job), "{it:?}");
+        house.end(job, Outcome::Done);
+    }
+    let job = begun(house.ask(errand(&ada, Errand::ICloud)));
+    let moving = begun(house.ask(Request::MoveStore));
+    let start = StartJob {
+        job: moving,
+        phone: None,
+        kind: JobKind::MoveStore,
+        trigger: Trigger::User,
+        extent: Extent::Changes,
+        transport: None,
+        hold_until_locked: None,
+    };
+    assert_eq!(house.starts().pop(), Some(start));
+    assert_eq!(house.ask(Request::MoveStore), in_use(moving));
+    house.end(job, Outcome::Done);
+    assert_eq!(house.ask(Request::Cancel { job: moving }), Ok(Answer::Done));
+    assert_eq!(house.stops(), [StopWhy::ByUser]);
+}
+
+#[test]
+fn while_the_store_moves_nothing_that_needs_it_starts() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    let upkeep = |house: &House| house.machine.view().house.upkeep;
+    house.nights(&ada, 1);
+    assert_eq!(upkeep(&house), Upkeep::May);
+    let job = begun(house.ask(Request::MoveStore));
+    assert_eq!(upkeep(&house), Upkeep::Rests);
+    for it in Errand::ALL {
+        if JobKind::Errand(it).uses_store() {
+            let refused = house.ask(errand(&ada, it));
+            assert_eq!(refused, Err(RequestError::StoreMoving { job }), "{it:?}");
+        }
+    }
+    let stranger = house.ask(errand(&udid(9), Errand::Adopt));
+    assert_eq!(stranger, Err(RequestError::StoreMoving { job }));
+    assert!(
+        !house.machine.view().phones.contains_key(&udid(9)),
+        "nothing was changed"
+    );
+    assert_eq!(
+        house.ask(forget(&ada)),
+        Err(RequestError::StoreMoving { job })
+    );
+    house.bed(&ada);
+    let refused = house.back_up(&ada, When::AtOnce);
+    assert_eq!(
+        refused,
+        Err(RequestError::StoreUnavailable(StoreTrouble::Moving))
+    );
+    house.pass(2 * DAY);
+    let starts = house.starts().len();
+    assert_eq!(house.phone(&ada).decision.waits_for(), ["space"]);
+    let space = house.phone(&ada).conditions.get(Condition::Space).verdict;
+    assert_eq!(space, Verdict::Unmet(Unmet::Store(StoreTrouble::Moving)));
+    assert_eq!(house.messages(), [], "that is no trouble");
+    let ready = begun(house.back_up(&ada, When::Ready));
+    house.pass(MINUTE);
+    assert_eq!(house.starts().len(), starts);
+    house.end(job, Outcome::Done);
+    house.pass(MINUTE);
+    assert_eq!(house.starts().last().unwrap().job, ready);
+    assert_eq!(upkeep(&house), Upkeep::Rests, "a backup runs");
+    house.succeed(&ada);
+    assert_eq!(upkeep(&house), Upkeep::May);
+    house.store = StoreReport::Unavailable(StoreTrouble::Missing);
+    house.look_at_store();
+    assert_eq!(upkeep(&house), Upkeep::Rests);
+}
+
+#[test]
+fn what_a_commit_before_the_move_leaves_to_remove_waits_for_its_end() {
+    let mut policies = Policies::default();
+    policies.default.keep = Keep {
+        last: 1,
+        daily: 0,
+        weekly: 0,
+        monthly: 0,
+        yearly: 0,
+    };
+    let (mut house, ada) = (House::new(policies), udid(1));
+    house.nights(&ada, 1);
+    house.lists = false;
+    house.nights(&ada, 1);
+    let job = begun(house.ask(Request::MoveStore));
+    house.list(&ada);
+    assert!(
+        house.removed().is_empty(),
+        "a tree that is copied stands still"
+    );
+    house.end(job, Outcome::Done);
+    assert_eq!(house.removed(), [vec![backup_id(1)]]);
+}
