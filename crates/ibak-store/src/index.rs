@@ -156,6 +156,11 @@ impl IndexReader {
             .ok_or_else(|| StoreError::damaged("index.zst"))
     }
 
+    /// Gives back what was taken last, to be taken again.
+    pub(crate) fn put_back(&mut self, entry: IndexEntry) {
+        self.next = Some(entry);
+    }
+
     /// Returns the entry of `path`, passing over what the walk would have met before it.
     pub(crate) fn seek(&mut self, path: &str) -> Result<Option<IndexEntry>, StoreError> {
         while let Some(entry) = self.take()? {
@@ -163,7 +168,7 @@ impl IndexReader {
                 Ordering::Less => {}
                 Ordering::Equal => return Ok(Some(entry)),
                 Ordering::Greater => {
-                    self.next = Some(entry);
+                    self.put_back(entry);
                     return Ok(None);
                 }
             }

@@ -6,7 +6,7 @@
 use crate::bplist::{Document, LEN_MAX};
 use crate::database::{self, ROWS_MAX};
 use crate::error::{Context, StoreError};
-use crate::fs::util::{absent_ok, copy_rest, read_small};
+use crate::fs::util::read_small;
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::index::{hex, unhex};
 use crate::keybag::Keybag;
@@ -31,19 +31,10 @@ pub(crate) struct Structure {
     pub(crate) missing: Vec<String>,
 }
 
-/// How the database is opened.
-pub(crate) enum Database<'a, F: Fs> {
-    /// From a copy in this directory: the tree may still be written to.
-    Copied { into: &'a F::Handle },
-    /// Where it is: nothing writes there.
-    InPlace,
-}
-
-/// Checks a tree; ids in `excused` may be missing.
+/// Checks a tree that nobody writes to; ids in `excused` may be missing.
 pub(crate) fn check<F: Fs>(
     fs: &F,
     tree: &F::Handle,
-    database: Database<'_, F>,
     excused: &BTreeSet<String>,
 ) -> Result<Structure, StoreError> {
     let mut structure = Structure::default();
@@ -78,15 +69,10 @@ pub(crate) fn check<F: Fs>(
         check_encrypted(fs, tree, &mut structure)?;
         note_what_never_came(fs, tree, excused, &mut structure)?;
     } else {
-        match database {
-            Database::Copied { into } => check_copy(fs, tree, into, excused, &mut structure)?,
-            Database::InPlace => {
-                let file = fs
-                    .open(tree, "Manifest.db", Open::Read)
-                    .at("open", "Manifest.db")?;
-                check_database(fs, tree, &file, excused, &mut structure)?;
-            }
-        }
+        let file = fs
+            .open(tree, "Manifest.db", Open::Read)
+            .at("open", "Manifest.db")?;
+        check_database(fs, tree, &file, excused, &mut structure)?;
     }
     Ok(structure)
 }
@@ -231,27 +217,6 @@ fn note_what_never_came<F: Fs>(
         }
     }
     Ok(())
-}
-
-fn check_copy<F: Fs>(
-    fs: &F,
-    tree: &F::Handle,
-    into: &F::Handle,
-    excused: &BTreeSet<String>,
-    structure: &mut Structure,
-) -> Result<(), StoreError> {
-    const COPY: &str = "verify.db";
-    absent_ok(fs.unlink(into, COPY)).at("remove", COPY)?;
-    let source = fs
-        .open(tree, "Manifest.db", Open::Read)
-        .at("open", "Manifest.db")?;
-    let copy = fs.open(into, COPY, Open::CreateNew).at("create", COPY)?;
-    copy_rest(fs, &source, &copy).at("copy to", COPY)?;
-    fs.close(copy).at("close", COPY)?;
-    let copy = fs.open(into, COPY, Open::Read).at("open", COPY)?;
-    let outcome = check_database(fs, tree, &copy, excused, structure);
-    absent_ok(fs.unlink(into, COPY)).at("remove", COPY)?;
-    outcome
 }
 
 fn check_database<F: Fs>(

@@ -1,15 +1,17 @@
 //! Reading a committed backup again, all of it.
 
 use crate::error::{Context, StoreError};
-use crate::fs::util::{hash_rest, sorted};
+use crate::fs::util::{DEPTH_MAX, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
-use crate::index::{IndexReader, hex};
+use crate::index::{IndexEntry, IndexReader, hex};
 use crate::lease::Lease;
+use crate::marks::{Bad, Findings, Found, Stats, Tell, hash_told, is_damage, look};
 use crate::phone::PhoneDir;
-use crate::record::CheckRecord;
+use crate::record::{CommitRecord, RECORD_DAMAGED};
 use crate::store::Store;
-use crate::structure::{self, Database};
+use crate::structure;
 use ibak_core::{BackupId, Udid, Wall};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// How far a verification is.
@@ -50,15 +52,31 @@ impl VerifyReport {
             && self.extra.is_empty()
             && self.structure.is_none()
     }
+
+    fn findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        findings.extend(self.structure.clone());
+        for paths in [&self.missing, &self.damaged, &self.extra] {
+            findings.extend(paths.iter().cloned());
+        }
+        findings
+    }
 }
+
+/// What is said of a backup whose list of files is not what was written.
+pub(crate) const INDEX_DAMAGED: &str = "its index is damaged";
+/// What is said of a backup without its MobileSync directory.
+pub(crate) const TREE_GONE: &str = "its files are gone";
 
 impl<F: Fs> Store<F> {
     /// Reads a whole backup again and compares every file with its BLAKE3; the outcome is
-    /// remembered and shown by [`Store::list`]. `progress` is called before each file and may
-    /// stop the reading.
+    /// remembered and shown by [`Store::list`], also for every other backup that holds a file
+    /// found bad. `progress` is called before each file and at least once a MiB, and may stop the
+    /// reading.
     ///
     /// # Errors
-    /// `NoSuchBackup`, `Cancelled`, or a system call's other than EIO, which is damage.
+    /// `NoSuchBackup`, `Damaged` when its record makes no sense, `Cancelled`, or a system call's
+    /// other than EIO, which is damage.
     pub fn verify(
         &self,
         udid: &Udid,
@@ -69,104 +87,150 @@ impl<F: Fs> Store<F> {
         let _lease = Lease::take(&self.inner, id)?;
         let phone = PhoneDir::open(&self.inner, udid)?
             .ok_or_else(|| StoreError::NoSuchBackup(id.clone()))?;
-        let report = read_again(&phone, id, progress)?;
-        let mut damaged: Vec<String> = [&report.missing, &report.damaged, &report.extra]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        damaged.extend(report.structure.clone());
-        phone.record_check(
+        let mut reading = Reading {
+            phone: &phone,
             id,
-            CheckRecord {
-                checked_unix_us: now.as_micros(),
-                damaged,
-            },
-        )?;
-        phone.point_latest()?;
-        Ok(report)
+            report: VerifyReport::default(),
+            bad: Vec::new(),
+        };
+        let outcome = reading.all(progress);
+        let Reading { report, bad, .. } = reading;
+        // Also what was found before the reading was stopped.
+        let go_on = &mut |_| ControlFlow::Continue(());
+        phone.mark(id, &bad, go_on)?;
+        if outcome.is_ok() {
+            let again = &mut |doubtful| look_again(&phone, id, doubtful, go_on);
+            phone.record_reading(id, now, report.findings(), again)?;
+        }
+        if outcome.is_ok() || !bad.is_empty() {
+            phone.point_latest()?;
+        }
+        outcome.map(|()| report)
     }
 }
 
-fn read_again<F: Fs>(
-    phone: &PhoneDir<'_, F>,
-    id: &BackupId,
-    progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
-) -> Result<VerifyReport, StoreError> {
-    let fs = &phone.inner.fs;
-    let (dir, record) = phone.generation(id)?;
-    let mut report = VerifyReport::default();
-    let index = fs
-        .open(&dir, "index.zst", Open::Read)
-        .and_then(|file| hash_rest(fs, &file));
+struct Reading<'a, 'p, F: Fs> {
+    phone: &'a PhoneDir<'p, F>,
+    id: &'a BackupId,
+    report: VerifyReport,
+    bad: Vec<Bad>,
+}
+
+impl<F: Fs> Reading<'_, '_, F> {
+    fn all(
+        &mut self,
+        progress: &mut dyn FnMut(VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let fs = &self.phone.inner.fs;
+        let (dir, record) = self.phone.generation(self.id)?;
+        let mut seen = VerifyProgress {
+            files: 0,
+            files_total: record.files,
+            bytes: 0,
+            bytes_total: record.bytes,
+        };
+        let whole = whole_tree(fs, &dir, &record, |_| true, &mut |_| progress(seen))?;
+        let tree = match whole {
+            Ok(tree) => tree,
+            Err(what) => {
+                self.report.structure = Some(what.to_owned());
+                return Ok(());
+            }
+        };
+        let mut stats = Stats::new(fs, tree);
+        let mut index = IndexReader::open(fs, &dir)?;
+        while let Some(entry) = index.take()? {
+            if progress(seen).is_break() {
+                return Err(StoreError::Cancelled);
+            }
+            let before = seen.bytes;
+            let tell = &mut |some: u64| {
+                seen.bytes = seen.bytes.saturating_add(some);
+                progress(seen)
+            };
+            let found = look(fs, stats.tree(), &entry, tell)?;
+            seen.files += 1;
+            seen.bytes = before.saturating_add(entry.size);
+            self.note(entry, found, &mut stats);
+        }
+        let mut index = IndexReader::open(fs, &dir)?;
+        extra(fs, stats.tree(), "", 0, &mut index, &mut self.report.extra)?;
+        if !record.verified {
+            self.report.structure = Some(RECORD_DAMAGED.to_owned());
+        }
+        if self.report.is_good() {
+            self.check_structure(stats.tree(), record)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, entry: IndexEntry, found: Found, stats: &mut Stats<'_, F>) {
+        match found {
+            Found::Good => {
+                self.report.files += 1;
+                self.report.bytes = self.report.bytes.saturating_add(entry.size);
+            }
+            Found::Missing => self.report.missing.push(entry.path),
+            Found::Bad => {
+                self.report.damaged.push(entry.path.clone());
+                self.bad.push(Bad::at(entry, stats));
+            }
+        }
+    }
+
+    fn check_structure(
+        &mut self,
+        tree: &F::Handle,
+        record: CommitRecord,
+    ) -> Result<(), StoreError> {
+        let fs = &self.phone.inner.fs;
+        let excused = record.missing.into_iter().collect();
+        match structure::check(fs, tree, &excused) {
+            Ok(_) => Ok(()),
+            Err(error @ (StoreError::Incomplete(_) | StoreError::Damaged { .. })) => {
+                self.report.structure = Some(error.to_string());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Opens the MobileSync directory of a backup whose index is what was written, or says what is
+/// wrong with the whole; of the answers that may be damage, `judged` says which are.
+pub(crate) fn whole_tree<F: Fs>(
+    fs: &F,
+    dir: &F::Handle,
+    record: &CommitRecord,
+    judged: fn(Errno) -> bool,
+    tell: Tell<'_>,
+) -> Result<Result<F::Handle, &'static str>, StoreError> {
+    let index = match fs.open(dir, "index.zst", Open::Read) {
+        Ok(file) => hash_told(fs, &file, tell)?,
+        Err(errno) => Err(errno),
+    };
     match index {
         Ok((_, hash)) if hex(&hash) == record.index_blake3 => {}
-        Ok(_) | Err(Errno::IO | Errno::NOENT) => {
-            report.structure = Some("its index is damaged".to_owned());
-            return Ok(report);
-        }
+        Ok(_) | Err(Errno::NOENT) => return Ok(Err(INDEX_DAMAGED)),
+        Err(errno) if is_damage(errno) && judged(errno) => return Ok(Err(INDEX_DAMAGED)),
         Err(errno) => return Err(errno).at("read", "index.zst"),
     }
-    let tree = match fs.open(&dir, &record.wire_udid, Open::Directory) {
-        Ok(tree) => tree,
-        Err(Errno::NOENT) => {
-            report.structure = Some("its files are gone".to_owned());
-            return Ok(report);
-        }
-        Err(errno) => return Err(errno).at("open", &record.wire_udid),
-    };
-    let mut seen = VerifyProgress {
-        files: 0,
-        files_total: record.files,
-        bytes: 0,
-        bytes_total: record.bytes,
-    };
-    let mut index = IndexReader::open(fs, &dir)?;
-    while let Some(entry) = index.take()? {
-        if progress(seen).is_break() {
-            return Err(StoreError::Cancelled);
-        }
-        let found = fs
-            .open(&tree, &entry.path, Open::Read)
-            .and_then(|file| hash_rest(fs, &file));
-        match found {
-            Ok((size, hash)) if size == entry.size && hash == entry.hash => {
-                report.files += 1;
-                report.bytes = report.bytes.saturating_add(size);
-            }
-            Ok(_) | Err(Errno::IO | Errno::ISDIR | Errno::LOOP) => report.damaged.push(entry.path),
-            Err(Errno::NOENT | Errno::NOTDIR) => report.missing.push(entry.path),
-            Err(errno) => return Err(errno).at("read", entry.path),
-        }
-        seen.files += 1;
-        seen.bytes = seen.bytes.saturating_add(entry.size);
+    match fs.open(dir, &record.wire_udid, Open::Directory) {
+        Ok(tree) => Ok(Ok(tree)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Err(TREE_GONE)),
+        Err(errno) if is_damage(errno) && judged(errno) => Ok(Err(TREE_GONE)),
+        Err(errno) => Err(errno).at("open", &record.wire_udid),
     }
-    extra(
-        fs,
-        &tree,
-        "",
-        &mut IndexReader::open(fs, &dir)?,
-        &mut report.extra,
-    )?;
-    if report.is_good() {
-        let excused = record.missing.into_iter().collect();
-        match structure::check(fs, &tree, Database::InPlace, &excused) {
-            Ok(_) => {}
-            Err(error @ (StoreError::Incomplete(_) | StoreError::Damaged { .. })) => {
-                report.structure = Some(error.to_string());
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(report)
 }
 
-fn extra<F: Fs>(
+/// Finds what lies there and is in no index; a directory that cannot be listed is named itself.
+pub(crate) fn extra<F: Fs>(
     fs: &F,
     dir: &F::Handle,
     at: &str,
+    depth: u32,
     index: &mut IndexReader,
-    found: &mut Vec<String>,
+    found: &mut impl Extend<String>,
 ) -> Result<(), StoreError> {
     for entry in sorted(fs, dir).at("list", at)? {
         let path = if at.is_empty() {
@@ -174,14 +238,52 @@ fn extra<F: Fs>(
         } else {
             format!("{at}/{}", entry.name)
         };
-        if entry.kind == Kind::Directory {
-            let inner = fs
-                .open(dir, &entry.name, Open::Directory)
-                .at("open", &path)?;
-            extra(fs, &inner, &path, index, found)?;
-        } else if index.seek(&path)?.is_none() {
-            found.push(path);
+        if entry.kind != Kind::Directory {
+            if index.seek(&path)?.is_none() {
+                found.extend([path]);
+            }
+            continue;
+        }
+        let opened = if depth < DEPTH_MAX {
+            fs.open(dir, &entry.name, Open::Directory)
+        } else {
+            Err(Errno::LOOP)
+        };
+        match opened {
+            Ok(inner) => extra(fs, &inner, &path, depth + 1, index, found)?,
+            Err(errno) if is_damage(errno) => found.extend([path]),
+            Err(errno) => return Err(errno).at("open", &path),
         }
     }
     Ok(())
+}
+
+/// Returns which of these a backup still has bad: files of its index, and what nobody received.
+pub(crate) fn look_again<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    id: &BackupId,
+    mut doubtful: Vec<String>,
+    tell: Tell<'_>,
+) -> Result<Vec<String>, StoreError> {
+    let fs = &phone.inner.fs;
+    let (dir, record) = phone.generation(id)?;
+    let Ok(tree) = whole_tree(fs, &dir, &record, |_| true, tell)? else {
+        return Ok(Vec::new());
+    };
+    doubtful.sort_by(|a, b| crate::index::walk_order(a, b));
+    let mut stats = Stats::new(fs, tree);
+    let mut index = IndexReader::open(fs, &dir)?;
+    let mut bad = BTreeSet::new();
+    for path in doubtful {
+        let is_bad = match index.seek(&path)? {
+            Some(entry) => look(fs, stats.tree(), &entry, tell)? != Found::Good,
+            None => stats
+                .stat(&path)
+                .is_ok_and(|stat| stat.kind != Kind::Directory),
+        };
+        if is_bad {
+            bad.insert(path);
+        }
+    }
+    Ok(bad.into_iter().collect())
 }

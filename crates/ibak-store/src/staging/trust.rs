@@ -4,6 +4,7 @@
 //! the very inode the parent has under that path, or its content hashes to what `received.log`
 //! says, or it is unlinked and the phone sends it again.
 
+use super::basis::damaged_in;
 use super::ledger::{Ledger, Received};
 use super::log::{ReceivedLog, replay};
 use super::{Claim, Staging};
@@ -13,11 +14,14 @@ use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::PhoneDir;
 use crate::record::Phase;
 use ibak_core::BackupPath;
+use std::collections::BTreeSet;
 
 /// What a walk has found so far.
 struct Sifting<'a, F: Fs> {
     fs: &'a F,
     logged: &'a Ledger,
+    /// What is damaged in the parent.
+    damaged: &'a BTreeSet<String>,
     kept: Ledger,
     dropped: u64,
 }
@@ -31,9 +35,14 @@ impl<F: Fs> Staging<F> {
             absent_ok(fs.unlink(&self.dir, name)).at("remove", name)?;
         }
         let logged = replay(&fs, &self.dir)?;
+        let damaged = match &self.parent {
+            Some(parent) => damaged_in(&self.phone()?, parent)?,
+            None => BTreeSet::new(),
+        };
         let mut sifting = Sifting {
             fs: &fs,
             logged: &logged,
+            damaged: &damaged,
             kept: Ledger::default(),
             dropped: 0,
         };
@@ -60,6 +69,12 @@ impl<F: Fs> Staging<F> {
             }
             tracing::info!(phone = %self.udid, backup = %self.id, "the working copy with the new password has lost it");
             return Ok(Err(self._claim));
+        }
+        for path in damaged {
+            let path = BackupPath::Tree(path);
+            if kept.get(&path).is_none() {
+                kept.await_again([path]);
+            }
         }
         for path in logged.failed() {
             kept.fail(path);
@@ -144,6 +159,9 @@ impl<F: Fs> Sifting<'_, F> {
         let Some(parent) = parent else {
             return Ok(false);
         };
+        if self.damaged.contains(path.as_str()) {
+            return Ok(false);
+        }
         let twin = match self.fs.stat(parent, name) {
             Ok(twin) => twin,
             Err(Errno::NOENT) => return Ok(false),
