@@ -14,11 +14,15 @@
 )]
 
 mod commit;
+mod days;
 mod device;
 mod either;
 mod fault;
 mod faults;
+mod formats;
+mod freeze;
 mod hostile;
+mod keeping;
 mod model;
 mod opening;
 mod reading;
