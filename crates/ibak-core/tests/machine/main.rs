@@ -11,9 +11,11 @@
 
 mod calendar;
 mod decide;
+mod doing;
 mod errands;
 mod house;
 mod keeping;
+mod laws;
 mod lost;
 mod moving;
 mod night;
