@@ -118,7 +118,7 @@ pub trait Fs: Clone + Send + Sync + 'static {
 
     /// Opens the directory at an absolute path after checking every directory and link on the
     /// way: owned by root or us, not writable by others unless sticky. With `create` a missing
-    /// last component is made with mode 0700.
+    /// last component is made with mode 0700, and its name is durable.
     ///
     /// # Errors
     /// See [`RootError`].

@@ -31,7 +31,9 @@ pub(super) fn open(path: &Path, create: bool) -> Result<OwnedFd, RootError> {
         let found = match fs::statat(&dir, &name, fs::AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) => found,
             Err(Errno::NOENT) if create && todo.is_empty() => {
+                // Its name is as dear as what will lie in it.
                 fs::mkdirat(&dir, &name, Mode::RWXU)
+                    .and_then(|()| sync_names(&dir))
                     .map_err(|errno| RootError::Errno(next.clone(), errno))?;
                 continue_at(&dir, &name, &next)?
             }
@@ -70,6 +72,17 @@ pub(super) fn open(path: &Path, create: bool) -> Result<OwnedFd, RootError> {
         check(&dir, &at, uid)?;
     }
     Ok(dir)
+}
+
+/// Makes the names in a directory durable; one that can only be passed is opened for it.
+fn sync_names(dir: &OwnedFd) -> Result<(), Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    match fs::openat(dir, ".", flags, Mode::empty()) {
+        Ok(readable) => fs::fsync(readable),
+        // Ours to write into and not to read: the barrier of the first backup has to do.
+        Err(Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn continue_at(dir: &OwnedFd, name: &OsString, next: &Path) -> Result<Stat, RootError> {

@@ -294,7 +294,7 @@ fn compare(asks: &[Ask]) -> Result<(), TestCaseError> {
     let mut real = Side::new(RealFs, dir.path());
     let rules = Rules {
         user: RealFs.user(),
-        ..Rules::default()
+        ..Rules::USUAL
     };
     let mut sim = Side::new(SimFs::new(Disk::new(), rules), Path::new("/"));
     for (number, ask) in asks.iter().enumerate() {

@@ -32,7 +32,7 @@ fn stride() -> usize {
 
 fn run_loop(scenario: SimScenario) {
     let started = std::time::Instant::now();
-    let rules = Rules::default();
+    let rules = Rules::USUAL;
     let (base, before) = stage(&scenario, rules);
     let attempt = |fault, at| {
         let sim = SimFs::new(base.clone(), rules);
@@ -43,9 +43,9 @@ fn run_loop(scenario: SimScenario) {
         let checked = |what: &str| {
             let expected = Expected::new(&told.promises);
             let killed = expected.check(sim.disk(), usize::MAX, rules);
-            killed.unwrap_or_else(|error| panic!("{what}: {error}"));
+            killed.unwrap_or_else(|error| panic!("{what}: {error:?}"));
             let cut = expected.check(sim.durable(), usize::MAX, rules);
-            cut.unwrap_or_else(|error| panic!("{what}, and a power cut: {error}"));
+            cut.unwrap_or_else(|error| panic!("{what}, and a power cut: {error:?}"));
         };
         let name = scenario.name;
         let what = format!("{name}, {fault:?} at {at}");

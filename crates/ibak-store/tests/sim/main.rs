@@ -27,3 +27,4 @@ mod oracle;
 mod scenarios;
 #[path = "../store/sealed.rs"]
 mod sealed;
+mod teeth;

@@ -7,7 +7,7 @@ use crate::fs::{Rules, SimFs};
 use crate::scenarios::{Announced, Promise, Scenario, one, two};
 use ibak_core::BackupId;
 use ibak_store::fs::Kind;
-use ibak_store::{Generation, Store};
+use ibak_store::{Generation, Store, StoreError};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -51,6 +51,28 @@ pub fn home(id: &BackupId) -> String {
     format!("{PATH}/{UDID}/gens/{id}")
 }
 
+/// What is wrong with a store, and the case in hand.
+#[derive(Clone, Debug)]
+pub struct Wrong {
+    pub what: &'static str,
+    pub detail: String,
+}
+
+fn wrong<T>(what: &'static str, detail: impl std::fmt::Debug) -> Result<T, Wrong> {
+    let detail = format!("{detail:?}");
+    Err(Wrong { what, detail })
+}
+
+trait OrWrong<T> {
+    fn or_wrong(self, what: &'static str) -> Result<T, Wrong>;
+}
+
+impl<T> OrWrong<T> for Result<T, StoreError> {
+    fn or_wrong(self, what: &'static str) -> Result<T, Wrong> {
+        self.or_else(|error| wrong(what, error))
+    }
+}
+
 /// What has to be there, and what may be.
 pub struct Expected<'a> {
     pub promises: &'a [Promise<Seen>],
@@ -80,32 +102,31 @@ impl<'a> Expected<'a> {
     }
 
     /// Checks a disk on which all up to `at` happened.
-    pub fn check(&self, disk: Disk, at: usize, rules: Rules) -> Result<(), String> {
+    pub fn check(&self, disk: Disk, at: usize, rules: Rules) -> Result<(), Wrong> {
         let sim = SimFs::new(disk, rules);
-        let (store, recovery) = Store::open_on(sim.clone(), path(), options(5))
-            .map_err(|error| format!("it does not open: {error}"))?;
+        let (store, recovery) =
+            Store::open_on(sim.clone(), path(), options(5)).or_wrong("it does not open")?;
         let list = self.listed(&store, &sim, at)?;
         if recovery.resumable.len() + recovery.rekeyed.len() > 1 {
-            return Err(format!("two working copies to go on with: {recovery:?}"));
+            return wrong("two working copies to go on with", recovery);
         }
         let phone = format!("{PATH}/{UDID}");
         if !sim.disk().names(&format!("{phone}/scratch")).is_empty() {
-            return Err("something of a reading or a restore stays".to_owned());
+            return wrong("something of a reading or a restore stays", recovery);
         }
-        let next = back_up(&store, &two(), at_secs(6))
-            .map_err(|error| format!("the next backup fails: {error}"))?;
+        let next = back_up(&store, &two(), at_secs(6)).or_wrong("the next backup fails")?;
         let disk = sim.disk();
         if sent(&disk.tree(&home(&next.id))) != *TWO {
-            return Err("the next backup holds something else".to_owned());
+            return wrong("the next backup holds something else", next);
         }
         if !disk.names(&format!("{phone}/staging")).is_empty() {
-            return Err("a working copy stays".to_owned());
+            return wrong("a working copy stays", recovery);
         }
         self.unchanged(&disk, &list)?;
-        let after = store.list(&udid()).map_err(|error| error.to_string())?;
+        let after = store.list(&udid()).or_wrong("it cannot be listed")?;
         let wanted = [list, vec![next]].concat();
         if after != wanted {
-            return Err(format!("the list is another: {after:#?} for {wanted:#?}"));
+            return wrong("the list is another", (after, wanted));
         }
         Ok(())
     }
@@ -116,8 +137,8 @@ impl<'a> Expected<'a> {
         store: &Store<SimFs>,
         sim: &SimFs,
         at: usize,
-    ) -> Result<Vec<Generation>, String> {
-        let list = store.list(&udid()).map_err(|error| error.to_string())?;
+    ) -> Result<Vec<Generation>, Wrong> {
+        let list = store.list(&udid()).or_wrong("it cannot be listed")?;
         let mut known = 0;
         for Promise {
             made,
@@ -130,14 +151,14 @@ impl<'a> Expected<'a> {
             known += usize::from(is_listed);
             let is_past = |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.at <= at);
             if when.at <= at && !is_past(begun) && !is_listed {
-                return Err(format!("announced, and gone: {}", made.id));
+                return wrong("announced, and gone", &made.id);
             }
             if is_past(done) && is_listed {
-                return Err(format!("removed, and there again: {}", made.id));
+                return wrong("removed, and there again", &made.id);
             }
         }
         if list.len() > known + 1 {
-            return Err(format!("{} backups nobody knows", list.len() - known));
+            return wrong("two backups that nobody was told of", list);
         }
         self.unchanged(&sim.disk(), &list)?;
         for made in &list {
@@ -146,23 +167,23 @@ impl<'a> Expected<'a> {
             }
             let report = verify(store, made);
             if !report.is_good() {
-                return Err(format!("listed, and not whole: {report:?}"));
+                return wrong("listed, and not whole", report);
             }
             let files = sent(&sim.disk().tree(&home(&made.id)));
             if !self.contents.contains(&&files) {
-                return Err("a whole backup of something else".to_owned());
+                return wrong("a whole backup of something else", made);
             }
         }
         // Which are verified, and when.
-        store.list(&udid()).map_err(|error| error.to_string())
+        store.list(&udid()).or_wrong("it cannot be listed")
     }
 
-    fn unchanged(&self, disk: &Disk, list: &[Generation]) -> Result<(), String> {
+    fn unchanged(&self, disk: &Disk, list: &[Generation]) -> Result<(), Wrong> {
         for (promise, tree) in self.promises.iter().zip(&self.trees) {
             if list.contains(&promise.made)
                 && let Some(path) = difference(tree, &disk.tree(&home(&promise.made.id)))
             {
-                return Err(format!("{}: {path} is another", promise.made.id));
+                return wrong("changed", (&promise.made.id, path));
             }
         }
         Ok(())

@@ -292,7 +292,7 @@ impl<F: Under> Fs for FaultFs<F> {
     fn volume(&self, dir: &F::Handle) -> Result<Volume, Errno> {
         let known = self.step(|| self.under.volume(dir))?;
         Ok(Volume {
-            trusts_sync_fs: self.trusts_sync_fs,
+            trusts_sync_fs: known.trusts_sync_fs && self.trusts_sync_fs,
             ..known
         })
     }

@@ -41,7 +41,7 @@ pub enum Op {
     Write {
         ino: Ino,
         at: usize,
-        bytes: Arc<[u8]>,
+        bytes: Block,
     },
     Size {
         ino: Ino,
@@ -56,6 +56,16 @@ pub enum Op {
         ino: Ino,
         modified: u64,
     },
+}
+
+/// Bytes that nobody wants to see in a report.
+#[derive(Clone)]
+pub struct Block(Arc<[u8]>);
+
+impl std::fmt::Debug for Block {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{} bytes", self.0.len())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +96,7 @@ impl Journal {
             self.records.push(Record::Op(Op::Write {
                 ino,
                 at: at + from,
-                bytes: part.into(),
+                bytes: Block(part.into()),
             }));
             from += part.len();
         }
@@ -190,7 +200,7 @@ impl Op {
                 fits
             }
             Self::Write { ino, at, bytes } => {
-                disk.write(*ino, *at, bytes);
+                disk.write(*ino, *at, &bytes.0);
                 true
             }
             Self::Size {

@@ -41,18 +41,16 @@ pub struct Rules {
     pub trusts_sync_fs: bool,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            capacity_blocks: 1 << 20,
-            quota_blocks: u64::MAX,
-            read_only: false,
-            names_max: 65_000,
-            // Whoever is asked for permission, which root is not.
-            user: 1000,
-            trusts_sync_fs: true,
-        }
-    }
+impl Rules {
+    pub const USUAL: Self = Self {
+        capacity_blocks: 1 << 20,
+        quota_blocks: u64::MAX,
+        read_only: false,
+        names_max: 65_000,
+        // Whoever is asked for permission, which root is not.
+        user: 1000,
+        trusts_sync_fs: true,
+    };
 }
 
 #[derive(Clone)]

@@ -242,7 +242,9 @@ impl Fs for SimFs {
             at = match state.found(at, name) {
                 Ok(ino) => ino,
                 Err(Errno::NOENT) if create && parts.peek().is_none() => {
-                    make_dir(&mut state, at, name).map_err(errno)?
+                    let made = make_dir(&mut state, at, name).map_err(errno)?;
+                    state.note(Record::Sync(at));
+                    made
                 }
                 Err(Errno::NOENT) => return Err(RootError::Absent(seen)),
                 Err(other) => return Err(errno(other)),
@@ -476,7 +478,10 @@ impl Fs for SimFs {
     }
 
     fn sync_fs(&self, _: &Handle) -> Result<(), Errno> {
-        self.state().note(Record::SyncAll);
+        let mut state = self.state();
+        if state.rules.trusts_sync_fs {
+            state.note(Record::SyncAll);
+        }
         Ok(())
     }
 
