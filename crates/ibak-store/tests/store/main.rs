@@ -13,6 +13,7 @@
     unreachable_pub
 )]
 
+mod adopting;
 mod commit;
 mod days;
 mod device;
