@@ -74,6 +74,18 @@ impl Options<'_> {
         }
     }
 
+    /// Reads a `t` option.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the key when it has another type.
+    pub fn number(&self, key: &str) -> Result<Option<u64>, Error> {
+        match self.values.value(key) {
+            None => Ok(None),
+            Some(Variant::U64(number)) => Ok(Some(*number)),
+            Some(_) => Err(Error::InvalidOption(format!("option {key:?} is a number"))),
+        }
+    }
+
     /// Reads an `h` option: a descriptor of its own.
     ///
     /// # Errors

@@ -71,7 +71,8 @@ pub trait Phone {
     /// and `explain` b fill in what their keys tell.
     fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
-    /// Lists its attempts since this time in µs, oldest first; each row is a [`crate::views::AttemptView`].
+    /// Lists its attempts at backups since this time in µs, oldest first, with option `all` b those at
+    /// anything else as well; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
 
     /// Removes a backup; option `pinned` b removes it even if it is pinned.

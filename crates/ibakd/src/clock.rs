@@ -3,7 +3,7 @@
 //! The monotonic hand goes on while the computer sleeps (`CLOCK_BOOTTIME`): what was read before is
 //! old afterwards. No timer of the runtime does, so a long wait looks at the clock now and then.
 
-use ibak_core::{Monotonic, Now, Wall};
+use ibak_core::{Day, Monotonic, Now, Wall};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -105,6 +105,21 @@ pub fn wall_micros(time: SystemTime) -> i64 {
 /// Converts wall time to the system's time, 1970 at the earliest.
 pub fn system_time(wall: Wall) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(wall.as_micros()).unwrap_or(0))
+}
+
+/// Returns the day on which a moment falls where this computer is.
+pub fn local_day(at: Wall) -> Day {
+    let zone = jiff::tz::TimeZone::system();
+    let local = jiff::Timestamp::from_microsecond(at.as_micros())
+        .map(|stamp| zone.to_datetime(stamp).date());
+    let utc = at.as_secs().div_euclid(86_400);
+    let days = match local {
+        Ok(date) => date
+            .since(jiff::civil::Date::new(1970, 1, 1).unwrap_or_default())
+            .map_or(utc, |span| i64::from(span.get_days())),
+        Err(_) => utc,
+    };
+    Day(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }))
 }
 
 #[cfg(test)]

@@ -88,6 +88,10 @@ pub struct Config {
     pub overdue: Duration,
     /// How often a person is asked whether the backup password is still known, in days; 0 = never.
     pub password_check_days: u16,
+    /// How many backups of each phone stay: last, daily, weekly, monthly, yearly.
+    pub keep: [u16; 5],
+    /// Within which time everything in the store is read again.
+    pub scrub: Duration,
     /// How long a confirmed backup waits for the lock.
     pub hold_until_locked_max: Duration,
     /// The log level.
@@ -130,13 +134,25 @@ struct Raw {
     parallel_max: Option<i64>,
     overdue: Option<String>,
     password_check_days: Option<i64>,
+    scrub: Option<String>,
     hold_until_locked_max: Option<String>,
     log: Option<String>,
     usbmuxd: Option<String>,
+    keep: RawKeep,
     conditions: RawConditions,
     lost: RawLost,
     backoff: RawBackoff,
     network: RawNetwork,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawKeep {
+    last: Option<i64>,
+    daily: Option<i64>,
+    weekly: Option<i64>,
+    monthly: Option<i64>,
+    yearly: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -238,6 +254,8 @@ impl Reader<'_> {
                 0,
                 3_660,
             )?,
+            keep: self.keep(&raw.keep)?,
+            scrub: self.bounded("scrub", raw.scrub, 30 * 86_400, (86_400, 3_650 * 86_400))?,
             hold_until_locked_max: self.bounded(
                 "hold_until_locked_max",
                 raw.hold_until_locked_max,
@@ -279,6 +297,17 @@ impl Reader<'_> {
             ));
         }
         Ok(config)
+    }
+
+    fn keep(&self, raw: &RawKeep) -> Result<[u16; 5], ConfigError> {
+        let most = i64::from(u16::MAX);
+        Ok([
+            self.number("keep.last", raw.last, 3, 1, most)?,
+            self.number("keep.daily", raw.daily, 7, 0, most)?,
+            self.number("keep.weekly", raw.weekly, 5, 0, most)?,
+            self.number("keep.monthly", raw.monthly, 12, 0, most)?,
+            self.number("keep.yearly", raw.yearly, 0, 0, most)?,
+        ])
     }
 
     fn store(&self, store: Option<PathBuf>) -> Result<PathBuf, ConfigError> {

@@ -1,6 +1,6 @@
 //! The log of every attempt, in SQLite. Losing or corrupting it loses no backup and does not stop the daemon.
 
-use ibak_core::{Udid, Wall};
+use ibak_core::{Bytes, Udid, Wall};
 use rusqlite::{Connection, params};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,8 @@ pub const ROWS_MAX: u32 = 1_000;
 pub struct Attempt {
     /// Whose backup.
     pub phone: Udid,
+    /// What it was, as in `Job.Kind`.
+    pub kind: String,
     /// The job that made it.
     pub job: u64,
     /// When it began.
@@ -50,7 +52,26 @@ const SCHEMA: &str = "
         ended INTEGER NOT NULL, trigger TEXT NOT NULL, result TEXT NOT NULL, device_code INTEGER NOT NULL,
         detail TEXT NOT NULL, backup TEXT, bytes INTEGER NOT NULL, files INTEGER NOT NULL);
     CREATE INDEX IF NOT EXISTS attempts_by_phone ON attempts (phone, started);
-    PRAGMA user_version = 1;";
+    CREATE TABLE IF NOT EXISTS uses (phone TEXT NOT NULL, day INTEGER NOT NULL, at INTEGER NOT NULL,
+        used INTEGER NOT NULL, PRIMARY KEY (phone, day)) WITHOUT ROWID;";
+/// What a file of version 1 lacks.
+const FROM_1: &str =
+    "ALTER TABLE attempts ADD COLUMN kind TEXT NOT NULL DEFAULT 'backup'; PRAGMA user_version = 2;";
+/// The version of the tables above.
+const VERSION: i64 = 2;
+/// Microseconds of a day.
+const DAY: i64 = 86_400_000_000;
+
+/// What a phone's backups took on the disk at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Whose backups.
+    pub phone: Udid,
+    /// When.
+    pub at: Wall,
+    /// How much.
+    pub used: Bytes,
+}
 
 impl History {
     /// Opens the log; a damaged file is set aside and a new one begun.
@@ -91,9 +112,10 @@ impl History {
             return;
         };
         let done = connection.execute(
-            "INSERT INTO attempts (phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO attempts (kind, phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             params![
+                attempt.kind,
                 attempt.phone.as_str(),
                 clamp(attempt.job),
                 attempt.started.as_micros(),
@@ -112,8 +134,88 @@ impl History {
         }
     }
 
-    /// Returns the attempts of `phone` that began at or after `since`, oldest first, at most [`ROWS_MAX`] of the newest.
-    pub fn attempts(&self, phone: &Udid, since: Wall) -> Vec<Attempt> {
+    /// Notes what a phone's backups take; the last note of a day counts.
+    pub fn note_use(&self, noted: &Use) {
+        let at = noted.at.as_micros();
+        self.write(
+            "INSERT OR REPLACE INTO uses (phone, day, at, used) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                noted.phone.as_str(),
+                at.div_euclid(DAY),
+                at,
+                clamp(noted.used.get())
+            ],
+        );
+    }
+
+    /// Forgets everything about a phone.
+    pub fn forget(&self, phone: &Udid) {
+        self.write(
+            "DELETE FROM attempts WHERE phone = ?1",
+            params![phone.as_str()],
+        );
+        self.write("DELETE FROM uses WHERE phone = ?1", params![phone.as_str()]);
+    }
+
+    fn write(&self, sql: &str, values: impl rusqlite::Params) {
+        let guard = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(connection) = guard.as_ref() else {
+            return;
+        };
+        if let Err(error) = connection.execute(sql, values) {
+            warn!(%error, "the history could not be written");
+        }
+    }
+
+    /// Returns what a phone's backups took since then, oldest first.
+    pub fn uses(&self, phone: &Udid, since: Wall) -> Vec<(Wall, Bytes)> {
+        self.samples(
+            "SELECT at, used FROM uses WHERE phone = ?1 AND at >= ?2 ORDER BY at",
+            params![phone.as_str(), since.as_micros()],
+        )
+    }
+
+    /// Returns what all backups together took since then, oldest first: on each day that something
+    /// was noted, each phone's last note until then.
+    pub fn uses_of_all(&self, since: Wall) -> Vec<(Wall, Bytes)> {
+        self.samples(
+            "SELECT days.at, (SELECT SUM(used) FROM uses AS last WHERE last.day =
+                (SELECT MAX(day) FROM uses WHERE phone = last.phone AND day <= days.day))
+             FROM (SELECT day, MAX(at) AS at FROM uses WHERE at >= ?1 GROUP BY day) AS days
+             ORDER BY days.day",
+            params![since.as_micros()],
+        )
+    }
+
+    fn samples(&self, sql: &str, values: impl rusqlite::Params) -> Vec<(Wall, Bytes)> {
+        let guard = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let read = |connection: &Connection| {
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map(values, |row| {
+                let used = row.get::<_, i64>(1)?.unsigned_abs();
+                Ok((Wall::from_micros(row.get(0)?), Bytes::new(used)))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        match guard.as_ref().map(read) {
+            Some(Ok(samples)) => samples,
+            None => Vec::new(),
+            Some(Err(error)) => {
+                warn!(%error, "the history cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Returns the attempts of `phone` at backups, or at anything, that began at or after `since`,
+    /// oldest first, at most [`ROWS_MAX`] of the newest.
+    pub fn attempts(&self, phone: &Udid, since: Wall, all: bool) -> Vec<Attempt> {
         let guard = self
             .connection
             .lock()
@@ -121,7 +223,7 @@ impl History {
         let Some(connection) = guard.as_ref() else {
             return Vec::new();
         };
-        match read(connection, phone, since) {
+        match read(connection, phone, since, all) {
             Ok(mut rows) => {
                 rows.reverse();
                 rows
@@ -151,6 +253,10 @@ fn clamp(number: u64) -> i64 {
 fn try_open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch(SCHEMA)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version < VERSION {
+        connection.execute_batch(FROM_1)?;
+    }
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound == "ok" {
         Ok(connection)
@@ -159,16 +265,23 @@ fn try_open(path: &Path) -> rusqlite::Result<Connection> {
     }
 }
 
-fn read(connection: &Connection, phone: &Udid, since: Wall) -> rusqlite::Result<Vec<Attempt>> {
+fn read(
+    connection: &Connection,
+    phone: &Udid,
+    since: Wall,
+    all: bool,
+) -> rusqlite::Result<Vec<Attempt>> {
     let mut statement = connection.prepare(
-        "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files FROM attempts
-         WHERE phone = ?1 AND started >= ?2 ORDER BY started DESC, id DESC LIMIT ?3",
+        "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files, kind FROM attempts
+         WHERE phone = ?1 AND started >= ?2 AND (?4 OR kind = 'backup')
+         ORDER BY started DESC, id DESC LIMIT ?3",
     )?;
     let rows = statement.query_map(
-        params![phone.as_str(), since.as_micros(), ROWS_MAX],
+        params![phone.as_str(), since.as_micros(), ROWS_MAX, all],
         |row| {
             Ok(Attempt {
                 phone: phone.clone(),
+                kind: row.get(10)?,
                 job: row.get::<_, i64>(0)?.unsigned_abs(),
                 started: Wall::from_micros(row.get(1)?),
                 ended: Wall::from_micros(row.get(2)?),
@@ -192,6 +305,7 @@ mod tests {
     fn attempt(started: i64) -> Attempt {
         Attempt {
             phone: Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
+            kind: "backup".into(),
             job: 7,
             started: Wall::from_secs(started),
             ended: Wall::from_secs(started + 5),
@@ -216,11 +330,86 @@ mod tests {
         drop(history);
         let history = History::open(&path);
         assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::from_secs(20)),
+            history.attempts(&attempt(0).phone, Wall::from_secs(20), true),
             [attempt(20), attempt(30)]
         );
         let other = Udid::parse("00008030-001A2B3C4D5E6F71").unwrap();
-        assert_eq!(history.attempts(&other, Wall::default()), []);
+        assert_eq!(history.attempts(&other, Wall::default(), true), []);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.sqlite");
+        // As version 0.1 made it.
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(
+                "CREATE TABLE attempts (
+                    id INTEGER PRIMARY KEY, phone TEXT NOT NULL, job INTEGER NOT NULL, started INTEGER NOT NULL,
+                    ended INTEGER NOT NULL, trigger TEXT NOT NULL, result TEXT NOT NULL, device_code INTEGER NOT NULL,
+                    detail TEXT NOT NULL, backup TEXT, bytes INTEGER NOT NULL, files INTEGER NOT NULL);
+                INSERT INTO attempts (phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
+                VALUES ('00008030-001A2B3C4D5E6F70', 7, 10000000, 15000000, 'schedule', 'succeeded', 0, '',
+                        '01JD8Z3YQ9V6W2X4T5R7P8N0KM', 12, 3);
+                PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        let history = History::open(&path);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::default(), true),
+            [attempt(10)]
+        );
+        let verified = Attempt {
+            kind: "verify".into(),
+            ..attempt(20)
+        };
+        history.record(&verified);
+        drop(history);
+        let history = History::open(&path);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::default(), true),
+            [attempt(10), verified]
+        );
+        history.forget(&attempt(0).phone);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::default(), true),
+            []
+        );
+    }
+
+    #[test]
+    fn what_was_used_day_by_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = History::open(&dir.path().join("history.sqlite"));
+        let (ada, bob) = ("00008030-001A2B3C4D5E6F70", "00008030-001A2B3C4D5E6F71");
+        let at = |hours: i64| Wall::from_secs(hours * 3600);
+        for (phone, hours, used) in [
+            (ada, 1, 10),
+            (ada, 2, 11),
+            (bob, 3, 100),
+            (ada, 49, 20),
+            (bob, 80, 90),
+        ] {
+            history.note_use(&Use {
+                phone: Udid::parse(phone).unwrap(),
+                at: at(hours),
+                used: Bytes::new(used),
+            });
+        }
+        let plain = |samples: Vec<(Wall, Bytes)>| -> Vec<(i64, u64)> {
+            let plain = |(at, used): (Wall, Bytes)| (at.as_secs() / 3600, used.get());
+            samples.into_iter().map(plain).collect()
+        };
+        let ada = Udid::parse(ada).unwrap();
+        assert_eq!(plain(history.uses(&ada, at(0))), [(2, 11), (49, 20)]);
+        assert_eq!(plain(history.uses(&ada, at(3))), [(49, 20)]);
+        assert_eq!(
+            plain(history.uses_of_all(at(0))),
+            [(3, 111), (49, 120), (80, 110)]
+        );
+        history.forget(&ada);
+        assert_eq!(plain(history.uses_of_all(at(0))), [(3, 100), (80, 90)]);
     }
 
     #[test]
@@ -231,7 +420,7 @@ mod tests {
         let history = History::open(&path);
         history.record(&attempt(10));
         assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default()),
+            history.attempts(&attempt(0).phone, Wall::default(), true),
             [attempt(10)]
         );
         assert_eq!(
@@ -244,6 +433,9 @@ mod tests {
     fn without_a_place_to_write_nothing_breaks() {
         let history = History::open(Path::new("/proc/none/history.sqlite"));
         history.record(&attempt(10));
-        assert_eq!(history.attempts(&attempt(0).phone, Wall::default()), []);
+        assert_eq!(
+            history.attempts(&attempt(0).phone, Wall::default(), true),
+            []
+        );
     }
 }

@@ -98,6 +98,17 @@ impl Memory {
         self.save()
     }
 
+    /// Forgets a phone; whether its pairing may be taken over stays as it is.
+    ///
+    /// # Errors
+    /// As [`Memory::remember`].
+    pub fn forget(&mut self, phone: &Udid) -> io::Result<()> {
+        match self.contents.phones.remove(phone.as_str()) {
+            Some(_) => self.save(),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps this about the house, in place of what was kept before.
     ///
     /// # Errors
@@ -205,6 +216,8 @@ mod tests {
                 os_version: "15.6".into(),
             }),
             automatic: Some(Automatic::Off),
+            quota: Some(Bytes::from_gib(200)),
+            retired: true,
             passcode_learned: Some(Asking::Never),
             lock_ever_seen: true,
             last_result: Some(LastResult {
@@ -256,7 +269,7 @@ mod tests {
             written.await;
         }
         assert!(memory.unwritten().is_none());
-        let again = Memory::load(path).unwrap();
+        let mut again = Memory::load(path).unwrap();
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
         assert!(
@@ -265,6 +278,8 @@ mod tests {
         );
         assert_eq!(again.store_uuid(Path::new("/srv")), Some("u1"));
         assert_eq!(again.store_uuid(Path::new("/mnt")), None);
+        again.forget(&ended).unwrap();
+        assert_eq!(again.phones(), []);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::dict::{Dict, Lookup, Writer};
 use crate::words::{
-    CheckDetail, CheckId, CheckStatus, KeepReason, Outcome, Remedy, Trigger, WaitsFor,
+    CheckDetail, CheckId, CheckStatus, JobKind, KeepReason, Outcome, Remedy, Trigger, WaitsFor,
 };
 use ibak_core::{BackupId, Bytes, JobId, Udid, Wall};
 
@@ -106,6 +106,8 @@ impl BackupView {
 /// One try: a row of `ListAttempts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptView {
+    /// `kind`: what was tried; absent is a backup.
+    pub kind: JobKind,
     /// `started`.
     pub started: Option<Wall>,
     /// `ended`; `None` while it runs.
@@ -135,6 +137,7 @@ impl AttemptView {
     pub fn from_dict(dict: &impl Lookup) -> Self {
         let word = |key| dict.text(key).filter(|word| !word.is_empty());
         Self {
+            kind: JobKind::parse(word("kind").unwrap_or("backup")),
             started: dict.time("started"),
             ended: dict.time("ended"),
             trigger: Trigger::parse(dict.text("trigger").unwrap_or_default()),
@@ -156,6 +159,7 @@ impl AttemptView {
     /// Writes a row; absent details are left out.
     pub fn to_dict(&self) -> Dict {
         Writer::default()
+            .text("kind", self.kind.as_str())
             .time("started", self.started)
             .time("ended", self.ended)
             .text("trigger", self.trigger.as_str())
@@ -326,6 +330,7 @@ mod tests {
         );
 
         let attempt = AttemptView {
+            kind: JobKind::Verify,
             started: Some(Wall::from_secs(1)),
             ended: Some(Wall::from_secs(2)),
             trigger: Trigger::Schedule,

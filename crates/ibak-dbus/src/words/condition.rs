@@ -72,6 +72,8 @@ words! {
         StoreFailing = "store-failing",
         /// space unmet: it is being moved (since 0.2).
         StoreMoving = "store-moving",
+        /// space unmet: a newer ibak wrote it (since 0.2).
+        StoreNewer = "store-newer",
         /// unknown: the phone is not there to be asked.
         NotReachable = "not-reachable",
         /// unknown: the phone was not asked yet.

@@ -84,6 +84,8 @@ words! {
         StoreFailing = "store-failing",
         /// It is being moved (since 0.2).
         StoreMoving = "store-moving",
+        /// A newer ibak wrote it (since 0.2).
+        StoreNewer = "store-newer",
         /// It is on the root file system, and the configuration says that it may.
         OnRootAllowed = "on-root-allowed",
         /// What is left is less than the reserve.
@@ -135,6 +137,8 @@ words! {
         AllowRootFilesystem = "allow-root-filesystem",
         /// Make room, or raise the quota.
         MakeRoom = "make-room",
+        /// Install a newer ibak (since 0.2).
+        Upgrade = "upgrade",
         /// Stop the other daemon.
         StopOther = "stop-other",
         /// Correct the configuration: `ibakd --check`.

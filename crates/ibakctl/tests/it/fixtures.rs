@@ -190,6 +190,7 @@ pub(crate) fn job() -> JobView {
 
 pub(crate) fn attempt(result: Outcome) -> AttemptView {
     AttemptView {
+        kind: ibak_dbus::words::JobKind::Backup,
         started: Some(wall("2026-11-21T02:08:00Z")),
         ended: Some(wall("2026-11-21T02:14:00Z")),
         trigger: Trigger::Schedule,

@@ -50,6 +50,7 @@ async fn waiting_talks_on_stderr_and_answers_on_stdout() {
         ..job()
     };
     let row = ibak_dbus::views::AttemptView {
+        kind: ibak_dbus::words::JobKind::Backup,
         job: Some(JobId::new(101)),
         ..attempt(Outcome::Succeeded)
     };

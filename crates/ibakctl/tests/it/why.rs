@@ -432,6 +432,7 @@ fn tries() {
         attempt(Outcome::NotConfirmed),
     ];
     tries.push(ibak_dbus::views::AttemptView {
+        kind: ibak_dbus::words::JobKind::Backup,
         result: None,
         ended: None,
         ..attempt(Outcome::Succeeded)

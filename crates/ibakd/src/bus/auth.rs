@@ -28,6 +28,8 @@ pub enum Action {
     SetEncryption,
     /// Give a backup back to a phone.
     Restore,
+    /// Remove a backup, or forget a phone with all of them.
+    RemoveBackup,
     /// Read what is in a backup, or on a phone; prove a password.
     ReadBackup,
 }
@@ -36,7 +38,7 @@ impl Action {
     /// Returns what it takes to end a job of this kind: what it took to begin it.
     pub fn of_job(kind: &str) -> Self {
         match kind {
-            "backup" => Self::Backup,
+            "backup" | "verify" => Self::Backup,
             "restore" => Self::Restore,
             "encryption" => Self::SetEncryption,
             "check-password" | "read" | "purchases" => Self::ReadBackup,
@@ -51,6 +53,7 @@ impl Action {
             Self::Manage => "org.ibak.Ibak1.manage",
             Self::SetEncryption => "org.ibak.Ibak1.set-encryption",
             Self::Restore => "org.ibak.Ibak1.restore",
+            Self::RemoveBackup => "org.ibak.Ibak1.remove-backup",
             Self::ReadBackup => "org.ibak.Ibak1.read-backup",
         }
     }
@@ -175,6 +178,9 @@ mod tests {
             (errand(Errand::Read), Action::ReadBackup),
             (errand(Errand::Purchases), Action::ReadBackup),
             (errand(Errand::ICloud), Action::Manage),
+            (errand(Errand::Verify), Action::Backup),
+            (errand(Errand::Adopt), Action::Manage),
+            (JobKind::MoveStore, Action::Manage),
         ] {
             assert_eq!(Action::of_job(kind.word()), action, "{kind:?}");
         }

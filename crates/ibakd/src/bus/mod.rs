@@ -9,8 +9,12 @@ pub mod wire;
 pub use publish::{Publication, Publisher, Reply, Served, serve};
 
 use crate::executor::ErrandWork;
-use ibak_core::{Answer, Errand, ErrorName, JobId, JobResult, Request, RequestError, Udid, Wall};
+use ibak_core::{
+    Answer, BackupId, Errand, ErrorName, JobId, JobResult, Request, RequestError, Udid, Wall,
+};
 use ibak_dbus::{Dict, Error};
+use ibak_store::Remover;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use wire::Wire;
@@ -54,21 +58,72 @@ pub enum Call {
     Reload(oneshot::Sender<Result<(), String>>),
     /// Check everything.
     Diagnose(oneshot::Sender<Vec<Dict>>),
-    /// List a phone's backups.
-    ListBackups {
-        /// Whose.
-        phone: Udid,
-        /// The rows, oldest first, or why not.
-        reply: oneshot::Sender<Result<Vec<Dict>, String>>,
-    },
+    /// Something about the store itself.
+    Storage(StorageCall),
     /// List a phone's attempts.
     ListAttempts {
         /// Whose.
         phone: Udid,
         /// Since when.
         since: Wall,
+        /// Also those at anything but a backup.
+        all: bool,
         /// The rows, oldest first.
         reply: oneshot::Sender<Vec<Dict>>,
+    },
+}
+
+/// What a bus client asks of the store itself.
+#[derive(Debug)]
+pub enum StorageCall {
+    /// Remove a backup.
+    Remove {
+        /// Whose.
+        phone: Udid,
+        /// Which.
+        backup: BackupId,
+        /// Whether a person insists.
+        remover: Remover,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// Keep a backup whatever comes, or not.
+    Pin {
+        /// Whose.
+        phone: Udid,
+        /// Which.
+        backup: BackupId,
+        /// Keep it.
+        pinned: bool,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// Remove all of a phone's backups and forget it.
+    Forget {
+        /// Which phone.
+        phone: Udid,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// List a phone's backups.
+    Backups {
+        /// Whose.
+        phone: Udid,
+        /// With what removing each would free.
+        frees: bool,
+        /// With why each stays.
+        explain: bool,
+        /// The rows, oldest first, or why not.
+        reply: oneshot::Sender<Result<Vec<Dict>, Error>>,
+    },
+    /// Tell what everything uses.
+    Storage(oneshot::Sender<Result<Vec<Dict>, Error>>),
+    /// Copy the whole store to another place.
+    Move {
+        /// The folder.
+        target: PathBuf,
+        /// The job, or why not.
+        reply: oneshot::Sender<Result<Answer, RequestError>>,
     },
 }
 
@@ -115,6 +170,13 @@ impl Door {
         }
     }
 
+    async fn storage<T>(
+        &self,
+        call: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> StorageCall,
+    ) -> Result<T, Error> {
+        self.call(|reply| Call::Storage(call(reply))).await?
+    }
+
     async fn request(&self, request: Request) -> Result<Answer, Error> {
         self.call(|reply| Call::Request(request, reply))
             .await?
@@ -123,7 +185,7 @@ impl Door {
 }
 
 /// Names the bus error of a refused request.
-fn refusal(error: RequestError) -> Error {
+pub(crate) fn refusal(error: RequestError) -> Error {
     let text = error.to_string();
     match error.name() {
         ErrorName::Failed => Error::Failed(text),

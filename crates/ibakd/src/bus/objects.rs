@@ -4,6 +4,7 @@ mod errands;
 mod job;
 mod manager;
 mod phone;
+mod storage;
 
 pub use job::Job;
 pub use manager::Manager;

@@ -3,13 +3,15 @@
 //! Bus objects hold no state. They read the newest [`Wire`], and what differs between two of them
 //! goes out as one `PropertiesChanged` for each object.
 
+use crate::config::Config;
 use ibak_core as core;
 use ibak_core::{JobId, Udid, Wall};
 use ibak_dbus::names;
 use ibak_dbus::views::{ConditionView, Conditions, conditions_to_dicts};
-use ibak_dbus::words::{ConditionName, ConditionReason, ConditionStatus, EvidenceSource};
+use ibak_dbus::words::ConditionName;
 use ibak_dbus::{Dict, Dicts};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use zbus::wire::{OwnedObjectPath, OwnedVariant, Variant};
 
 macro_rules! properties {
@@ -43,6 +45,8 @@ properties! {
         storage_free_bytes: u64 => "StorageFreeBytes",
         storage_used_bytes: u64 => "StorageUsedBytes",
         quota_bytes: u64 => "QuotaBytes",
+        store_path: String => "StorePath",
+        config_path: String => "ConfigPath",
     }
 }
 
@@ -72,6 +76,9 @@ properties! {
         password_check_due: bool => "PasswordCheckDue",
         last_icloud_backup: u64 => "LastICloudBackup",
         staged_bytes: u64 => "StagedBytes",
+        used_bytes: u64 => "UsedBytes",
+        quota_bytes: u64 => "QuotaBytes",
+        retired: bool => "Retired",
     }
 }
 
@@ -109,6 +116,27 @@ pub struct Wire {
     pub completed: BTreeMap<JobId, Dict>,
 }
 
+/// Where the daemon's things lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The store.
+    pub store: String,
+    /// The configuration file; empty when there is none.
+    pub config: String,
+}
+
+impl Places {
+    /// Takes them from what the daemon was started with.
+    pub fn of(config: &Config, path: Option<&Path>) -> Self {
+        Self {
+            store: config.store.display().to_string(),
+            config: path
+                .map(|path| path.display().to_string())
+                .unwrap_or_default(),
+        }
+    }
+}
+
 fn time(at: Option<Wall>) -> u64 {
     at.and_then(|at| u64::try_from(at.as_micros()).ok())
         .unwrap_or(0)
@@ -125,9 +153,9 @@ fn on_off(known: Option<bool>) -> String {
 
 impl Wire {
     /// Converts what the core shows.
-    pub fn of(view: &core::View, policies: &core::Policies) -> Self {
+    pub fn of(view: &core::View, policies: &core::Policies, places: &Places) -> Self {
         Self {
-            manager: ManagerProperties::of(&view.house),
+            manager: ManagerProperties::of(&view.house, places),
             phones: view
                 .phones
                 .iter()
@@ -149,7 +177,7 @@ impl Wire {
 }
 
 impl ManagerProperties {
-    fn of(house: &core::HouseView) -> Self {
+    fn of(house: &core::HouseView, places: &Places) -> Self {
         let numbers = match house.store {
             Some(core::StoreReport::Open(numbers)) => numbers,
             Some(core::StoreReport::Unavailable(_)) | None => core::StoreNumbers::default(),
@@ -166,6 +194,8 @@ impl ManagerProperties {
             storage_free_bytes: numbers.free.get(),
             storage_used_bytes: numbers.used.get(),
             quota_bytes: numbers.quota.map_or(0, core::Bytes::get),
+            store_path: places.store.clone(),
+            config_path: places.config.clone(),
         }
     }
 }
@@ -214,6 +244,9 @@ impl PhoneProperties {
             password_check_due: phone.password_due,
             last_icloud_backup: time(phone.icloud_date),
             staged_bytes: phone.staged.get(),
+            used_bytes: phone.share.used.get(),
+            quota_bytes: phone.share.quota.map_or(0, core::Bytes::get),
+            retired: phone.retired,
         }
     }
 }
@@ -223,7 +256,10 @@ impl JobProperties {
         let progress = job.progress;
         Self {
             kind: job.kind.word().to_owned(),
-            phone: names::phone_path(&job.phone),
+            phone: job
+                .phone
+                .as_ref()
+                .map_or_else(names::no_object, names::phone_path),
             trigger: job.trigger.word().to_owned(),
             start_time: time(Some(job.started)),
             state: job.state.word().to_owned(),
@@ -255,51 +291,13 @@ fn conditions(phone: &core::PhoneView, policy: &core::Policy) -> Conditions {
         .conditions
         .iter()
         .map(|(condition, state)| {
-            let name = ConditionName::parse(condition.word());
-            let status = ConditionStatus::parse(state.verdict.status().word());
-            let mut view = ConditionView::new(status, ConditionReason::parse(state.verdict.word()));
-            view.since = Some(state.since.wall);
-            view.source = state.source.map(source);
-            view.observed = state.observed.map(|at| at.wall);
-            view.required = policy.requires(condition);
-            match condition {
-                core::Condition::Power => view.percent = phone.battery_percent,
-                core::Condition::Locked => view.lock_ever_seen = lock_ever_seen(state.verdict),
-                core::Condition::Wifi => {}
-                core::Condition::Space => {
-                    if let Some(room) = phone.room {
-                        view.free = Some(room.store.free);
-                        view.needed = Some(room.estimate.needed);
-                        view.used = Some(room.store.used);
-                        view.quota = room.store.quota;
-                    }
-                }
-            }
-            (name, view)
+            let percent = phone
+                .battery_percent
+                .filter(|_| condition == core::Condition::Power);
+            let view = ConditionView::of(state, policy.requires(condition), percent);
+            (ConditionName::parse(condition.word()), view)
         })
         .collect()
-}
-
-fn lock_ever_seen(verdict: core::Verdict) -> Option<bool> {
-    match verdict {
-        core::Verdict::Unmet(core::Unmet::Unlocked { lock_ever_seen }) => Some(lock_ever_seen),
-        core::Verdict::Met(_) | core::Verdict::Unmet(_) | core::Verdict::Unknown(_) => None,
-    }
-}
-
-fn source(source: core::Source) -> EvidenceSource {
-    use core::{Source, Transport};
-    match source {
-        Source::Usbmuxd => EvidenceSource::Usbmuxd,
-        Source::UsbBus => EvidenceSource::UsbBus,
-        Source::Lockdown(Transport::Usb) => EvidenceSource::LockdownUsb,
-        Source::Lockdown(Transport::Wifi) => EvidenceSource::LockdownWifi,
-        Source::Notification => EvidenceSource::Notification,
-        Source::Diagnostics => EvidenceSource::Diagnostics,
-        Source::Mdns => EvidenceSource::Mdns,
-        Source::Heartbeat => EvidenceSource::Heartbeat,
-        Source::Store => EvidenceSource::Store,
-    }
 }
 
 fn completed(job: &core::JobView) -> Dict {

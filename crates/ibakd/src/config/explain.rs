@@ -51,12 +51,40 @@ pub fn explain(config: &Config, path: &Path) -> String {
         "  At most {many} at the same time; overdue after {}.",
         span(config.overdue)
     ));
+    line(format!(
+        "  Of each phone's backups these stay: {}.",
+        kept(config.keep)
+    ));
+    line(format!(
+        "  Everything in the store is read again within {}.",
+        span(config.scrub)
+    ));
     line(match config.password_check_days {
         0 => "  Nobody is reminded to check the backup password.".to_owned(),
         1 => "  The backup password is to be checked every day.".to_owned(),
         days => format!("  The backup password is to be checked every {days} days."),
     });
     text
+}
+
+fn kept([last, daily, weekly, monthly, yearly]: [u16; 5]) -> String {
+    let mut parts = vec![match last {
+        1 => "the newest".to_owned(),
+        many => format!("the newest {many}"),
+    }];
+    for (count, unit) in [
+        (daily, "day"),
+        (weekly, "week"),
+        (monthly, "month"),
+        (yearly, "year"),
+    ] {
+        match count {
+            0 => {}
+            1 => parts.push(format!("one of the last {unit}")),
+            many => parts.push(format!("one for each of {many} {unit}s")),
+        }
+    }
+    parts.join(", ")
 }
 
 fn requirement(requirement: Requirement) -> &'static str {

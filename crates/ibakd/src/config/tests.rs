@@ -67,6 +67,9 @@ fn what_is_wrong_is_said_with_its_line() {
         ("usbmuxd = \"somewhere\"\n", "line 1: `usbmuxd`"),
         ("usbmuxd = \"example.org:27015\"\n", "line 1: `usbmuxd`"),
         ("quota = \"lots\"\n", "line 1: `quota`"),
+        ("[keep]\nlast = 0\n", "line 2: `keep.last`"),
+        ("[keep]\nhourly = 3\n", "line 2"),
+        ("scrub = \"1h\"\n", "line 1: `scrub`"),
         ("this is no toml", "line 1"),
     ];
     for (text, want) in cases {

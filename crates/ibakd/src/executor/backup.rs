@@ -4,8 +4,8 @@
 
 use super::outcome::{of_device, of_store};
 use super::work::{Hold, Opened, Talked};
-use super::{End, PhoneWork, StagingVault};
-use crate::clock::{Clock, system_time};
+use super::{End, PhoneWork, RoomMaker, StagingVault};
+use crate::clock::{Clock, local_day, system_time};
 use ibak_core::{BackupFacts, Bytes, Extent, Failure, Outcome, Phase, StartJob};
 use ibak_device::{DeviceError, HostInputs, info_plist};
 use ibak_mobilebackup2::{CopyDoubt, Deed, Ended, Release, Stats};
@@ -25,6 +25,8 @@ pub struct BackupJob {
     pub store: Store,
     /// The most bytes that backups may use.
     pub quota: Option<Bytes>,
+    /// What may be done about a full store.
+    pub room: Option<RoomMaker>,
     /// Whether its screen is known to be locked.
     pub locked: watch::Receiver<bool>,
 }
@@ -44,7 +46,7 @@ impl BackupJob {
         }
     }
 
-    async fn converse(self, opened: Opened, staging: Staging) -> End {
+    async fn converse(mut self, opened: Opened, staging: Staging) -> End {
         self.work.reporter.phase(Phase::Preparing).await;
         let inputs = opened.session.inputs().clone();
         let (staging, written) = self.write_info(staging, &inputs, false).await;
@@ -58,6 +60,7 @@ impl BackupJob {
         let vault = StagingVault {
             staging,
             clock: self.work.clock.clone(),
+            room: self.room.take(),
         };
         let deed = Deed::Backup { full };
         let talked = self.work.converse(opened, vault, deed, self.hold()).await;
@@ -77,12 +80,15 @@ impl BackupJob {
             vault,
         } = talked.ended;
         let staging = vault.staging;
+        let made = vault.room.and_then(|room| room.made);
+        let made_room = made.filter(|made| made.removed > 0);
         let doubted = outcome.copy_in_doubt();
         let end = |told| End {
             device_code: outcome.device_code(),
             bytes: stats.bytes_received,
             files: stats.files_received,
             copy_unreadable: doubted == CopyDoubt::Always && !resumed,
+            made_room,
             ..End::early(told)
         };
         if let Some(told) = told {
@@ -264,6 +270,9 @@ pub(crate) fn facts(generation: &Generation) -> BackupFacts {
         size: Bytes::new(generation.size_bytes),
         added: Bytes::new(generation.unique_bytes),
         encrypted: generation.encrypted,
+        day: local_day(generation.finished),
+        verified: generation.verified,
+        pinned: generation.pinned || generation.guarded,
     }
 }
 

@@ -60,6 +60,8 @@ impl EncryptionJob {
 
     async fn converse(mut self, opened: Opened, staging: Staging) -> End {
         let vault = StagingVault {
+            // It writes a few plists.
+            room: None,
             staging,
             clock: self.work.clock.clone(),
         };

@@ -1,6 +1,6 @@
 //! What an errand needs beside its name: passwords and descriptors never pass through the core.
 
-use ibak_core::{BackupId, Secret, Udid};
+use ibak_core::{BackupId, Bytes, Secret, Udid};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
@@ -30,6 +30,18 @@ pub enum ErrandWork {
         out: OwnedFd,
         /// What is there already, with its size in bytes.
         have: BTreeMap<String, u64>,
+    },
+    /// Read a backup again.
+    Verify {
+        /// Which backup.
+        backup: BackupId,
+    },
+    /// Take in a backup that another program made.
+    Adopt {
+        /// Its files as a tar stream.
+        input: OwnedFd,
+        /// How large it is in all, as far as the client says.
+        size: Option<Bytes>,
     },
     /// Switch iCloud Backup on the phone.
     ICloud {
@@ -94,6 +106,8 @@ impl std::fmt::Debug for ErrandWork {
             Self::Read(_) => "Read",
             Self::Purchases { .. } => "Purchases",
             Self::ICloud { .. } => "ICloud",
+            Self::Verify { .. } => "Verify",
+            Self::Adopt { .. } => "Adopt",
         })
     }
 }

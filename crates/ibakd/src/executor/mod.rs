@@ -1,10 +1,13 @@
 //! Jobs: each a task of its own, stopped by a token, reporting to the loop, ending exactly once.
 
+mod adopt;
 mod archive;
 mod backup;
+mod counted;
 mod encryption;
 mod errand;
 mod icloud;
+mod moving;
 mod outcome;
 mod pairing;
 mod pipe;
@@ -12,22 +15,30 @@ mod progress;
 mod purchases;
 mod read;
 mod restore;
+mod room;
 mod unlock;
+mod upkeep;
 mod vault;
+mod verify;
 mod work;
 
+pub use adopt::AdoptJob;
 pub use backup::BackupJob;
 pub(crate) use backup::{blocking, facts, is_untrusted};
 pub use encryption::EncryptionJob;
 pub use errand::{ErrandWork, ReadWhat, ReadWish, RestoreWish};
 pub use icloud::ICloudJob;
+pub use moving::MoveJob;
 pub use pairing::PairJob;
 pub(crate) use pipe::reopen;
 pub use purchases::PurchasesJob;
 pub use read::ReadJob;
 pub use restore::RestoreJob;
+pub use room::{Made, RoomMaker};
 pub use unlock::CheckJob;
+pub use upkeep::{Upkeep, UpkeepNews};
 pub use vault::StagingVault;
+pub use verify::VerifyJob;
 pub use work::PhoneWork;
 
 use ibak_core::{Failure, Interruption, JobId, Outcome, Phase, Progress, StopWhy};
@@ -62,6 +73,8 @@ pub struct End {
     /// Whether the phone could not use a fresh copy of its last backup (its error 205): only a
     /// backup from nothing helps.
     pub copy_unreadable: bool,
+    /// What was removed to make room for it.
+    pub made_room: Option<Made>,
 }
 
 impl End {
@@ -73,6 +86,7 @@ impl End {
             bytes: 0,
             files: 0,
             copy_unreadable: false,
+            made_room: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub(super) struct Pipe {
     until: Instant,
     patience: Duration,
     written: u64,
+    waits_for: PollFlags,
 }
 
 impl Pipe {
@@ -30,14 +31,24 @@ impl Pipe {
     /// # Errors
     /// When it is not a pipe, or cannot be opened.
     pub(super) fn new(fd: &OwnedFd, stop: Stop) -> io::Result<Self> {
-        let fd = reopen(fd, OFlags::WRONLY)?.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "files are written into a pipe only",
-            )
+        Self::opened(fd, OFlags::WRONLY, PollFlags::OUT, stop)
+    }
+
+    /// Takes a client's pipe that is to be read.
+    ///
+    /// # Errors
+    /// As [`Pipe::new`].
+    pub(super) fn reading(fd: &OwnedFd, stop: Stop) -> io::Result<Self> {
+        Self::opened(fd, OFlags::RDONLY, PollFlags::IN, stop)
+    }
+
+    fn opened(fd: &OwnedFd, flags: OFlags, waits_for: PollFlags, stop: Stop) -> io::Result<Self> {
+        let fd = reopen(fd, flags)?.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "files go through a pipe only")
         })?;
         Ok(Self {
             fd,
+            waits_for,
             stop,
             until: Instant::now() + STREAM_MAX,
             patience: PATIENCE,
@@ -50,7 +61,7 @@ impl Pipe {
         self.written
     }
 
-    /// Waits until the client reads on.
+    /// Waits until the client goes on.
     fn wait(&self) -> io::Result<()> {
         let until = self.until.min(Instant::now() + self.patience);
         let slice = Timespec {
@@ -61,13 +72,13 @@ impl Pipe {
             if self.stop.why().is_some() {
                 return Err(stopped());
             }
-            let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
+            let mut fds = [PollFd::new(&self.fd, self.waits_for)];
             match poll(&mut fds, Some(&slice)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) if Instant::now() < until => {}
                 Ok(0) | Err(rustix::io::Errno::INTR) => {
                     return Err(io::Error::new(
                         io::ErrorKind::BrokenPipe,
-                        "the reader stopped reading",
+                        "the other end stopped",
                     ));
                 }
                 Ok(_) => return Ok(()),
@@ -131,11 +142,26 @@ impl Write for Pipe {
     }
 }
 
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.stop.why().is_some() {
+                return Err(stopped());
+            }
+            match rustix::io::read(&self.fd, &mut *buffer) {
+                Ok(count) => return Ok(count),
+                Err(rustix::io::Errno::AGAIN) => self.wait()?,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use ibak_core::StopWhy;
-    use std::io::Read;
 
     fn pipe() -> (std::fs::File, Pipe, Stop) {
         let (read, write) = rustix::pipe::pipe().unwrap();
@@ -183,6 +209,26 @@ mod tests {
         let error = pipe.write_all(&vec![0; 1 << 22]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         assert!(!is_stopped(&error));
+    }
+
+    #[test]
+    fn what_a_client_writes_is_read_to_its_end_and_a_stop_ends_the_wait() {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let stop = Stop::default();
+        let mut pipe = Pipe::reading(&read, stop.clone()).unwrap();
+        drop(read);
+        let mut client = std::fs::File::from(write);
+        client.write_all(b"all of it").unwrap();
+        let mut got = [0; 9];
+        pipe.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"all of it");
+        let reader = std::thread::spawn(move || pipe.read(&mut [0; 9]).unwrap_err());
+        stop.ask(StopWhy::ByUser);
+        assert!(is_stopped(&reader.join().unwrap()));
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let mut pipe = Pipe::reading(&read, Stop::default()).unwrap();
+        drop(write);
+        assert_eq!(pipe.read(&mut got).unwrap(), 0);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What was bought in the stores, copied off the phone into a client's pipe.
 
 use super::archive::{AppendError, Archive, file_header};
+use super::counted::share;
 use super::outcome::of_device;
 use super::pipe::{Pipe, is_stopped};
 use super::{End, PhoneWork, blocking};
-use ibak_core::{Bytes, Failure, Outcome, Phase, Progress};
+use ibak_core::{Failure, Outcome, Phase};
 use ibak_device::{DeviceError, Purchase, Purchases, Session};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -176,18 +177,6 @@ async fn read(
     // When nobody takes it, the writing half says why.
     drop(parts.send(Part::End).await);
     Ok(copied)
-}
-
-/// Says how far a copy of known length is.
-pub(super) fn share(files: u64, bytes: u64, total: u64) -> Progress {
-    let permille = u128::from(bytes) * 1000 / u128::from(total.max(1));
-    Progress {
-        permille: (total > 0).then(|| u16::try_from(permille.min(1000)).unwrap_or(1000)),
-        bytes_done: Bytes::new(bytes),
-        bytes_total: Some(Bytes::new(total)),
-        files_done: files,
-        ..Progress::default()
-    }
 }
 
 /// Writes the parts as a tar stream. One that breaks off has no end: the client sees that.

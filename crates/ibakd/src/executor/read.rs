@@ -3,8 +3,9 @@
 //! The daemon writes into the client's pipe and never into the client's files.
 
 use super::archive::{AppendError, Archive, header};
+use super::counted::{Counted, told};
 use super::pipe::{Pipe, is_stopped};
-use super::purchases::{gone, share};
+use super::purchases::gone;
 use super::unlock::{keybag_of, of_reading, open, unlock};
 use super::{End, ReadWhat, ReadWish, Reporter, Stop, blocking};
 use ibak_core::{Failure, Outcome, Phase, Udid};
@@ -15,13 +16,10 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tracing::{info, warn};
 
 /// Bytes of a list that are written at once.
 const BUFFER: usize = 64 * 1024;
-/// How often progress is told.
-const EVERY: Duration = Duration::from_millis(500);
 
 /// All that reading a backup needs; the phone is not among it.
 pub struct ReadJob {
@@ -69,27 +67,14 @@ impl Trouble {
     }
 }
 
-/// What was read.
+/// What was read, and how many files are listed and cannot be read; the others were written.
 #[derive(Debug, Default)]
 struct Counters {
-    files: AtomicU64,
-    bytes: AtomicU64,
-    total: AtomicU64,
-    /// Files that are listed and cannot be read; the others were written.
+    copied: Counted,
     unread: AtomicU64,
 }
 
 impl Counters {
-    fn add(&self, bytes: u64) {
-        self.files.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> (u64, u64, u64) {
-        let get = |it: &AtomicU64| it.load(Ordering::Relaxed);
-        (get(&self.files), get(&self.bytes), get(&self.total))
-    }
-
     /// Says how a reading ended that went through to the end.
     fn outcome(&self) -> Outcome {
         match self.unread.load(Ordering::Relaxed) {
@@ -135,9 +120,8 @@ impl ReadJob {
         let counted = Arc::clone(&counters);
         let (what, stopped) = (wish.what, stop.clone());
         let work = blocking(move || copy(&reader, keys.as_ref(), &what, pipe, &counted, stopped));
-        let copied = told(work, &counters, &reporter).await;
-        let (files, bytes, total) = counters.read();
-        reporter.progress(share(files, bytes, total)).await;
+        let copied = told(work, &counters.copied, &reporter).await;
+        let (files, bytes) = counters.copied.read();
         let outcome = match copied {
             Ok(()) => counters.outcome(),
             Err(trouble) => trouble.outcome(&stop),
@@ -152,22 +136,6 @@ impl ReadJob {
             files,
             bytes,
             ..End::early(outcome)
-        }
-    }
-}
-
-/// Waits for the work and tells how far it is.
-async fn told<T>(work: impl Future<Output = T>, counters: &Counters, reporter: &Reporter) -> T {
-    tokio::pin!(work);
-    let mut every = tokio::time::interval(EVERY);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            // A paced look at counters that change by the file.
-            _ = every.tick() => {
-                let (files, bytes, total) = counters.read();
-                reporter.progress(share(files, bytes, total)).await;
-            }
         }
     }
 }
@@ -245,7 +213,7 @@ fn list(
         let written = serde_json::to_writer(&mut out, &Line::of(&entry))
             .map_err(io::Error::from)
             .and_then(|()| out.write_all(b"\n"));
-        counters.add(0);
+        counters.copied.add(1, 0);
         match written {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -323,7 +291,7 @@ fn files(
     if let Some(item) = unseen.first() {
         return Err(Trouble::Nothing((*item).to_owned()));
     }
-    counters.total.store(total, Ordering::Relaxed);
+    counters.copied.expect(total);
     let mut archive = Archive::new(pipe);
     let mut failed = None;
     catalogue.for_each(&Filter::default(), &mut |entry| {
@@ -390,7 +358,7 @@ fn append(
             let size = content.size();
             let mut header = header(tar::EntryType::Regular, size, mode, modified);
             archive.append(&mut header, name, content).map_err(whose)?;
-            counters.add(size);
+            counters.copied.add(1, size);
             Ok(())
         }
     }
@@ -410,9 +378,7 @@ fn spoils_one(error: &StoreError) -> bool {
 }
 
 fn raw(reader: &Reader, pipe: Pipe, counters: &Counters) -> Result<(), Trouble> {
-    counters
-        .total
-        .store(reader.generation().size_bytes, Ordering::Relaxed);
+    counters.copied.expect(reader.generation().size_bytes);
     let mut archive = Archive::new(pipe);
     for file in reader.raw_files()? {
         let file = file?;
@@ -426,7 +392,7 @@ fn raw(reader: &Reader, pipe: Pipe, counters: &Counters) -> Result<(), Trouble> 
                 AppendError::Content(error) => Trouble::Content(file.path.clone(), error),
                 AppendError::Client(error) => Trouble::Client(error),
             })?;
-        counters.add(size);
+        counters.copied.add(1, size);
     }
     archive.finish().map(drop).map_err(Trouble::Client)
 }

@@ -1,6 +1,7 @@
 //! The one place where the conversation meets the disk: a working copy, and a committed backup
 //! that is served to a phone, each as a [`Vault`].
 
+use super::RoomMaker;
 use crate::clock::Clock;
 use ibak_core::BackupPath;
 use ibak_mobilebackup2::{Entry, EntryKind, Vault, VaultError, VaultErrorKind};
@@ -13,6 +14,8 @@ pub struct StagingVault {
     pub staging: Staging,
     /// For the dates of its log.
     pub clock: Clock,
+    /// What may be done when the phone says that it does not fit; `None` for nothing.
+    pub room: Option<RoomMaker>,
 }
 
 /// A committed backup, read by the phone; what the phone writes is thrown away.
@@ -40,17 +43,21 @@ fn vault_error(error: StoreError) -> VaultError {
     }
 }
 
-/// Makes a [`Vault`] of a tree with the store's verbs; `finish` is the one that differs.
+/// Makes a [`Vault`] of a tree with the store's verbs; `finish` and `purge` are those that differ.
 macro_rules! vault {
-    ($vault:ident, $tree:ident, $self:ident => $finish:expr) => {
+    (
+        $vault:ident, $tree:ident,
+        finish($self:ident) => $finish:expr,
+        purge($purger:ident, $amount:ident) => $purge:expr
+    ) => {
         impl Vault for $vault {
             fn free_space(&mut self) -> Result<u64, VaultError> {
                 self.$tree.free_space().map_err(vault_error)
             }
 
-            // Frees nothing: there is no retention yet that could say what may go.
-            fn purge(&mut self, _amount: u64, _urgency: u64) -> Result<u64, VaultError> {
-                Ok(0)
+            fn purge(&mut self, amount: u64, _urgency: u64) -> Result<u64, VaultError> {
+                let ($purger, $amount) = (self, amount);
+                $purge.map_err(vault_error)
             }
 
             fn list(&mut self, dir: &BackupPath) -> Result<Vec<Entry>, VaultError> {
@@ -108,5 +115,17 @@ macro_rules! vault {
     };
 }
 
-vault!(StagingVault, staging, it => it.staging.finish(it.clock.now()));
-vault!(ServingVault, serving, it => it.serving.finish());
+vault!(
+    StagingVault, staging,
+    finish(it) => it.staging.finish(it.clock.now()),
+    purge(it, amount) => match &mut it.room {
+        Some(room) => room.make(&mut it.staging, amount),
+        None => Ok(0),
+    }
+);
+vault!(
+    ServingVault, serving,
+    finish(it) => it.serving.finish(),
+    // What is thrown away afterwards is no reason to remove a backup.
+    purge(_it, _amount) => Ok(0)
+);

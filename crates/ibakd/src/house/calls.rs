@@ -1,17 +1,16 @@
 //! What bus clients ask of the loop. Whatever needs the disk is answered beside it.
 
-use super::{House, policy};
+use super::{House, answer, policy};
 use crate::bus::Call;
 use crate::config::Config;
 use crate::executor::blocking;
 use crate::history::{Attempt, History};
 use ibak_core::{Event, RequestId, Wall};
 use ibak_dbus::Dict;
-use ibak_dbus::views::{AttemptView, BackupView};
-use ibak_dbus::words::{Outcome, Trigger};
+use ibak_dbus::views::AttemptView;
+use ibak_dbus::words::{JobKind, Outcome, Trigger};
 use std::sync::Arc;
-use tokio::sync::oneshot;
-use tracing::{debug, info};
+use tracing::info;
 
 impl House {
     pub(super) fn call(&mut self, call: Call) {
@@ -39,38 +38,23 @@ impl House {
                 let rows = self.diagnose();
                 self.replies.push(Box::new(move || answer(reply, rows)));
             }
-            Call::ListBackups { phone, reply } => {
-                let store = self.store.clone();
-                let trouble = self.store_trouble.clone();
-                tokio::spawn(async move {
-                    let rows = match store {
-                        None => {
-                            Err(trouble.unwrap_or_else(|| "the store is not open yet".to_owned()))
-                        }
-                        Some(store) => blocking(move || store.list(&phone))
-                            .await
-                            .map_err(|error| error.to_string()),
-                    };
-                    answer(
-                        reply,
-                        rows.map(|list| list.iter().map(backup_row).collect()),
-                    );
-                });
-            }
+            Call::Storage(call) => self.storage_call(call),
             Call::ListAttempts {
                 phone,
                 since,
+                all,
                 reply,
             } => {
                 let history = Arc::clone(&self.history);
-                let read = move || history_rows(&history, &phone, since);
+                let read = move || history_rows(&history, &phone, since, all);
                 tokio::spawn(async move { answer(reply, blocking(read).await) });
             }
         }
     }
 
     /// Takes the whole new configuration or refuses it whole. What is bound at the start
-    /// (store, usbmuxd, log level, network) must be as it was.
+    /// (usbmuxd, log level, network) must be as it was; another store is taken while no job holds
+    /// the present one.
     fn reload(&mut self) -> Result<(), String> {
         let path = self
             .config_path
@@ -79,10 +63,8 @@ impl House {
         let fresh = Config::load(&path).map_err(|error| error.to_string())?;
         let old = &self.config;
         let fixed = [
-            ("store", old.store == fresh.store),
             ("usbmuxd", old.usbmuxd == fresh.usbmuxd),
             ("log", old.log == fresh.log),
-            ("reserve", old.reserve_bytes == fresh.reserve_bytes),
             (
                 "network",
                 old.mdns == fresh.mdns && old.interfaces == fresh.interfaces,
@@ -93,11 +75,24 @@ impl House {
                 "`{key}` has changed, which takes a restart: systemctl restart ibakd"
             ));
         }
+        let other_store = (&old.store, old.reserve_bytes) != (&fresh.store, fresh.reserve_bytes);
+        if other_store && self.store_is_used() {
+            return Err(
+                "`store` or `reserve` has changed, and a job is using the store: reload again when \
+                 it is done"
+                    .to_owned(),
+            );
+        }
         let policies = policy::policies(&fresh);
         policies.check().map_err(|error| error.to_string())?;
         info!("configuration taken");
         self.config = fresh;
         self.policies = policies.clone();
+        self.scrub_within.send_replace(self.config.scrub);
+        self.upkeep.wake();
+        if other_store {
+            self.close_store();
+        }
         self.handle(Event::PoliciesChanged(policies));
         self.plan_schedule();
         self.look_at_store();
@@ -105,34 +100,9 @@ impl House {
     }
 }
 
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    if reply.send(value).is_err() {
-        debug!("the asker has left");
-    }
-}
-
-fn backup_row(generation: &ibak_store::Generation) -> Dict {
-    BackupView {
-        id: generation.id.clone(),
-        finished: Some(generation.finished),
-        size: ibak_core::Bytes::new(generation.size_bytes),
-        unique: ibak_core::Bytes::new(generation.unique_bytes),
-        os_version: generation.os_version.clone().unwrap_or_default(),
-        encrypted: generation.encrypted,
-        verified: generation
-            .verified
-            .then(|| generation.checked.unwrap_or(generation.finished)),
-        pinned: generation.pinned,
-        full: generation.full,
-        files: generation.files,
-        keybag: generation.keybag_uuid.clone(),
-    }
-    .to_dict()
-}
-
-fn history_rows(history: &History, phone: &ibak_core::Udid, since: Wall) -> Vec<Dict> {
+fn history_rows(history: &History, phone: &ibak_core::Udid, since: Wall, all: bool) -> Vec<Dict> {
     history
-        .attempts(phone, since)
+        .attempts(phone, since, all)
         .iter()
         .map(attempt_row)
         .collect()
@@ -140,6 +110,7 @@ fn history_rows(history: &History, phone: &ibak_core::Udid, since: Wall) -> Vec<
 
 fn attempt_row(attempt: &Attempt) -> Dict {
     AttemptView {
+        kind: JobKind::parse(&attempt.kind),
         started: Some(attempt.started),
         ended: Some(attempt.ended),
         trigger: Trigger::parse(&attempt.trigger),

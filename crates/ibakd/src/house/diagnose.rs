@@ -211,6 +211,15 @@ fn store_trouble(trouble: StoreTrouble) -> CheckView {
         StoreTrouble::ReadOnly => (CheckDetail::StoreReadOnly, Remedy::MountStore),
         StoreTrouble::NoRights => (CheckDetail::StoreNoRights, Remedy::ChownStore),
         StoreTrouble::Unsupported => (CheckDetail::StoreUnsupported, Remedy::CreateStorePath),
+        StoreTrouble::Newer => (CheckDetail::StoreNewer, Remedy::Upgrade),
+        // It comes back by itself.
+        StoreTrouble::Moving => {
+            return CheckView::new(
+                CheckId::StorePath,
+                CheckStatus::Warn,
+                CheckDetail::StoreMoving,
+            );
+        }
         StoreTrouble::Locked => (CheckDetail::StoreLocked, Remedy::StopOther),
         StoreTrouble::Damaged => (CheckDetail::StoreDamaged, Remedy::CreateStorePath),
         StoreTrouble::Failing => (CheckDetail::StoreFailing, Remedy::MountStore),

@@ -22,7 +22,13 @@ impl House {
         match effect {
             Effect::StartJob(start) => self.start(start),
             Effect::StopJob { job, phone, why } => {
-                info!(%phone, job = job.get(), why = why.outcome().result().word(), "stopping the job");
+                let phone = phone.as_ref().map(Udid::as_str);
+                info!(
+                    phone,
+                    job = job.get(),
+                    why = why.outcome().result().word(),
+                    "stopping the job"
+                );
                 if let Some(running) = self.running.get(&job) {
                     running.stop.ask(why);
                 }
@@ -38,6 +44,12 @@ impl House {
                 }
             }
             Effect::RefreshStore => self.look_at_store(),
+            Effect::RemoveBackups { phone, backups } => self.remove_old(phone, backups),
+            Effect::Forget(udid) => {
+                if let Err(error) = self.memory.forget(&udid) {
+                    warn!(%error, phone = %udid, "that it is forgotten cannot be kept");
+                }
+            }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
             Effect::Answer { id, answer } => {
                 if let Some(asker) = self.asked.remove(&id) {
@@ -76,6 +88,10 @@ impl House {
                     StoreComplaint::Unavailable(trouble) => (trouble.word(), None),
                     StoreComplaint::Full => ("full", None),
                     StoreComplaint::NoRoom(room) => ("no-room", Some(room)),
+                    StoreComplaint::Damage(backups) => {
+                        add("backups", OwnedVariant::from(u64::from(*backups)));
+                        ("damage-found", None)
+                    }
                 };
                 add("reason", word(reason));
                 if let Some(room) = room {
@@ -87,6 +103,10 @@ impl House {
                 }
             }
             Attention::DoneAfterGap { gap } => add("gap-secs", OwnedVariant::from(gap.as_secs())),
+            Attention::MadeRoom { removed, freed } => {
+                add("removed", OwnedVariant::from(u64::from(*removed)));
+                add("freed-bytes", OwnedVariant::from(freed.get()));
+            }
             Attention::CheckPassword { last } => {
                 add("last-checked", OwnedVariant::from(last.map_or(0, micros)));
             }
@@ -100,11 +120,17 @@ impl House {
     }
 
     fn start(&mut self, mut start: StartJob) {
-        if start.kind == JobKind::Backup && self.afresh.remove(&start.phone) {
+        if let (JobKind::Backup, Some(phone)) = (start.kind, &start.phone)
+            && self.afresh.remove(phone)
+        {
             start.extent = Extent::Full;
         }
         let (job, phone) = (start.job, start.phone.clone());
-        let span = tracing::info_span!("job", job = job.get(), phone = %phone);
+        let span = tracing::info_span!(
+            "job",
+            job = job.get(),
+            phone = phone.as_ref().map(Udid::as_str)
+        );
         info!(parent: &span, kind = start.kind.word(), trigger = start.trigger.word(), "started");
         let stop = Stop::default();
         let running = Running {
@@ -117,13 +143,20 @@ impl House {
         self.running.insert(job, running);
         let reports = self.reports();
         let reporter = Reporter::new(job, reports.clone());
-        let work = match start.kind {
-            _ if self.is_unpairing(&start.phone) && start.kind.uses_phone() => Err(
+        let work = match (start.kind, start.phone.clone()) {
+            (kind, Some(phone)) if self.is_unpairing(&phone) && kind.uses_phone() => Err(
                 Outcome::failed(Failure::NotTrusted, "its pairing is just being ended"),
             ),
-            JobKind::Backup => self.backup(start, reporter, stop),
-            JobKind::Pair => self.pairing(&start, reporter, stop),
-            JobKind::Errand(errand) => self.errand(errand, &start, reporter, stop),
+            (JobKind::Backup, Some(phone)) => self.backup(start, phone, reporter, stop),
+            (JobKind::Pair, Some(phone)) => self.pairing(&phone, reporter, stop),
+            (JobKind::Errand(errand), Some(phone)) => {
+                self.errand(errand, &start, phone, reporter, stop)
+            }
+            (JobKind::MoveStore, _) => self.moving(reporter, stop),
+            (JobKind::Backup | JobKind::Pair | JobKind::Errand(_), None) => Err(Outcome::failed(
+                Failure::Crashed,
+                "a phone's job without its phone",
+            )),
         };
         match work {
             Ok(work) => executor::spawn(job, reports, span, work),
@@ -145,32 +178,35 @@ impl House {
         sender
     }
 
-    fn backup(&self, start: StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
+    fn backup(
+        &self,
+        start: StartJob,
+        phone: Udid,
+        reporter: Reporter,
+        stop: Stop,
+    ) -> Result<Work, Outcome> {
         let gone = || {
             Outcome::failed(
                 Failure::NotConnected,
                 "the phone left before its backup began",
             )
         };
-        let work = self.phone_work(&start, reporter, stop)?;
+        let work = self.phone_work(&start, &phone, reporter, stop)?;
         let store = self.open_store()?;
         let locked = self
             .locked
-            .get(&start.phone)
+            .get(&phone)
             .map(tokio::sync::watch::Sender::subscribe)
             .ok_or_else(gone)?;
         let job = BackupJob {
             work,
             store,
-            quota: self.quota(),
+            quota: self.quota_of(&phone),
+            room: self.room_for(&phone),
             locked,
             start,
         };
         Ok(Box::pin(job.run()))
-    }
-
-    pub(super) fn quota(&self) -> Option<Bytes> {
-        self.config.quota_bytes.map(Bytes::new)
     }
 
     pub(super) fn open_store(&self) -> Result<ibak_store::Store, Outcome> {
@@ -183,17 +219,18 @@ impl House {
     pub(super) fn phone_work(
         &self,
         start: &StartJob,
+        phone: &Udid,
         reporter: Reporter,
         stop: Stop,
     ) -> Result<PhoneWork, Outcome> {
         let gone = || Outcome::failed(Failure::NotConnected, "the phone has just left");
-        let slot = self.phones.get(&start.phone).ok_or_else(gone)?;
+        let slot = self.phones.get(phone).ok_or_else(gone)?;
         let transport = start.transport.ok_or_else(gone)?;
         Ok(PhoneWork {
-            phone: start.phone.clone(),
+            phone: phone.clone(),
             // As the phone spells it; a muxer may leave the dash out, and a network has no word
             // for it.
-            wire_udid: start.phone.as_str().to_owned(),
+            wire_udid: phone.as_str().to_owned(),
             link: slot.link(&self.mux, transport).ok_or_else(gone)?,
             records: Arc::clone(&self.records),
             clock: self.clock.clone(),
@@ -204,8 +241,8 @@ impl House {
         })
     }
 
-    fn pairing(&self, start: &StartJob, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
-        let attached = self.phones.get(&start.phone).and_then(PhoneSlot::by_cable);
+    fn pairing(&self, udid: &Udid, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
+        let attached = self.phones.get(udid).and_then(PhoneSlot::by_cable);
         let phone = attached
             .ok_or_else(|| Outcome::failed(Failure::NeedsCable, "the phone is not on a cable"))?;
         let job = PairJob {
@@ -237,18 +274,30 @@ impl House {
         };
         let result = end.outcome.result().word();
         let detail = end.outcome.detail().to_owned();
-        info!(phone = %running.phone, job = job.get(), result, detail, bytes = end.bytes, files = end.files, "ended");
-        if end.copy_unreadable {
-            self.afresh.insert(running.phone.clone());
-        }
-        if running.kind == JobKind::Backup {
-            self.keep_history(job, &running, &end, result, detail);
-        }
         let phone = running.phone.clone();
+        info!(
+            phone = phone.as_ref().map(Udid::as_str),
+            job = job.get(),
+            result,
+            detail,
+            bytes = end.bytes,
+            files = end.files,
+            "ended"
+        );
+        if let Some(phone) = phone.clone() {
+            if end.copy_unreadable {
+                self.afresh.insert(phone.clone());
+            }
+            self.keep_history(job, &running, phone, &end, result, detail);
+        }
+        self.tell_what_went(phone.as_ref(), &end);
         self.tell_last_progress(job, end.bytes, end.files);
         self.handle(Event::JobEnded(job, end.outcome));
         self.tell_who_waits(job);
         self.look_at_store();
+        let Some(phone) = phone else {
+            return;
+        };
         self.look_at_contents(phone.clone());
         if running.kind == JobKind::Pair {
             if result == JobResult::Succeeded.word()
@@ -278,12 +327,14 @@ impl House {
         &mut self,
         job: JobId,
         running: &Running,
+        phone: Udid,
         end: &End,
         result: &str,
         detail: String,
     ) {
         let attempt = Attempt {
-            phone: running.phone.clone(),
+            phone,
+            kind: running.kind.word().to_owned(),
             job: job.get(),
             started: running.started,
             ended: self.clock.now().wall,

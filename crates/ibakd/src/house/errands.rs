@@ -1,10 +1,10 @@
 //! Errands: what a client hands in stays here until the core has said yes, and goes with the job.
 
 use super::effects::Work;
-use super::{House, Input};
+use super::{House, Input, answer};
 use crate::executor::{
-    CheckJob, EncryptionJob, ErrandWork, ICloudJob, PurchasesJob, ReadJob, Reporter, RestoreJob,
-    Stop,
+    AdoptJob, CheckJob, EncryptionJob, ErrandWork, ICloudJob, PurchasesJob, ReadJob, Reporter,
+    RestoreJob, Stop, VerifyJob,
 };
 use ibak_core::{
     Answer, Errand, Event, Fact, Failure, JobId, JobResult, Outcome, Request, RequestError,
@@ -42,6 +42,7 @@ impl House {
         &mut self,
         errand: Errand,
         start: &StartJob,
+        phone: Udid,
         reporter: Reporter,
         stop: Stop,
     ) -> Result<Work, Outcome> {
@@ -51,15 +52,14 @@ impl House {
                 "an errand without its work",
             ));
         };
-        let phone = start.phone.clone();
         Ok(match work {
             ErrandWork::Encryption { old, new } => {
                 let required = self.demands_encryption(&phone);
                 let job = EncryptionJob {
-                    work: self.phone_work(start, reporter, stop)?,
+                    work: self.phone_work(start, &phone, reporter, stop)?,
                     errand,
                     store: self.open_store()?,
-                    quota: self.quota(),
+                    quota: self.quota_of(&phone),
                     old,
                     new,
                     required,
@@ -79,7 +79,7 @@ impl House {
             }
             ErrandWork::Restore(wish) => {
                 let job = RestoreJob {
-                    work: self.phone_work(start, reporter, stop)?,
+                    work: self.phone_work(start, &phone, reporter, stop)?,
                     store: self.open_store()?,
                     wish,
                 };
@@ -97,15 +97,38 @@ impl House {
             }
             ErrandWork::Purchases { out, have } => {
                 let job = PurchasesJob {
-                    work: self.phone_work(start, reporter, stop)?,
+                    work: self.phone_work(start, &phone, reporter, stop)?,
                     out,
                     have,
                 };
                 Box::pin(job.run())
             }
             ErrandWork::ICloud { on } => {
-                let work = self.phone_work(start, reporter, stop)?;
+                let work = self.phone_work(start, &phone, reporter, stop)?;
                 Box::pin(ICloudJob { work, on }.run())
+            }
+            ErrandWork::Verify { backup } => {
+                let job = VerifyJob {
+                    phone,
+                    store: self.open_store()?,
+                    backup,
+                    clock: self.clock.clone(),
+                    reporter,
+                    stop,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Adopt { input, size } => {
+                let job = AdoptJob {
+                    phone,
+                    store: self.open_store()?,
+                    input,
+                    size,
+                    clock: self.clock.clone(),
+                    reporter,
+                    stop,
+                };
+                Box::pin(job.run())
             }
         })
     }
@@ -227,11 +250,5 @@ fn tell(phone: &Udid, done: &Unpaired) {
         OnPhone::Forgotten | OnPhone::Unknown | OnPhone::NotAsked => {
             info!(phone = %phone, on_phone = ?done.phone, usbmuxd = ?done.usbmuxd, "unpaired");
         }
-    }
-}
-
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
-    if reply.send(value).is_err() {
-        debug!("the asker has left");
     }
 }

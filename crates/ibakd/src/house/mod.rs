@@ -6,19 +6,22 @@ mod calls;
 mod diagnose;
 mod effects;
 mod errands;
+mod keeping;
 mod network;
 mod phones;
 mod policy;
 mod startup;
 mod storage;
+mod upkeep;
 
 pub use startup::{Daemon, Options};
 
-use crate::bus::wire::Wire;
+use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, Publication, Publisher, Reply};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::executor::{ErrandWork, Report, Stop};
+use crate::executor::{Upkeep, UpkeepNews};
 use crate::history::History;
 use crate::memory::Memory;
 use crate::notify::Notifier;
@@ -44,7 +47,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Most things noticed that wait for the loop.
 const INPUTS_MAX: usize = 256;
@@ -66,6 +69,12 @@ enum Input {
     Store(StoreLook),
     StoreContents(Udid, ibak_core::PhoneBackups),
     Report(Report),
+    /// What upkeep of the store has done.
+    Upkeep(UpkeepNews),
+    /// Somebody changed what the store holds of a phone.
+    StoreChanged(Udid),
+    /// The backups of a phone are gone for good.
+    Forgotten(Udid, oneshot::Sender<Result<Answer, RequestError>>),
     SchedulePlanned(Option<Wall>),
     ScheduleDue,
     Call(Call),
@@ -75,7 +84,8 @@ enum Input {
 
 /// A job that runs.
 struct Running {
-    phone: Udid,
+    /// Whose; `None` for one about the whole store.
+    phone: Option<Udid>,
     stop: Stop,
     started: Wall,
     trigger: &'static str,
@@ -105,12 +115,18 @@ struct House {
     store: Option<Store>,
     store_trouble: Option<String>,
     looking: bool,
+    /// Reads everything again and empties the trash, while nothing else needs the store.
+    upkeep: Upkeep,
+    /// Within which time everything is read again.
+    scrub_within: watch::Sender<Duration>,
     schedule: Option<CancellationToken>,
     running: BTreeMap<JobId, Running>,
     asked: BTreeMap<RequestId, AnswerTo>,
     next_request: u64,
     /// What a client gave with the errand that is being decided on.
     in_hand: Option<ErrandWork>,
+    /// Where the store is to be moved to, while that is being decided on.
+    move_target: Option<PathBuf>,
     /// Phones whose pairing is just being ended.
     unpairing: BTreeSet<Udid>,
     /// Who waits for a job to end.
@@ -187,8 +203,14 @@ impl House {
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
             Input::Store(look) => self.store_seen(look),
-            Input::StoreContents(udid, backups) => self.handle(Event::BackupsKnown(udid, backups)),
+            Input::StoreContents(udid, backups) => {
+                self.note_use(&udid, backups.used);
+                self.handle(Event::BackupsKnown(udid, backups));
+            }
             Input::Report(report) => self.report(report),
+            Input::Upkeep(news) => self.upkeep_news(news),
+            Input::StoreChanged(udid) => self.store_changed(udid),
+            Input::Forgotten(udid, reply) => self.forgotten(udid, reply),
             Input::SchedulePlanned(next) => self.handle(Event::SchedulePlanned(next)),
             Input::ScheduleDue => self.schedule_due(),
             Input::Call(call) => self.call(call),
@@ -208,7 +230,9 @@ impl House {
     fn publish(&mut self) {
         let view = self.machine.view();
         self.tell_locks(&view);
-        let wire = Wire::of(&view, &self.policies);
+        self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
+        let places = Places::of(&self.config, self.config_path.as_deref());
+        let wire = Wire::of(&view, &self.policies, &places);
         let changed = wire != *self.shown;
         if !changed
             && self.attention.is_empty()
@@ -329,5 +353,11 @@ fn status_sentence(view: &ibak_core::View) -> String {
             sentence.push('.');
             sentence
         }
+    }
+}
+
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        debug!("the asker has left");
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{House, Input};
 use crate::sources::phone::{PhoneNews, PhoneSource, PhoneTask};
-use ibak_core::{Event, Fact, MuxerState, Observation, Signal, Source, Transport, Udid, View};
+use ibak_core::{
+    Bytes, Event, Fact, MuxerState, Observation, Signal, Source, Transport, Udid, View,
+};
 use ibak_device::{Attachment, Link, MuxAddress, MuxEvent, presence::PresenceEvent};
 use std::net::SocketAddr;
 use tokio::sync::{mpsc, watch};
@@ -22,6 +24,8 @@ pub(super) struct PhoneSlot {
     attachments: Vec<Attachment>,
     /// Where it announces itself on the network.
     pub(super) address: Option<SocketAddr>,
+    /// How much it can hold at most, if it said so.
+    pub(super) capacity: Option<Bytes>,
     /// The task that reads it.
     source: Option<PhoneSource>,
 }
@@ -228,6 +232,11 @@ impl House {
                 }
             }
             PhoneNews::Keys(udid, keys) => self.recognise(udid, keys),
+            PhoneNews::Capacity(udid, capacity) => {
+                if let Some(slot) = self.phones.get_mut(&udid) {
+                    slot.capacity = Some(capacity);
+                }
+            }
         }
     }
 

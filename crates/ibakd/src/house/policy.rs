@@ -48,6 +48,13 @@ pub(super) fn policies(config: &Config) -> core::Policies {
         overdue_after: config.overdue,
         password_check: (config.password_check_days > 0)
             .then(|| Duration::from_secs(86_400 * u64::from(config.password_check_days))),
+        keep: core::Keep {
+            last: config.keep[0],
+            daily: config.keep[1],
+            weekly: config.keep[2],
+            monthly: config.keep[3],
+            yearly: config.keep[4],
+        },
         ..core::Policy::default()
     };
     core::Policies {

@@ -2,10 +2,11 @@
 
 use super::network::{Hearing, Network};
 use super::{Ends, House, INPUTS_MAX, Input, policy};
-use crate::bus::wire::Wire;
+use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::executor::Upkeep;
 use crate::history::History;
 use crate::memory::Memory;
 use crate::notify::Notifier;
@@ -122,7 +123,8 @@ async fn build(
         Machine::new(policies.clone(), first_job, clock.now()),
         clock,
     );
-    let first = Wire::of(&machine.view(), &policies);
+    let places = Places::of(config, options.config_path.as_deref());
+    let first = Wire::of(&machine.view(), &policies, &places);
     let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;
@@ -148,11 +150,14 @@ async fn build(
         store: None,
         store_trouble: None,
         looking: false,
+        upkeep: Upkeep::default(),
+        scrub_within: tokio::sync::watch::Sender::default(),
         schedule: None,
         running: BTreeMap::new(),
         asked: BTreeMap::new(),
         next_request: 0,
         in_hand: None,
+        move_target: None,
         unpairing: BTreeSet::new(),
         awaited: BTreeMap::new(),
         attention: Vec::new(),

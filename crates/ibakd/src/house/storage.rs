@@ -3,18 +3,9 @@
 use super::{House, Input};
 use crate::executor::blocking;
 use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
-use ibak_core::{Errand, Event, JobKind, Udid};
+use ibak_core::{Event, Udid};
 use tokio::task::spawn_blocking;
 use tracing::{debug, error, warn};
-
-/// Says whether a job of this kind holds the store open.
-const fn holds_store(kind: JobKind) -> bool {
-    match kind {
-        JobKind::Backup => true,
-        JobKind::Pair => false,
-        JobKind::Errand(errand) => !matches!(errand, Errand::Purchases | Errand::ICloud),
-    }
-}
 
 impl House {
     /// Looks at the store, unless a look is under way.
@@ -54,8 +45,8 @@ impl House {
             warn!(trouble, "the store cannot be used");
         }
         // Let go of a store that has failed: its disk may come back, and only opening it helps then.
-        if look.is_lost() && !self.running.values().any(|it| holds_store(it.kind)) {
-            self.store = None;
+        if look.is_lost() && !self.store_is_used() {
+            self.close_store();
         }
         self.store_trouble = look.trouble.clone();
         self.handle(Event::Store(look.observation));
@@ -64,9 +55,21 @@ impl House {
             if let Err(error) = self.memory.set_store_uuid(&self.config.store, &uuid) {
                 warn!(%error, "the store's identity cannot be kept");
             }
+            self.begin_upkeep(&opened.store);
             self.store = Some(opened.store);
             self.handle(Event::StoreRecovered(opened.contents));
         }
+    }
+
+    /// Says whether a job holds the store open.
+    pub(super) fn store_is_used(&self) -> bool {
+        self.running.values().any(|it| it.kind.uses_store())
+    }
+
+    /// Lets go of the store; the next look opens it anew.
+    pub(super) fn close_store(&mut self) {
+        self.upkeep.end();
+        self.store = None;
     }
 
     /// Reads anew what the store holds of one phone.

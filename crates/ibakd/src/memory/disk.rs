@@ -36,6 +36,8 @@ pub(super) struct Phone {
     product_type: String,
     os_version: String,
     automatic: Option<bool>,
+    quota_bytes: Option<u64>,
+    retired: bool,
     asks_for_passcode: Option<bool>,
     lock_ever_seen: bool,
     last_result: Option<(String, i64)>,
@@ -87,6 +89,8 @@ impl Phone {
             product_type,
             os_version,
             automatic: phone.automatic.map(|automatic| automatic == Automatic::On),
+            quota_bytes: phone.quota.map(Bytes::get),
+            retired: phone.retired,
             asks_for_passcode: phone
                 .passcode_learned
                 .map(|learned| learned == Asking::Asks),
@@ -123,6 +127,8 @@ impl Phone {
             automatic: self
                 .automatic
                 .map(|on| if on { Automatic::On } else { Automatic::Off }),
+            quota: self.quota_bytes.map(Bytes::new),
+            retired: self.retired,
             passcode_learned: self
                 .asks_for_passcode
                 .map(|asks| if asks { Asking::Asks } else { Asking::Never }),

@@ -40,6 +40,8 @@ pub enum PhoneNews {
     Seen(Vec<Observation>),
     /// How its announcements on the network are recognised.
     Keys(Udid, PhoneKeys),
+    /// How much it can hold at most.
+    Capacity(Udid, Bytes),
 }
 
 /// A running phone task; dropping it ends it.
@@ -246,6 +248,10 @@ impl Reader {
             let told = traits(&mut session).await?;
             if std::mem::take(&mut self.just_imported) && told.wifi_connections == Some(false) {
                 let_on_wifi(&mut session).await;
+            }
+            if let Some(capacity) = told.data_capacity {
+                self.send(PhoneNews::Capacity(self.task.udid.clone(), capacity))
+                    .await;
             }
             self.tell_keys(told.bonjour_name).await;
             read_signals(&mut session).await?

@@ -87,9 +87,8 @@ impl StoreLook {
     /// Says whether only opening it anew can help: the disk under an open store has gone.
     pub fn is_lost(&self) -> bool {
         match self.observation.report {
-            StoreReport::Open(_) | StoreReport::Unavailable(StoreTrouble::OnRoot | StoreTrouble::Moving) => {
-                false
-            }
+            StoreReport::Open(_)
+            | StoreReport::Unavailable(StoreTrouble::OnRoot | StoreTrouble::Moving) => false,
             StoreReport::Unavailable(
                 StoreTrouble::Missing
                 | StoreTrouble::ReadOnly
@@ -174,6 +173,7 @@ pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<PhoneBackups,
     Ok(PhoneBackups {
         committed,
         staged: Bytes::new(store.staged_bytes(udid, now)?),
+        used: Bytes::new(store.used(udid)?),
     })
 }
 

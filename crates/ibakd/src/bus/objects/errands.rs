@@ -29,10 +29,24 @@ impl<'a> Caller<'a> {
         Self { connection, header }
     }
 
-    async fn may(self, action: Action, options: &Options<'_>) -> Result<(), Error> {
+    pub(super) async fn may(self, action: Action, options: &Options<'_>) -> Result<(), Error> {
         let quiet = options.no_user_interaction();
         authorize(self.connection, self.header, action, quiet).await
     }
+}
+
+/// Reads a backup again.
+pub(super) async fn verify(
+    phone: &Phone,
+    id: &str,
+    options: &Dict,
+    caller: Caller<'_>,
+) -> Result<OwnedObjectPath, Error> {
+    let options = check_options(options, &[])?;
+    let backup = backup_id(id)?;
+    caller.may(Action::Backup, &options).await?;
+    let work = ErrandWork::Verify { backup };
+    phone.begin_job(Errand::Verify, work).await
 }
 
 impl Phone {
@@ -54,7 +68,7 @@ impl Phone {
     }
 }
 
-fn backup_id(id: &str) -> Result<BackupId, Error> {
+pub(super) fn backup_id(id: &str) -> Result<BackupId, Error> {
     BackupId::parse(id).map_err(|error| Error::NoSuchBackup(error.to_string()))
 }
 

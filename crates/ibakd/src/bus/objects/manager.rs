@@ -1,15 +1,16 @@
 //! The interface of the whole daemon.
 
-use super::job_of;
+use super::errands::Caller;
+use super::{job_of, storage};
 use crate::bus::auth::{Action, authorize, check_polkit};
 use crate::bus::wire::ManagerProperties;
-use crate::bus::{Call, Door};
-use ibak_core::{Request, Udid, Wall};
+use crate::bus::{Call, Door, StorageCall};
+use ibak_core::{Request, Wall};
 use ibak_dbus::{Dict, Error, check_options};
 use std::sync::Arc;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
-use zbus::wire::{ObjectPath, OwnedObjectPath};
+use zbus::wire::{ObjectPath, OwnedFd, OwnedObjectPath};
 use zbus::{Connection, interface};
 
 /// The whole daemon.
@@ -82,7 +83,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
         self.manage(connection, &header, &options).await?;
-        let phone = Udid::parse(udid).map_err(|error| Error::InvalidOption(error.to_string()))?;
+        let phone = storage::udid(udid)?;
         self.0
             .request(Request::Pair { phone })
             .await
@@ -98,6 +99,61 @@ impl Manager {
     ) -> Result<(), Error> {
         self.manage(connection, &header, &options).await?;
         self.0.call(Call::Reload).await?.map_err(Error::Failed)
+    }
+
+    /// Tells what the store and each phone's backups use: a row for the whole store, then one for
+    /// each phone that has any.
+    #[zbus(out_args("rows"))]
+    async fn list_storage(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        self.0.storage(StorageCall::Storage).await
+    }
+
+    /// Takes in a backup that another program made: the files of its folder as a tar stream, their
+    /// names relative to the folder.
+    ///
+    /// Option: `size` t is how large it is in all, for the progress.
+    #[zbus(out_args("job"))]
+    async fn adopt(
+        &self,
+        udid: &str,
+        input: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        storage::adopt(&self.0, udid, input.into(), &options, caller).await
+    }
+
+    /// Lets a new phone take the place of an old one: it gets its quota and its automatic backup, and
+    /// the old one is retired.
+    async fn replace(
+        &self,
+        old: &str,
+        new: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.manage(connection, &header, &options).await?;
+        let (old, new) = (storage::udid(old)?, storage::udid(new)?);
+        let request = Request::Replace { old, new };
+        self.0.request(request).await.map(drop)
+    }
+
+    /// Copies the whole store into the folder that this descriptor is of; what an earlier try left
+    /// there is gone on with. The daemon goes on using the store it has.
+    #[zbus(out_args("job"))]
+    async fn move_store(
+        &self,
+        target: OwnedFd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        self.manage(connection, &header, &options).await?;
+        storage::move_store(&self.0, &target.into()).await
     }
 
     /// Checks what backups need; a row each with `id`, `status`, `detail`, `remedy`.
@@ -163,5 +219,17 @@ impl Manager {
     #[zbus(property)]
     fn quota_bytes(&self) -> u64 {
         self.read(|it| it.quota_bytes)
+    }
+
+    /// The folder that the backups lie in.
+    #[zbus(property)]
+    fn store_path(&self) -> String {
+        self.read(|it| it.store_path.clone())
+    }
+
+    /// The configuration file; empty when there is none.
+    #[zbus(property)]
+    fn config_path(&self) -> String {
+        self.read(|it| it.config_path.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! The interface of a phone.
 
 use super::errands::{self, Caller};
-use super::job_of;
+use super::{job_of, storage};
 use crate::bus::auth::{Action, authorize};
 use crate::bus::wire::PhoneProperties;
 use crate::bus::{Call, Door};
@@ -100,26 +100,101 @@ impl Phone {
     }
 
     /// Lists its backups, oldest first.
+    ///
+    /// Options: `frees` b adds what removing each would free, `explain` b why each stays.
     #[zbus(out_args("backups"))]
     async fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
-        check_options(&options, &[])?;
-        let phone = self.udid.clone();
-        self.door
-            .call(|reply| Call::ListBackups { phone, reply })
-            .await?
-            .map_err(Error::Failed)
+        storage::list(self, &options).await
+    }
+
+    /// Removes a backup.
+    ///
+    /// Option: `pinned` b removes it even if it is pinned, guarded or the newest good one.
+    async fn remove_backup(
+        &self,
+        id: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        storage::remove(self, id, &options, caller).await
+    }
+
+    /// Keeps a backup whatever comes, or lets it go with the others.
+    async fn pin_backup(
+        &self,
+        id: &str,
+        pinned: bool,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        storage::pin(self, id, pinned, &options, caller).await
+    }
+
+    /// Reads a backup again, all of it; `Result` is backup-damaged when that finds damage.
+    #[zbus(out_args("job"))]
+    async fn verify_backup(
+        &self,
+        id: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let caller = Caller::new(connection, &header);
+        errands::verify(self, id, &options, caller).await
+    }
+
+    /// Bounds what its backups may take on the disk, in bytes; 0 = no bound of their own.
+    async fn set_quota(
+        &self,
+        bytes: u64,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        storage::set_quota(self, bytes, &options, caller).await
+    }
+
+    /// Keeps its backups, and makes and misses no further ones; or the other way round.
+    async fn retire(
+        &self,
+        retired: bool,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        storage::retire(self, retired, &options, caller).await
+    }
+
+    /// Removes all its backups and forgets it; its pairing stays.
+    async fn forget(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        storage::forget(self, &options, caller).await
     }
 
     /// Lists its attempts since this time in µs, oldest first: why each backup did or did not happen.
+    ///
+    /// Option: `all` b lists those at anything else as well.
     #[zbus(out_args("attempts"))]
     async fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
-        check_options(&options, &[])?;
+        let all = check_options(&options, &["all"])?.flag("all")?;
         let phone = self.udid.clone();
         let since = Wall::from_micros(i64::try_from(since).unwrap_or(i64::MAX));
         self.door
             .call(|reply| Call::ListAttempts {
                 phone,
                 since,
+                all,
                 reply,
             })
             .await
@@ -388,5 +463,23 @@ impl Phone {
     #[zbus(property)]
     fn staged_bytes(&self) -> u64 {
         self.read(|it| it.staged_bytes)
+    }
+
+    /// Bytes that its backups take on the disk.
+    #[zbus(property)]
+    fn used_bytes(&self) -> u64 {
+        self.read(|it| it.used_bytes)
+    }
+
+    /// Bytes that its backups may take; 0 = no quota of their own.
+    #[zbus(property)]
+    fn quota_bytes(&self) -> u64 {
+        self.read(|it| it.quota_bytes)
+    }
+
+    /// Whether its backups are kept, and no further ones made or missed.
+    #[zbus(property)]
+    fn retired(&self) -> bool {
+        self.read(|it| it.retired)
     }
 }

@@ -1,0 +1,359 @@
+//! Upkeep of the store: the trash emptied, everything read again, slowly and only while nothing else
+//! needs the disk.
+//!
+//! A task for each open store. It is told when it may work; what it found comes back as news.
+
+use super::blocking;
+use crate::clock::Clock;
+use ibak_core::{Udid, scrub_is_due};
+use ibak_store::{Store, StoreError, Swept};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+/// Bytes read again in a second, at most (store.md).
+const RATE: u64 = 20_000_000;
+/// What removing one file counts as.
+const FILE_COUNTS_AS: u64 = 64 << 10;
+/// Shorter waits are saved up.
+const WAIT_MIN: Duration = Duration::from_millis(250);
+/// How often it is asked whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What upkeep has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpkeepNews {
+    /// Room was freed.
+    Swept(Swept),
+    /// A phone's backups were read again to their end, or damage was found on the way there.
+    Read {
+        /// Whose.
+        phone: Udid,
+        /// How many of them are damaged and were not known to be.
+        damaged: u32,
+    },
+}
+
+/// Switches upkeep on and off from the loop; without a store there is none.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    work: Option<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    gate: Arc<Gate>,
+    wake: Arc<Notify>,
+}
+
+impl Upkeep {
+    /// Begins upkeep of a store that was just opened; it rests until it may work.
+    pub fn begin(
+        &mut self,
+        store: Store,
+        within: watch::Receiver<Duration>,
+        clock: Clock,
+        news: impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        self.end();
+        let (gate, wake) = (Arc::new(Gate::default()), Arc::new(Notify::new()));
+        self.work = Some(Work {
+            gate: Arc::clone(&gate),
+            wake: Arc::clone(&wake),
+        });
+        let caretaker = Caretaker {
+            store,
+            gate,
+            wake,
+            within,
+            clock,
+        };
+        tokio::spawn(caretaker.run(news));
+    }
+
+    /// Says whether it may work; it stops within one piece of its work.
+    pub fn may(&self, may: bool) {
+        if let Some(work) = &self.work {
+            work.gate.set(if may { State::Open } else { State::Shut });
+        }
+    }
+
+    /// Says that there is something to do.
+    pub fn wake(&self) {
+        if let Some(work) = &self.work {
+            work.wake.notify_one();
+        }
+    }
+
+    /// Ends upkeep: the store is let go of.
+    pub fn end(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.gate.set(State::Ended);
+        }
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Shut,
+    Open,
+    Ended,
+}
+
+/// Lets the work through, or not.
+#[derive(Debug)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+    told: watch::Sender<State>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            told: watch::Sender::new(State::default()),
+        }
+    }
+}
+
+impl Gate {
+    fn set(&self, to: State) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state != State::Ended && *state != to {
+            *state = to;
+            self.changed.notify_all();
+            self.told.send_replace(to);
+        }
+    }
+
+    /// Waits until it is open; false when it never will be.
+    async fn opened(&self) -> bool {
+        let mut told = self.told.subscribe();
+        let opened = told.wait_for(|state| *state != State::Shut).await;
+        opened.is_ok_and(|state| *state == State::Open)
+    }
+
+    /// Waits so long, or until it is no longer open, which it says.
+    fn pass(&self, wait: Duration) -> ControlFlow<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, wait, |state| *state == State::Open)
+            .unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Open {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+}
+
+/// A token bucket: what was taken too fast is waited for.
+struct Throttle {
+    since: Instant,
+    taken: u64,
+}
+
+impl Throttle {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            taken: 0,
+        }
+    }
+
+    fn take(&mut self, bytes: u64, gate: &Gate) -> ControlFlow<()> {
+        self.taken = self.taken.saturating_add(bytes);
+        let wait = self.owed(self.since.elapsed());
+        // A disk slower than the rate earns no more than a second's burst.
+        if wait.is_zero() && self.taken < RATE {
+            return gate.pass(Duration::ZERO);
+        }
+        let flow = gate.pass(wait);
+        *self = Self::new();
+        flow
+    }
+
+    /// Returns how long to wait after so much was taken in so long.
+    fn owed(&self, passed: Duration) -> Duration {
+        let millis = self.taken.saturating_mul(1000) / RATE;
+        let owed = Duration::from_millis(millis).saturating_sub(passed);
+        if owed > WAIT_MIN {
+            owed
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+struct Caretaker {
+    store: Store,
+    gate: Arc<Gate>,
+    wake: Arc<Notify>,
+    within: watch::Receiver<Duration>,
+    clock: Clock,
+}
+
+/// How a round of work ended.
+enum Round {
+    /// Nothing is left to do.
+    Done,
+    /// It has to rest.
+    Stopped,
+}
+
+impl Caretaker {
+    async fn run(
+        self,
+        news: impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()>
+        + Send
+        + Sync
+        + 'static,
+    ) {
+        while self.gate.opened().await {
+            let round = match self.round(&news).await {
+                Ok(round) => round,
+                Err(error) => {
+                    warn!(%error, "upkeep of the store met an error");
+                    Round::Done
+                }
+            };
+            if matches!(round, Round::Stopped) {
+                continue;
+            }
+            let next = self.clock.now().monotonic + LOOK_EVERY;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = self.clock.sleep_until(next) => {}
+                () = self.ended() => return,
+            }
+        }
+    }
+
+    async fn ended(&self) {
+        let mut told = self.gate.told.subscribe();
+        drop(told.wait_for(|state| *state == State::Ended).await);
+    }
+
+    async fn round(
+        &self,
+        news: &(
+             impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync + 'static
+         ),
+    ) -> Result<Round, StoreError> {
+        let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
+        let swept = blocking(move || sweep(&store, &gate)).await?;
+        if swept.files > 0 {
+            info!(
+                files = swept.files,
+                bytes = swept.bytes,
+                "emptied the trash"
+            );
+            news(UpkeepNews::Swept(swept)).await;
+        }
+        let (store, now) = (self.store.clone(), self.clock.now().wall);
+        let within = *self.within.borrow();
+        for udid in blocking(move || due(&store, within, now)).await? {
+            let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
+            let (phone, now) = (udid.clone(), self.clock.now().wall);
+            let report = blocking(move || {
+                let mut throttle = Throttle::new();
+                store.scrub(&phone, now, &mut |seen| throttle.take(seen.read, &gate))
+            })
+            .await?;
+            let damaged = u32::try_from(report.damaged.len()).unwrap_or(u32::MAX);
+            for (backup, paths) in &report.damaged {
+                warn!(phone = %udid, %backup, files = paths.len(), first = paths.first(), "reading again found damage");
+            }
+            if report.complete {
+                info!(phone = %udid, files = report.files, bytes = report.bytes, damaged, "its backups were read again");
+            }
+            if report.complete || damaged > 0 {
+                news(UpkeepNews::Read {
+                    phone: udid,
+                    damaged,
+                })
+                .await;
+            }
+            if !report.complete {
+                return Ok(Round::Stopped);
+            }
+        }
+        let left = self.gate.pass(Duration::ZERO);
+        Ok(match left {
+            ControlFlow::Continue(()) => Round::Done,
+            ControlFlow::Break(()) => Round::Stopped,
+        })
+    }
+}
+
+fn sweep(store: &Store, gate: &Gate) -> Result<Swept, StoreError> {
+    if store.trash_waiting()? == 0 {
+        return Ok(Swept::default());
+    }
+    let mut throttle = Throttle::new();
+    store.sweep(&mut |_| throttle.take(FILE_COUNTS_AS, gate))
+}
+
+fn due(store: &Store, within: Duration, now: ibak_core::Wall) -> Result<Vec<Udid>, StoreError> {
+    let mut due = Vec::new();
+    for udid in store.phones()? {
+        if scrub_is_due(store.last_read(&udid)?, within, now) {
+            due.push(udid);
+        }
+    }
+    Ok(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_too_fast_is_waited_for() {
+        let throttle = |taken| Throttle {
+            since: Instant::now(),
+            taken,
+        };
+        let secs = Duration::from_secs;
+        for (taken, passed, owed) in [
+            (0, 0, 0),
+            (RATE * 10, 0, 10),
+            (RATE * 10, 4, 6),
+            (RATE * 10, 10, 0),
+            (RATE * 10, 99, 0),
+            (RATE / 10, 0, 0), // a fifth of a second is not worth a wait
+        ] {
+            assert_eq!(throttle(taken).owed(secs(passed)), secs(owed), "{taken}");
+        }
+    }
+
+    #[test]
+    fn whoever_waits_at_the_gate_is_told_at_once() {
+        let gate = Arc::new(Gate::default());
+        assert!(gate.pass(Duration::ZERO).is_break(), "it is shut at first");
+        gate.set(State::Open);
+        assert!(gate.pass(Duration::ZERO).is_continue());
+        let waiting = Arc::clone(&gate);
+        let waiter = std::thread::spawn(move || waiting.pass(Duration::from_secs(3_600)));
+        gate.set(State::Shut);
+        assert!(waiter.join().unwrap().is_break());
+        gate.set(State::Ended);
+        gate.set(State::Open);
+        assert!(gate.pass(Duration::ZERO).is_break(), "an end is an end");
+    }
+}

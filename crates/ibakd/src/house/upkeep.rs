@@ -1,0 +1,39 @@
+//! Upkeep of the store, seen from the loop.
+
+use super::{House, Input};
+use crate::executor::UpkeepNews;
+use ibak_core::Event;
+use ibak_store::Store;
+use tracing::debug;
+
+impl House {
+    /// Begins upkeep of a store that was just opened.
+    pub(super) fn begin_upkeep(&mut self, store: &Store) {
+        let inputs = self.inputs.clone();
+        let news = move |news| {
+            let inputs = inputs.clone();
+            let tell: futures_util::future::BoxFuture<'static, ()> = Box::pin(async move {
+                if inputs.send(Input::Upkeep(news)).await.is_err() {
+                    debug!("the loop has ended before upkeep");
+                }
+            });
+            tell
+        };
+        self.scrub_within.send_replace(self.config.scrub);
+        let within = self.scrub_within.subscribe();
+        self.upkeep
+            .begin(store.clone(), within, self.clock.clone(), news);
+    }
+
+    pub(super) fn upkeep_news(&mut self, news: UpkeepNews) {
+        match news {
+            UpkeepNews::Swept(_) => self.look_at_store(),
+            UpkeepNews::Read { phone, damaged } => {
+                if damaged > 0 {
+                    self.handle(Event::DamageFound(phone.clone(), damaged));
+                }
+                self.look_at_contents(phone);
+            }
+        }
+    }
+}
