@@ -42,6 +42,7 @@ pub enum Effect {
         attention: Attention,
     },
     /// Remove these backups of a phone, oldest first, and report [`crate::Event::BackupsKnown`].
+    /// One that was pinned or is read meanwhile stays; it is not asked for again before a commit.
     RemoveBackups {
         /// Whose they are.
         phone: Udid,

@@ -18,7 +18,8 @@ pub enum Event {
     Store(StoreObservation),
     /// The store is recovered, and this is all it holds. Before this nothing starts.
     StoreRecovered(Vec<(Udid, PhoneBackups)>),
-    /// What the store holds of one phone changed other than by a job's end (removed, adopted).
+    /// What the store holds of one phone, read after a job of it ended or its backups were changed
+    /// otherwise. Retention waits for it after a commit.
     BackupsKnown(Udid, PhoneBackups),
     /// What was kept about one phone before a restart. Comes before the first observation.
     Recalled(PhoneMemory),

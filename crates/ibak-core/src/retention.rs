@@ -257,29 +257,50 @@ fn by_rule<'a>(newest: &[&'a Candidate], keep: Keep) -> Vec<(Reason, &'a BackupI
 }
 
 /// Backups that emergency retention always leaves, the newest ones (phone.md §5).
-pub const EMERGENCY_LEAVES: usize = 3;
+pub const EMERGENCY_LEAVES: u16 = 3;
 
-/// Chooses backups to remove so that `needed` becomes free: the oldest first, and no more than it
-/// takes. `None` when all that may go would not be enough: then nothing goes.
-///
-/// Never a pinned one, never the newest good one, never one of the newest three, none while a newer
-/// one is damaged, and none while the clock cannot be trusted. `gain` tells what removing these
-/// together frees.
+/// Chooses what [`make_room_at`] chooses, of backups whose dates are all believed.
 pub fn make_room(
     backups: &[Candidate],
     needed: Bytes,
     clock: ClockTrust,
+    gain: impl FnMut(&[BackupId]) -> Bytes,
+) -> Option<Vec<BackupId>> {
+    shortest(retain(backups, EMERGENCY, clock), needed, gain)
+}
+
+/// Chooses backups to remove so that `needed` becomes free: the oldest first, and no more than it
+/// takes. `None` when all that may go would not be enough: then nothing goes.
+///
+/// Never a pinned one, never the newest good one, never one of the newest three, none with a date
+/// in the future, none while a newer one is damaged, and none while the clock cannot be trusted.
+/// `gain` tells what removing these together frees.
+pub fn make_room_at(
+    backups: &[Candidate],
+    needed: Bytes,
+    clock: ClockTrust,
+    now: Wall,
+    gain: impl FnMut(&[BackupId]) -> Bytes,
+) -> Option<Vec<BackupId>> {
+    shortest(retain_at(backups, EMERGENCY, clock, now), needed, gain)
+}
+
+/// What stays in need.
+const EMERGENCY: Keep = Keep {
+    last: EMERGENCY_LEAVES,
+    daily: 0,
+    weekly: 0,
+    monthly: 0,
+    yearly: 0,
+};
+
+/// Returns the shortest list of the oldest that frees enough.
+fn shortest(
+    plan: Vec<Fate>,
+    needed: Bytes,
     mut gain: impl FnMut(&[BackupId]) -> Bytes,
 ) -> Option<Vec<BackupId>> {
-    let last = u16::try_from(EMERGENCY_LEAVES).unwrap_or(u16::MAX);
-    let keep = Keep {
-        last,
-        daily: 0,
-        weekly: 0,
-        monthly: 0,
-        yearly: 0,
-    };
-    let mut may_go: Vec<BackupId> = retain(backups, keep, clock)
+    let mut may_go: Vec<BackupId> = plan
         .into_iter()
         .filter(|fate| fate.reasons.is_empty())
         .map(|fate| fate.id)

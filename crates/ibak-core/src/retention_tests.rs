@@ -144,6 +144,15 @@ fn dates_from_the_future_take_nobodys_place() {
     let last_two = keep(2, 0, 0, 0, 0);
     assert_eq!(stays(&with(false), last_two), [3, 4, 5, 6].map(id));
     assert_eq!(stays(&with(true), last_two), [0, 1, 2, 3, 4, 5, 6].map(id));
+    // In need they stay beside the last three, and nothing goes below a damaged one.
+    let each = |ids: &[BackupId]| Bytes::new(u64::try_from(ids.len()).unwrap());
+    let room = |damaged, needed| {
+        let list = with(damaged);
+        make_room_at(&list, Bytes::new(needed), ClockTrust::Steady, now, each)
+    };
+    assert_eq!(room(false, 2), Some(vec![id(0), id(1)]));
+    assert_eq!(room(false, 3), None);
+    assert_eq!(room(true, 1), None);
     // Tomorrow is today somewhere on earth.
     let east = [good(0, 19_999), good(1, 20_000), good(2, 20_001)];
     assert_eq!(stays(&east, keep(1, 0, 0, 0, 0)), [id(2)]);

@@ -22,6 +22,11 @@ impl Machine {
             );
             self.verify_job(job);
         }
+        let holds = |job: &&Job| job.is_running() && job.kind.uses_store();
+        assert!(
+            self.moving().is_none() || self.jobs.values().filter(holds).count() == 1,
+            "who moves the store has it alone"
+        );
         let used = self.jobs.values().all(|job| job.id < self.next_job);
         assert!(used, "ids count up and are never used again");
         assert!(

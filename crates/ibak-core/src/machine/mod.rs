@@ -57,7 +57,8 @@ pub const PHONES_MAX: usize = 256;
 /// - [`Event::Tick`] at [`Machine::next_deadline`], and after a sleep or a jump of the wall clock;
 ///   `Now::monotonic` best counts sleep (`CLOCK_BOOTTIME`);
 /// - that a phone accepts the pairing after all is told as [`crate::Fact::Trusted`] unasked;
-/// - after a job that did not succeed, an [`Event::BackupsKnown`] if the store kept what arrived.
+/// - after each job that used the store, an [`Event::BackupsKnown`] that was read after its end;
+///   until then nothing is removed. Of two such readings the one begun later comes last.
 #[derive(Clone, Debug)]
 pub struct Machine {
     policies: Policies,
