@@ -129,7 +129,9 @@ impl<F: Fs> Reading<'_, '_, F> {
             bytes: 0,
             bytes_total: record.bytes,
         };
-        let whole = whole_tree(fs, &dir, &record, |_| true, &mut |_| progress(seen))?;
+        let whole = whole_tree(fs, &dir, &record, |_| true, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
         let tree = match whole {
             Ok(tree) => tree,
             Err(what) => {
@@ -146,7 +148,12 @@ impl<F: Fs> Reading<'_, '_, F> {
             let before = seen.bytes;
             let tell = &mut |some: u64| {
                 seen.bytes = seen.bytes.saturating_add(some);
-                progress(seen)
+                // At its end the next file speaks.
+                if seen.bytes.saturating_sub(before) < entry.size {
+                    progress(seen)
+                } else {
+                    ControlFlow::Continue(())
+                }
             };
             let found = look(fs, stats.tree(), &entry, tell)?;
             seen.files += 1;

@@ -56,7 +56,13 @@ fn open<F: Fs>(
     let (dir, record) = phone.generation(id)?;
     let go_on = &mut |_| ControlFlow::Continue(());
     // A bad moment of the disk is for the scrub to judge, and costs no backup its good name.
-    let whole = whole_tree(&phone.inner.fs, &dir, &record, |errno| errno != Errno::IO, go_on)?;
+    let whole = whole_tree(
+        &phone.inner.fs,
+        &dir,
+        &record,
+        |errno| errno != Errno::IO,
+        go_on,
+    )?;
     Ok(whole.map(|tree| Basis {
         id: id.clone(),
         dir,
