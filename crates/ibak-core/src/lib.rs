@@ -6,6 +6,7 @@
 //!
 //! Read [`condition`] and [`decision`] for what is decided, [`machine`] for when.
 
+mod attention;
 pub mod condition;
 pub mod decision;
 pub mod effect;
@@ -28,14 +29,15 @@ mod time;
 mod upkeep;
 pub mod view;
 
+pub use attention::{Attention, AttentionKind, StoreComplaint};
 pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
 pub use decision::{
     BackingOff, Decision, Demand, Due, Hold, Reach, Refusal, Slot, Snapshot, Trust, decide,
     decide_for,
 };
 pub use effect::{
-    Answer, Attention, AttentionKind, Effect, Errand, ErrorName, JobKind, RefreshWhy, RequestError,
-    Signal, StartJob, StopWhy, StoreComplaint, Trigger,
+    Answer, Effect, Errand, ErrorName, JobKind, RefreshWhy, RequestError, Signal, StartJob,
+    StopWhy, Trigger,
 };
 pub use event::{
     Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase,

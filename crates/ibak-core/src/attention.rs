@@ -1,0 +1,113 @@
+//! What a person is told unasked: seldom, and why.
+
+use crate::{Bytes, Failure, Room, StoreTrouble, Wall};
+use std::time::Duration;
+
+/// What a person is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// A backup failed, and only a person can help.
+    FailedNeedsYou {
+        /// How it failed.
+        failure: Failure,
+    },
+    /// The phone was not backed up for too long.
+    Overdue {
+        /// Its last backup; `None` for never.
+        last: Option<Wall>,
+        /// Since when it is known.
+        first_seen: Wall,
+    },
+    /// The store cannot take backups, or the last backup of a phone found no room in it.
+    StoreTrouble(StoreComplaint),
+    /// A backup succeeded again after the phone had been overdue.
+    DoneAfterGap {
+        /// From the backup before (or since it was known) to this one.
+        gap: Duration,
+    },
+    /// Old backups of the phone were removed, for the next one had no room.
+    MadeRoom {
+        /// How many.
+        removed: u32,
+        /// What that freed.
+        freed: Bytes,
+    },
+    /// It is time to see whether the backup password is still known.
+    CheckPassword {
+        /// When it was last proved; `None` for never.
+        last: Option<Wall>,
+    },
+}
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreComplaint {
+    /// It cannot take backups.
+    Unavailable(StoreTrouble),
+    /// Nothing more fits.
+    Full,
+    /// A backup that is due does not fit.
+    NoRoom(Room),
+    /// So many backups of a phone were found damaged; its next backup is to repair that.
+    Damage(u32),
+}
+
+/// What a message is about, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttentionKind {
+    /// A backup failed, and only a person can help.
+    FailedNeedsYou,
+    /// Not backed up for too long.
+    Overdue,
+    /// The store.
+    StoreTrouble,
+    /// Backed up again after a gap.
+    DoneAfterGap,
+    /// Whether the password is still known.
+    CheckPassword,
+    /// Old backups had to go.
+    MadeRoom,
+}
+
+impl AttentionKind {
+    /// Lists all kinds.
+    pub const ALL: [Self; 6] = [
+        Self::FailedNeedsYou,
+        Self::Overdue,
+        Self::StoreTrouble,
+        Self::DoneAfterGap,
+        Self::CheckPassword,
+        Self::MadeRoom,
+    ];
+
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::FailedNeedsYou => "failed-needs-you",
+            Self::Overdue => "overdue",
+            Self::StoreTrouble => "store-trouble",
+            Self::DoneAfterGap => "done-after-gap",
+            Self::CheckPassword => "check-password",
+            Self::MadeRoom => "made-room",
+        }
+    }
+
+    /// Finds the kind with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.word() == word)
+    }
+}
+
+impl Attention {
+    /// Returns what it is about.
+    pub const fn kind(&self) -> AttentionKind {
+        match self {
+            Self::FailedNeedsYou { .. } => AttentionKind::FailedNeedsYou,
+            Self::Overdue { .. } => AttentionKind::Overdue,
+            Self::StoreTrouble(_) => AttentionKind::StoreTrouble,
+            Self::DoneAfterGap { .. } => AttentionKind::DoneAfterGap,
+            Self::CheckPassword { .. } => AttentionKind::CheckPassword,
+            Self::MadeRoom { .. } => AttentionKind::MadeRoom,
+        }
+    }
+}
