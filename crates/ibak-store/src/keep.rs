@@ -34,20 +34,18 @@ impl<F: Fs> Store<F> {
     pub fn remove(&self, udid: &Udid, id: &BackupId, remover: Remover) -> Result<(), StoreError> {
         let _removal = self.claim_removal(id)?;
         let phone = self.phone_of(udid, id)?;
-        if remover == Remover::Plan {
-            may_go(&phone, id)?;
-        }
-        // A working copy shares its files with it, and is of no use without it.
-        for staged in phone.ids("staging")? {
-            let parent = read_state(&phone, &staged)?.and_then(|state| state.parent);
-            if parent.as_deref() == Some(id.as_str()) {
-                phone.set_aside("staging", &staged, TRASH)?;
-            }
-        }
         {
+            // Nobody pins it between the question and the answer.
             let _guard = self.inner.records();
             if remover == Remover::Plan {
-                is_kept(&phone, id)?;
+                may_go(&phone, id)?;
+            }
+            // A working copy shares its files with it, and is of no use without it.
+            for staged in phone.ids("staging")? {
+                let parent = read_state(&phone, &staged)?.and_then(|state| state.parent);
+                if parent.as_deref() == Some(id.as_str()) {
+                    phone.set_aside("staging", &staged, TRASH)?;
+                }
             }
             phone.set_aside("gens", id, TRASH)?;
         }
@@ -59,7 +57,8 @@ impl<F: Fs> Store<F> {
         Ok(())
     }
 
-    /// Keeps a backup until it is unpinned, or no longer; returns whether that is a change.
+    /// Keeps a backup until it is unpinned, or no longer, for whatever reason it was kept; returns
+    /// whether that is a change.
     ///
     /// # Errors
     /// `NoSuchBackup`, or a system call's.
@@ -68,17 +67,23 @@ impl<F: Fs> Store<F> {
         let _guard = self.inner.records();
         phone.has(id)?;
         let mut pins = phone.pins()?;
-        let was = pins.pinned.iter().any(|pin| pin == id.as_str());
-        if was == pinned {
-            return Ok(false);
-        }
-        let there = phone.ids("gens")?;
-        pins.pinned
-            .retain(|pin| pin != id.as_str() && there.iter().any(|found| found.as_str() == pin));
+        let before = pins.clone();
+        pins.pinned.retain(|pin| pin != id.as_str());
         if pinned {
             pins.pinned.push(id.as_str().to_owned());
-            pins.pinned.sort();
+        } else {
+            // A person has looked.
+            pins.guarded.retain(|guard| guard.id != id.as_str());
         }
+        pins.pinned.sort();
+        if pins == before {
+            return Ok(false);
+        }
+        // What was removed meanwhile is not spoken of for ever.
+        let there = phone.ids("gens")?;
+        let is_there = |name: &String| there.iter().any(|found| found.as_str() == name);
+        pins.pinned.retain(is_there);
+        pins.guarded.retain(|guard| is_there(&guard.id));
         phone.write_small("pins.json", &pins)?;
         Ok(true)
     }
@@ -142,33 +147,23 @@ impl<F: Fs> PhoneDir<'_, F> {
     }
 }
 
-/// Refuses what no plan may remove (I7).
+/// Refuses what no plan may remove (I7): what is kept, and the newest that is good.
 fn may_go<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<(), StoreError> {
     let list = phone.list(Unreadable::Fail)?;
-    let newest = list.iter().rfind(|found| found.verified);
-    if newest.is_none_or(|newest| newest.id == *id) {
-        return Err(StoreError::refused(
-            id,
-            "no later backup is verified, so that only a person may remove it",
-        ));
+    let refuse = |why| Err(StoreError::refused(id, why));
+    let Some(found) = list.iter().find(|found| found.id == *id) else {
+        return refuse("its record cannot be read, so that only a person may remove it");
+    };
+    if found.pinned {
+        return refuse("it is pinned, so that only a person may remove it");
     }
-    Ok(())
-}
-
-/// Refuses what a person, or the store for one, asked to keep.
-fn is_kept<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<(), StoreError> {
-    let pins = phone.pins()?;
-    if pins.pinned.iter().any(|pin| pin == id.as_str()) {
-        return Err(StoreError::refused(
-            id,
-            "it is pinned, so that only a person may remove it",
-        ));
+    if found.guarded {
+        return refuse("it is kept until a person has looked at what came after it");
     }
-    if pins.guarded.iter().any(|guard| guard.id == id.as_str()) {
-        return Err(StoreError::refused(
-            id,
-            "it is kept until a person has looked at what came after it",
-        ));
+    match list.iter().rfind(|found| found.verified) {
+        Some(newest) if newest.id > *id => Ok(()),
+        Some(_) | None => {
+            refuse("no later backup is verified, so that only a person may remove it")
+        }
     }
-    Ok(())
 }

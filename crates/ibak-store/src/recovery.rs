@@ -4,13 +4,14 @@
 //! `quarantine/`. Asking twice is safe: every step leaves a state the next opening understands.
 
 use crate::error::{Context, ErrorKind, StoreError};
-use crate::fs::util::read_small;
+use crate::fs::util::{ensure_dir, read_small};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::{PhoneDir, Unreadable, phones};
 use crate::record::{FORMAT, Generation, Phase, RECORD_MAX, StateRecord, decode};
 use crate::staging::{Place, RESUME_AGE_MAX, install};
 use crate::store::Inner;
 use crate::sweep::waiting;
+use crate::usage::TRASH;
 use ibak_core::{BackupId, Udid, Wall};
 
 /// What an opening of the store put right.
@@ -36,6 +37,11 @@ pub struct Recovery {
 
 pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, StoreError> {
     let mut report = Recovery::default();
+    // Made while there is room: a phone can then be forgotten when there is none.
+    match ensure_dir(&inner.fs, &inner.root, TRASH) {
+        Ok(_) | Err(Errno::NOSPC | Errno::DQUOT) => {}
+        Err(errno) => return Err(errno).at("create", TRASH),
+    }
     for udid in phones(inner)? {
         let Some(phone) = PhoneDir::open(inner, &udid)? else {
             continue;

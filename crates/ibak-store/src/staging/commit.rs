@@ -36,6 +36,14 @@ impl<F: Fs> Staging<F> {
     pub fn commit(mut self, done: DeviceDone, now: Now) -> Result<Generation, StoreError> {
         let DeviceDone(()) = done;
         self.check_usable()?;
+        if let Err(error) = self.room_to_check() {
+            // Nothing was touched, and the transfer shall not have been for nothing.
+            if self.phase == Phase::Finished {
+                let kept = self.enter(Phase::Committing, now);
+                self.note(kept)?;
+            }
+            return Err(error);
+        }
         let outcome = self.commit_inner(now);
         let outcome = self.note(outcome);
         if let Err(error) = &outcome
@@ -95,7 +103,6 @@ impl<F: Fs> Staging<F> {
         self.clear_snapshot()?;
         // Durable, logged and marked: a crash from here on does not cost the transfer.
         self.enter(Phase::Committing, now)?;
-        self.room_to_check()?;
         let structure = self.check_structure()?;
         if structure.encrypted {
             self.check_awaited()?;

@@ -388,6 +388,11 @@ pub fn gens(store: &Path) -> PathBuf {
     store.join(UDID).join("gens")
 }
 
+pub fn sweep<F: Fs>(store: &Store<F>) -> ibak_store::Swept {
+    let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+    store.sweep(go_on).unwrap()
+}
+
 pub fn verify<F: Fs>(store: &Store<F>, generation: &Generation) -> ibak_store::VerifyReport {
     let go_on = &mut |_| std::ops::ControlFlow::Continue(());
     store

@@ -16,6 +16,7 @@
 mod adopting;
 mod commit;
 mod days;
+mod copying;
 mod device;
 mod either;
 mod fault;
@@ -31,6 +32,8 @@ mod rekeyed;
 mod resume;
 mod scale;
 mod scenarios;
+mod scrubbing;
 mod sealed;
 mod serving;
 mod verbs;
+mod watch;

@@ -201,7 +201,7 @@ fn recovery_of_everything_a_crash_can_leave() {
     let named = (udid(), ibak_core::BackupId::parse(fake).unwrap());
     assert_eq!(recovery.quarantined, std::slice::from_ref(&named));
     assert_eq!(recovery.removed, [named]);
-    assert_eq!(recovery.emptied, 1);
+    assert_eq!(recovery.waiting, 2, "what was there, and the working copy");
     assert_eq!(store.list(&udid()).unwrap(), std::slice::from_ref(&good));
     assert!(
         phone
@@ -216,6 +216,7 @@ fn recovery_of_everything_a_crash_can_leave() {
             .ends_with(good.id.as_str())
     );
     assert!(phone.join("notes.txt").is_file());
+    sweep(&store);
     for empty in ["trash", "staging"] {
         assert_eq!(fs::read_dir(phone.join(empty)).unwrap().count(), 0);
     }

@@ -219,7 +219,7 @@ fn a_decrypted_list_has_no_name_and_leaves_nothing() {
     let scratch = dir.path().join(UDID).join("scratch");
     std::fs::write(scratch.join("01JD8Z3YQ9V6W2X4T5R7P8N0KM.db"), "plain text").unwrap();
     let (_, recovery) = open(dir.path());
-    assert_eq!((recovery.emptied, leftovers(dir.path())), (1, 0));
+    assert_eq!((recovery.cleared, leftovers(dir.path())), (1, 0));
 }
 
 #[test]

@@ -200,8 +200,9 @@ fn what_a_crash_leaves_of_a_restore_goes_with_the_next_opening() {
     std::fs::hard_link(left.path().join("tree/b"), copy.join("b")).unwrap();
     drop((serving, store));
     let (store, recovery) = open(dir.path());
-    assert_eq!(recovery.emptied, 1);
+    assert_eq!((recovery.cleared, recovery.waiting), (1, 1));
     assert_eq!(std::fs::read_dir(&overlay).unwrap().count(), 0);
+    assert_eq!(sweep(&store).files, 1);
     assert!(verify(&store, &made).is_good());
 }
 

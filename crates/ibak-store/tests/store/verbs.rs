@@ -418,11 +418,13 @@ fn free_space_is_the_least_of_room_and_quota() {
     let dir = scratch_dir();
     let (store, _) = open(dir.path());
     let made = back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
-    let quota = Bytes::new(made.unique_bytes + 10_000);
+    let used = store.used(&udid()).unwrap();
+    assert!(used > made.unique_bytes);
+    let quota = Bytes::new(used + 40_960);
     let space = store.space(&udid(), Some(quota)).unwrap();
     assert_eq!(
         (space.used, space.quota_left, space.free()),
-        (made.unique_bytes, Some(10_000), 10_000)
+        (used, Some(40_960), 40_960)
     );
     let request = Begin {
         udid: &udid(),
@@ -432,10 +434,16 @@ fn free_space_is_the_least_of_room_and_quota() {
         now: at(1),
     };
     let mut staging = store.begin(request).unwrap();
+    let begun = staging.free_space().unwrap();
+    assert!(begun < 40_960);
     send(&mut staging, "Manifest.db", &[0; 4000], at(1)).unwrap();
-    assert_eq!(staging.free_space(), Ok(6000));
+    assert_eq!(staging.free_space(), Ok(begun - 4096));
     send(&mut staging, "Manifest.db", &[0; 9000], at(1)).unwrap();
-    assert_eq!(staging.free_space(), Ok(0));
+    assert_eq!(
+        staging.free_space(),
+        Ok(begun - 12288),
+        "replaced, not added"
+    );
     drop((staging, store));
     let mut all = options(0);
     all.reserve = ibak_store::Reserve::Fixed(Bytes::new(u64::MAX));
