@@ -19,7 +19,7 @@ pub mod words;
 
 pub use address::{BUS_VARIABLE, BusChoice, CALL_TIMEOUT};
 /// The core's names, so that a client needs no other room.
-pub use ibak_core::{BackupId, Bytes, JobId, Udid, Wall};
+pub use ibak_core::{BackupId, Bytes, JobId, Udid, Wall, plist_guard};
 
 pub use dict::{Dict, Dicts, Lookup, Properties};
 pub use error::Error;

@@ -5,14 +5,17 @@
 
 use crate::extract::Summary;
 use crate::moment;
-use crate::render::{BackupsView, DoctorView, Listing, OwnCheck, SheetView, StatusView, WhyView};
+use crate::render::{
+    BackupsView, DoctorView, Listing, OwnCheck, SheetView, StatusView, StorageReport, WhyView,
+};
 use ibak_dbus::views::{
     AttemptView, BackupView, CheckView, CompletedView, ConditionView, JobView, ManagerView,
-    PhoneView,
+    PhoneView, StorageView,
 };
 use ibak_dbus::words::{AttentionKind, Outcome};
-use ibak_dbus::{Bytes, JobId, Udid, Wall};
+use ibak_dbus::{BackupId, Bytes, JobId, Lookup, Udid, Wall};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 fn time(moment: Option<Wall>) -> Value {
     moment.and_then(moment::rfc3339).into()
@@ -43,6 +46,8 @@ pub fn manager(manager: &ManagerView) -> Value {
         "storage_free_bytes": manager.storage_free.get(),
         "storage_used_bytes": manager.storage_used.get(),
         "quota_bytes": size(manager.quota),
+        "store_path": manager.store_path,
+        "config_path": manager.config_path,
     })
 }
 
@@ -77,6 +82,9 @@ pub fn phone(phone: &PhoneView) -> Value {
         "password_checked": time(phone.password_checked),
         "password_check_due": phone.password_check_due,
         "staged_bytes": phone.staged.get(),
+        "used_bytes": phone.used.get(),
+        "quota_bytes": size(phone.quota),
+        "retired": phone.retired,
     })
 }
 
@@ -93,6 +101,7 @@ fn condition(condition: &ConditionView) -> Value {
         "needed_bytes": size(condition.needed),
         "used_bytes": size(condition.used),
         "quota_bytes": size(condition.quota),
+        "basis": word(condition.basis.as_ref()),
     })
 }
 
@@ -147,6 +156,10 @@ fn backup(udid: &Udid, backup: &BackupView) -> Value {
         "full": backup.full,
         "files": backup.files,
         "keybag": backup.keybag,
+        "damaged_files": backup.damaged,
+        "guarded": backup.guarded,
+        "adopted": backup.adopted,
+        "keep": backup.keep.as_deref().map(words),
     })
 }
 
@@ -327,10 +340,82 @@ pub fn completed(
 }
 
 /// Writes that somebody should look.
-pub fn attention(kind: &AttentionKind, udid: Option<&Udid>) -> Value {
+pub fn attention(kind: &AttentionKind, udid: Option<&Udid>, details: &impl Lookup) -> Value {
     message(
         "attention",
-        json!({ "kind": kind.as_str(), "udid": udid.map(Udid::as_str) }),
+        json!({
+            "kind": kind.as_str(),
+            "udid": udid.map(Udid::as_str),
+            "reason": details.text("reason"),
+            "backups": details.number("backups"),
+            "removed": details.number("removed"),
+            "freed_bytes": details.number("freed-bytes"),
+        }),
+    )
+}
+
+/// Writes that the store lies somewhere else.
+pub fn store(what: &str, new: &Path, old: &Path) -> Value {
+    message(
+        what,
+        json!({ "store": new.to_string_lossy(), "before": old.to_string_lossy() }),
+    )
+}
+
+/// Writes that something was done with a backup.
+pub fn done_with(what: &str, udid: &Udid, backup: &BackupId) -> Value {
+    message(
+        "done",
+        json!({ "what": what, "udid": udid.as_str(), "backup": backup.as_str() }),
+    )
+}
+
+/// Writes what reading a backup again found.
+pub fn verified(
+    udid: &Udid,
+    backup: &BackupView,
+    result: &Outcome,
+    details: &CompletedView,
+) -> Value {
+    message(
+        "verified",
+        json!({
+            "udid": udid.as_str(),
+            "backup": backup.id.as_str(),
+            "result": result.as_str(),
+            "files": backup.files,
+            "damaged_files": backup.damaged,
+            "verified": time(backup.verified),
+            "detail": details.detail,
+        }),
+    )
+}
+
+/// Writes `storage`.
+pub fn storage(report: &StorageReport) -> Value {
+    let row = |row: &StorageView| {
+        json!({
+            "udid": row.phone.as_ref().map(Udid::as_str),
+            "used_bytes": row.used.get(),
+            "quota_bytes": size(row.quota),
+            "left_bytes": row.left.get(),
+            "full": time(row.full),
+            "backups": row.backups,
+            "damaged": row.damaged,
+            "oldest": time(row.oldest),
+            "newest": time(row.newest),
+            "last_read": time(row.read),
+            "trash": row.trash,
+            "retired": row.retired,
+        })
+    };
+    message(
+        "storage",
+        json!({
+            "store": report.store,
+            "whole": report.whole.as_ref().map(row),
+            "phones": report.phones.iter().map(|(_, view)| row(view)).collect::<Vec<_>>(),
+        }),
     )
 }
 

@@ -6,10 +6,12 @@
 
 pub mod cli;
 mod commands;
+pub mod config_file;
 mod console;
 pub mod extract;
 
 mod failure;
+pub mod intake;
 mod interrupt;
 pub mod json;
 pub mod moment;
@@ -17,6 +19,7 @@ pub mod render;
 mod secret;
 pub mod select;
 mod session;
+pub mod size;
 pub mod style;
 pub mod text;
 

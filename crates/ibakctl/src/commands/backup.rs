@@ -53,7 +53,7 @@ pub(super) async fn backup(
         }
         return Ok(Exit::Done);
     }
-    match wait::for_job(&mut session, job, &phone, console).await? {
+    match wait::for_job(&mut session, job, Some(&phone), console).await? {
         Waiting::Interrupted => {
             let name = shown_name(&phone, &style);
             console.say(&format!("The backup of {name} goes on without you (job {job}). `ibakctl cancel{me}` ends it.\n"));
@@ -79,7 +79,7 @@ pub(super) async fn stay(
         .await
         .map_err(|error| Failure::of_call("start the backup", error))?;
     let job = job_of(path.as_str())?;
-    match wait::for_job(session, job, phone, console).await? {
+    match wait::for_job(session, job, Some(phone), console).await? {
         Waiting::Interrupted => {
             console.say(&format!(
                 "The backup goes on without you (job {job}). `ibakctl cancel{me}` ends it.\n"

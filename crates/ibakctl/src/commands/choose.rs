@@ -23,10 +23,19 @@ pub(super) async fn backups_of(
     session: &Session,
     phone: &PhoneView,
 ) -> Result<Vec<BackupView>, Failure> {
+    backups_with(session, phone, Dict::new()).await
+}
+
+/// Lists a phone's backups, oldest first, with what `options` ask for.
+pub(super) async fn backups_with(
+    session: &Session,
+    phone: &PhoneView,
+    options: Dict,
+) -> Result<Vec<BackupView>, Failure> {
     let rows = session
         .phone(phone)
         .await?
-        .list_backups(Dict::new())
+        .list_backups(options)
         .await
         .map_err(|error| Failure::of_call("list the backups", error))?;
     Ok(rows.iter().filter_map(BackupView::from_dict).collect())

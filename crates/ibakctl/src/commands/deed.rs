@@ -15,7 +15,8 @@ pub(super) struct Deed<'a> {
     pub(super) kind: JobKind,
     /// Names it at the beginning of a sentence: "the restore".
     pub(super) what: &'a str,
-    pub(super) phone: &'a PhoneView,
+    /// Absent for a job of the whole house.
+    pub(super) phone: Option<&'a PhoneView>,
     /// How hints name the phone.
     pub(super) me: &'a str,
     pub(super) json: bool,
@@ -82,7 +83,7 @@ pub(super) fn conclude(
     if deed.json {
         console.answer_json(&json::completed(
             job,
-            Some(&deed.phone.udid),
+            deed.phone.map(|phone| &phone.udid),
             &ended.result,
             &ended.details,
         ))?;

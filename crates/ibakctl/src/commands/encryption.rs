@@ -312,7 +312,7 @@ async fn set(
     let deed = Deed {
         kind: JobKind::Encryption,
         what,
-        phone: &subject.phone,
+        phone: Some(&subject.phone),
         me: &subject.me,
         json: subject.json,
     };

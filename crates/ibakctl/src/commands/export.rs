@@ -44,7 +44,7 @@ pub(super) async fn export(
     let deed = Deed {
         kind: JobKind::Read,
         what: "the export",
-        phone: &chosen.phone,
+        phone: Some(&chosen.phone),
         me: &me,
         json: false,
     };

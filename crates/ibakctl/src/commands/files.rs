@@ -105,7 +105,7 @@ pub(super) async fn extract(
     let deed = Deed {
         kind: JobKind::Read,
         what: "the reading of the backup",
-        phone: &chosen.phone,
+        phone: Some(&chosen.phone),
         me: &me,
         json: false,
     };

@@ -1,5 +1,6 @@
 //! One function a command: ask, render, say how it ended.
 
+mod adopt;
 mod backup;
 mod choose;
 mod deed;
@@ -8,6 +9,8 @@ mod ended;
 mod export;
 mod files;
 mod icloud;
+mod keeping;
+mod lives;
 mod ls;
 mod pairing;
 mod password;
@@ -16,7 +19,10 @@ mod purchases;
 mod reading;
 mod restore;
 mod setting;
+mod storage;
+mod store;
 mod stream;
+mod verify;
 mod wait;
 mod watch;
 
@@ -104,7 +110,8 @@ async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit
         Command::Why { phone, last } => {
             reading::why(phone.as_deref(), usize::from(last), json, console).await
         }
-        Command::Backups { which } => reading::backups(which.as_deref(), json, console).await,
+        Command::Backups(args) => reading::backups(&args, json, console).await,
+        Command::Keeping(deed) => keeping::ask(deed, json, console).await,
         Command::Doctor { phone } => reading::doctor(phone.as_deref(), json, console).await,
         Command::Backup {
             phone,

@@ -42,7 +42,7 @@ pub(super) async fn pair(
         let style = console.err_style();
         console.say(&render::passcode_forgotten(&style));
     }
-    let ended = match wait::for_job(&mut session, job, &phone, console).await? {
+    let ended = match wait::for_job(&mut session, job, Some(&phone), console).await? {
         Waiting::Ended(ended) => ended,
         Waiting::Interrupted => {
             console.say("The phone may still show its question; answering it pairs.\n");

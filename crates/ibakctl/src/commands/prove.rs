@@ -124,11 +124,11 @@ async fn prove(
     let deed = Deed {
         kind: JobKind::CheckPassword,
         what: "the check",
-        phone: &chosen.phone,
+        phone: Some(&chosen.phone),
         me: &subject.me,
         json: subject.json,
     };
-    match wait::for_job(session, job, &chosen.phone, console).await? {
+    match wait::for_job(session, job, Some(&chosen.phone), console).await? {
         Waiting::Interrupted => {
             call_off(session, job, CtrlC::Cancels, console).await?;
             Ok(Proof::Interrupted)

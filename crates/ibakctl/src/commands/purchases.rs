@@ -52,7 +52,7 @@ pub(super) async fn save(
     let deed = Deed {
         kind: JobKind::Purchases,
         what: "saving what was bought",
-        phone: &phone,
+        phone: Some(&phone),
         me: &me,
         json: false,
     };

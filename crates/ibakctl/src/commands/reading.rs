@@ -1,7 +1,7 @@
 //! Commands that only read.
 
-use super::choose::backups_of;
-use crate::cli::StatusArgs;
+use super::choose::backups_with;
+use crate::cli::{BackupsArgs, StatusArgs};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::json;
@@ -10,7 +10,8 @@ use crate::select::{self, BackupName};
 use crate::session::{self, Session};
 use crate::text;
 use ibak_dbus::Dict;
-use ibak_dbus::views::{AttemptView, CheckView, PhoneView};
+use ibak_dbus::views::{AttemptView, BackupView, CheckView, PhoneView};
+use ibak_dbus::words::KeepReason;
 use std::path::Path;
 
 pub(super) async fn status(
@@ -38,7 +39,10 @@ pub(super) async fn status(
     } else {
         console.answer(&render::status(&view, &style))?;
     }
-    let overdue = view.phones.iter().any(|phone| phone.overdue);
+    let overdue = view
+        .phones
+        .iter()
+        .any(|phone| phone.overdue && !phone.retired);
     Ok(if args.check && overdue {
         Exit::Failed
     } else {
@@ -108,13 +112,14 @@ pub(super) async fn attempts(
 }
 
 pub(super) async fn backups(
-    which: Option<&str>,
+    args: &BackupsArgs,
     as_json: bool,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     let session = Session::open().await?;
     let style = console.out_style();
     let phones = session.phones();
+    let which = args.which.as_deref();
     // A phone's own name wins over the beginning of an id that looks like it.
     let as_phone = which.map(|which| select::phone(&phones, Some(which), &style));
     let named = which
@@ -127,11 +132,18 @@ pub(super) async fn backups(
     };
     let mut view = BackupsView { phones: Vec::new() };
     for phone in wanted {
-        let mut backups = backups_of(&session, &phone).await?;
-        if let Some(name) = &named {
-            backups = name.pick(&backups, &style).into_iter().cloned().collect();
-        }
-        view.phones.push(PhoneBackups { phone, backups });
+        let options = session::options(&[("explain", args.explain)]);
+        let all = backups_with(&session, &phone, options).await?;
+        let last = count_last(&all);
+        let backups = match &named {
+            Some(name) => name.pick(&all, &style).into_iter().cloned().collect(),
+            None => all,
+        };
+        view.phones.push(PhoneBackups {
+            phone,
+            backups,
+            last,
+        });
     }
     if named.is_some() && view.phones.iter().all(|phone| phone.backups.is_empty()) {
         let asked = text::escape(which.unwrap_or_default(), &style);
@@ -142,10 +154,21 @@ pub(super) async fn backups(
     }
     if as_json {
         console.answer_json(&json::backups(&view))?;
+    } else if args.explain {
+        console.answer(&render::explained(&view, &style))?;
     } else {
         console.answer(&render::backups(&view, &style))?;
     }
     Ok(Exit::Done)
+}
+
+/// Counts the backups that stay for being among the last.
+fn count_last(backups: &[BackupView]) -> u64 {
+    let is_last = |backup: &&BackupView| {
+        let keep = backup.keep.as_deref().unwrap_or_default();
+        keep.contains(&KeepReason::Last)
+    };
+    u64::try_from(backups.iter().filter(is_last).count()).unwrap_or(u64::MAX)
 }
 
 /// Is where a package or an administrator puts the service.

@@ -128,7 +128,7 @@ fn deed<'a>(plan: &'a Plan<'_>, what: &'a str, json: bool) -> Deed<'a> {
     Deed {
         kind: JobKind::Restore,
         what,
-        phone: &plan.phone,
+        phone: Some(&plan.phone),
         me: &plan.me,
         json,
     }

@@ -6,7 +6,7 @@ use crate::render;
 use crate::session::Session;
 use ibak_dbus::views::{CompletedView, JobView, PhoneView};
 use ibak_dbus::words::{Outcome, Phase};
-use ibak_dbus::{JobId, MirrorEvent, Wall};
+use ibak_dbus::{Bytes, JobId, MirrorEvent, Wall};
 
 /// How waiting ended.
 pub(super) enum Waiting {
@@ -38,7 +38,28 @@ struct Said {
 pub(super) async fn for_job(
     session: &mut Session,
     id: JobId,
-    phone: &PhoneView,
+    phone: Option<&PhoneView>,
+    console: &mut Console,
+) -> Result<Waiting, Failure> {
+    follow(session, id, phone, None, console).await
+}
+
+/// Follows a job that gets `total` bytes from here, which the daemon cannot know.
+pub(super) async fn for_sent(
+    session: &mut Session,
+    id: JobId,
+    phone: Option<&PhoneView>,
+    total: Bytes,
+    console: &mut Console,
+) -> Result<Waiting, Failure> {
+    follow(session, id, phone, Some(total), console).await
+}
+
+async fn follow(
+    session: &mut Session,
+    id: JobId,
+    phone: Option<&PhoneView>,
+    total: Option<Bytes>,
     console: &mut Console,
 ) -> Result<Waiting, Failure> {
     let mut interrupt = console.interrupts().take_over();
@@ -46,7 +67,11 @@ pub(super) async fn for_job(
     let mut seen: Option<JobView> = None;
     let mut completed: Option<(Outcome, CompletedView)> = None;
     loop {
-        let job = session.mirror.state().job(id);
+        let job = session
+            .mirror
+            .state()
+            .job(id)
+            .map(|job| with_total(job, total));
         if let Some(job) = &job {
             show(job, phone, &mut said, console);
         }
@@ -94,6 +119,25 @@ pub(super) async fn for_job(
     }
 }
 
+/// Fills in how far a job is when only this side knows how much there is.
+fn with_total(job: JobView, total: Option<Bytes>) -> JobView {
+    let Some(total) = total.filter(|total| job.bytes_total.is_none() && *total != Bytes::ZERO)
+    else {
+        return job;
+    };
+    let receiving = job.phase == Phase::Receiving;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bar needs no more than 53 bits of it"
+    )]
+    let progress = (job.bytes_done.get() as f64 / total.get() as f64).min(1.0);
+    JobView {
+        progress: job.progress.or(receiving.then_some(progress)),
+        bytes_total: receiving.then_some(total),
+        ..job
+    }
+}
+
 fn lost() -> Failure {
     Failure::new(Exit::NoDaemon, "the ibak daemon went away while we waited")
         .because("what had arrived is kept, and the next run goes on from there")
@@ -101,7 +145,7 @@ fn lost() -> Failure {
 }
 
 /// A job we saw and that is gone without its signal: its phone remembers how it ended.
-fn gone(session: &Session, phone: &PhoneView, last: &JobView) -> Ended {
+fn gone(session: &Session, phone: Option<&PhoneView>, last: &JobView) -> Ended {
     Ended {
         result: result_of(last, session, phone),
         details: CompletedView::default(),
@@ -109,12 +153,12 @@ fn gone(session: &Session, phone: &PhoneView, last: &JobView) -> Ended {
     }
 }
 
-fn result_of(job: &JobView, session: &Session, phone: &PhoneView) -> Outcome {
+fn result_of(job: &JobView, session: &Session, phone: Option<&PhoneView>) -> Outcome {
     let remembered = || {
         session
             .mirror
             .state()
-            .phone(&phone.udid)
+            .phone(&phone?.udid)
             .and_then(|phone| phone.last_result)
     };
     job.result
@@ -123,10 +167,10 @@ fn result_of(job: &JobView, session: &Session, phone: &PhoneView) -> Outcome {
         .unwrap_or_else(|| Outcome::Other("unknown".to_owned()))
 }
 
-fn show(job: &JobView, phone: &PhoneView, said: &mut Said, console: &mut Console) {
+fn show(job: &JobView, phone: Option<&PhoneView>, said: &mut Said, console: &mut Console) {
     let style = console.err_style();
     if said.prompt.as_ref() != Some(&job.phase) {
-        if let Some(prompt) = render::prompt(job, phone, &style) {
+        if let Some(prompt) = phone.and_then(|phone| render::prompt(job, phone, &style)) {
             console.say(&prompt);
         }
         said.prompt = Some(job.phase.clone());

@@ -7,7 +7,8 @@ use crate::render;
 use crate::select;
 use crate::session::Session;
 use ibak_dbus::views::{CompletedView, JobView, ManagerView, PhoneView};
-use ibak_dbus::{JobId, MirrorEvent, MirrorState, Udid};
+use ibak_dbus::words::AttentionKind;
+use ibak_dbus::{Dict, JobId, MirrorEvent, MirrorState, Udid};
 use std::collections::BTreeMap;
 
 /// What was told last, so that only changes are told.
@@ -53,19 +54,16 @@ pub(super) async fn watch(
                     console.say("The daemon went away; waiting for it to come back.\n");
                 }
             }
-            MirrorEvent::Attention { phone, kind, .. } => {
+            MirrorEvent::Attention {
+                phone,
+                kind,
+                details,
+            } => {
                 if only.is_some() && phone.is_some() && phone != only {
                     continue;
                 }
-                let view = phone
-                    .as_ref()
-                    .and_then(|udid| session.mirror.state().phone(udid));
-                if as_json {
-                    console.answer_json(&json::attention(&kind, phone.as_ref()))?;
-                } else {
-                    let style = console.out_style();
-                    console.answer(&render::attention(&kind, view.as_ref(), &style))?;
-                }
+                let state = session.mirror.state();
+                attention(&kind, phone.as_ref(), &details, (state, as_json), console)?;
             }
             MirrorEvent::Completed {
                 job,
@@ -89,6 +87,22 @@ pub(super) async fn watch(
             }
         }
     }
+}
+
+/// Tells that somebody should look.
+fn attention(
+    kind: &AttentionKind,
+    phone: Option<&Udid>,
+    details: &Dict,
+    (state, as_json): (&MirrorState, bool),
+    console: &mut Console,
+) -> Result<(), Failure> {
+    if as_json {
+        return console.answer_json(&json::attention(kind, phone, details));
+    }
+    let view = phone.and_then(|udid| state.phone(udid));
+    let style = console.out_style();
+    console.answer(&render::attention(kind, view.as_ref(), details, &style))
 }
 
 impl Told {

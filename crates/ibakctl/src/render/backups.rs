@@ -16,6 +16,8 @@ pub struct PhoneBackups {
     pub phone: PhoneView,
     /// Its backups, in any order.
     pub backups: Vec<BackupView>,
+    /// How many of all its backups stay for being among the last; 0 when that was not asked.
+    pub last: u64,
 }
 
 /// What `backups` shows.
@@ -30,26 +32,18 @@ const ID_CHARS_MIN: usize = 10;
 
 /// Renders a table for each phone. Ids are cut to what tells them apart.
 pub fn render(view: &BackupsView, style: &Style) -> String {
-    let ids: Vec<&str> = view
-        .phones
-        .iter()
-        .flat_map(|phone| &phone.backups)
-        .map(|backup| backup.id.as_str())
-        .collect();
+    let ids = ids(view);
     let mut parts = Vec::new();
     for phone in view.phones.iter().filter(|phone| !phone.backups.is_empty()) {
-        let mut backups: Vec<&BackupView> = phone.backups.iter().collect();
-        backups.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+        let backups = newest_first(phone);
         let current = current_keybag(&phone.phone, &backups);
         let rows: Vec<[Cell; 7]> = backups
             .iter()
             .map(|backup| row(backup, current, &ids, style))
             .collect();
-        let number = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         parts.push(format!(
-            "{}: {}\n{}{}",
-            style.tone(Tone::Head, &text::capital(&shown_name(&phone.phone, style))),
-            text::count(number, "backup", "backups"),
+            "{}{}{}{}",
+            heading(phone, style),
             table::render(
                 [
                     "FINISHED", "SIZE", "OWN", "IOS", "PASSWORD", "VERIFIED", "ID"
@@ -58,15 +52,24 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
                 style
             ),
             passwords(&backups, current, style),
+            marked(&backups, style),
         ));
     }
-    // What a backup shares with others stays when it goes.
-    let own = "\nOWN is what removing that backup frees.\n";
+    let own = "\nOWN is what it added to the disk when it was made.\n";
     if parts.is_empty() {
         "There is no backup yet.\n".to_owned()
     } else {
         format!("{}{own}", parts.join("\n"))
     }
+}
+
+/// Returns every id that is shown.
+pub(super) fn ids(view: &BackupsView) -> Vec<&str> {
+    view.phones
+        .iter()
+        .flat_map(|phone| &phone.backups)
+        .map(|backup| backup.id.as_str())
+        .collect()
 }
 
 /// The password that holds now is the newest backup's, unless the phone says it has none.
@@ -121,12 +124,70 @@ fn passwords(newest_first: &[&BackupView], current: Option<&str>, style: &Style)
         .collect()
 }
 
-fn row(backup: &BackupView, current: Option<&str>, ids: &[&str], style: &Style) -> [Cell; 7] {
-    let pinned = match (backup.pinned, style.glyphs) {
-        (true, Glyphs::Unicode) => " 📌",
-        (true, Glyphs::Ascii) => " pinned",
-        (false, _) => "",
+/// Names a phone and says how many backups it has.
+pub(super) fn heading(phone: &PhoneBackups, style: &Style) -> String {
+    let number = u64::try_from(phone.backups.len()).unwrap_or(u64::MAX);
+    format!(
+        "{}: {}\n",
+        style.tone(Tone::Head, &text::capital(&shown_name(&phone.phone, style))),
+        text::count(number, "backup", "backups")
+    )
+}
+
+/// Returns a phone's backups, the newest first.
+pub(super) fn newest_first(phone: &PhoneBackups) -> Vec<&BackupView> {
+    let mut backups: Vec<&BackupView> = phone.backups.iter().collect();
+    backups.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+    backups
+}
+
+/// Says what is special about a backup, in words that stand behind its id.
+fn marks(backup: &BackupView, style: &Style) -> String {
+    let pinned = match style.glyphs {
+        Glyphs::Unicode => "📌",
+        Glyphs::Ascii => "pinned",
     };
+    [
+        (backup.pinned, pinned),
+        (backup.guarded, "held"),
+        (backup.adopted, "adopted"),
+    ]
+    .iter()
+    .filter(|(set, _)| *set)
+    .map(|(_, word)| format!(" {word}"))
+    .collect()
+}
+
+/// Explains the marks that ask for something.
+pub(super) fn marked(newest_first: &[&BackupView], style: &Style) -> String {
+    let count = |is: fn(&BackupView) -> bool| {
+        let found = newest_first.iter().filter(|backup| is(backup)).count();
+        u64::try_from(found).unwrap_or(u64::MAX)
+    };
+    let mut said = Vec::new();
+    match count(|backup| backup.damaged > 0) {
+        0 => {}
+        1 => said.push(
+            "One backup is damaged; what is damaged in it is sent again with the next one."
+                .to_owned(),
+        ),
+        many => said.push(format!(
+            "{} are damaged; what is damaged in them is sent again with the next one.",
+            text::count(many, "backup", "backups")
+        )),
+    }
+    if count(|backup| backup.guarded) > 0 {
+        said.push(
+            "One that is held stays whatever comes, for the next one lost much or changed its encryption: look at both."
+                .to_owned(),
+        );
+    }
+    said.iter()
+        .map(|sentence| format!("{}\n", text::paragraph(sentence, 0, style)))
+        .collect()
+}
+
+fn row(backup: &BackupView, current: Option<&str>, ids: &[&str], style: &Style) -> [Cell; 7] {
     [
         Cell::new(
             backup
@@ -142,15 +203,20 @@ fn row(backup: &BackupView, current: Option<&str>, ids: &[&str], style: &Style) 
         )),
         password(backup, current, style),
         match backup.verified {
+            _ if backup.damaged > 0 => Cell::toned("damaged", Tone::Bad),
             Some(verified) => Cell::new(moment::ago(verified, style)),
             None => Cell::toned("never", Tone::Wary),
         },
-        Cell::new(format!("{}{pinned}", short_id(backup.id.as_str(), ids))),
+        Cell::new(format!(
+            "{}{}",
+            short_id(backup.id.as_str(), ids),
+            marks(backup, style)
+        )),
     ]
 }
 
 /// Cuts an id to the shortest beginning that no other id has.
-fn short_id<'a>(id: &'a str, ids: &[&str]) -> &'a str {
+pub(super) fn short_id<'a>(id: &'a str, ids: &[&str]) -> &'a str {
     (ID_CHARS_MIN..id.len())
         .filter_map(|length| id.get(..length))
         .find(|prefix| ids.iter().filter(|other| other.starts_with(prefix)).count() == 1)

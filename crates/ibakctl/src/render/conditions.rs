@@ -5,7 +5,7 @@ use crate::moment;
 use crate::style::{Style, Tone};
 use crate::text;
 use ibak_dbus::views::{ConditionView, PhoneView};
-use ibak_dbus::words::{ConditionName, ConditionReason, ConditionStatus, EvidenceSource};
+use ibak_dbus::words::{Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource};
 
 /// Is the conditions in the order in which people read them.
 const NAMES: [ConditionName; 4] = [
@@ -21,7 +21,7 @@ pub(super) fn render(phone: &PhoneView, style: &Style) -> String {
         .iter()
         .map(|name| {
             let condition = phone.condition(name);
-            let words = words(name, &condition, style);
+            let words = words(name, phone, &condition, style);
             let evidence = evidence(name, &condition, style);
             (name.clone(), condition, words, evidence)
         })
@@ -62,7 +62,12 @@ pub(super) fn render(phone: &PhoneView, style: &Style) -> String {
 }
 
 /// Says what is known of a condition.
-fn words(name: &ConditionName, condition: &ConditionView, style: &Style) -> String {
+fn words(
+    name: &ConditionName,
+    phone: &PhoneView,
+    condition: &ConditionView,
+    style: &Style,
+) -> String {
     let since = condition.since.map_or_else(String::new, |since| {
         format!(" since {}", moment::exact(since, style))
     });
@@ -82,7 +87,7 @@ fn words(name: &ConditionName, condition: &ConditionView, style: &Style) -> Stri
             format!("its screen is off{since}; it has no passcode, so this counts as locked")
         }
         ConditionReason::Unlocked => format!("the screen is unlocked{since}"),
-        ConditionReason::EnoughRoom | ConditionReason::NoRoom => room(condition),
+        ConditionReason::EnoughRoom | ConditionReason::NoRoom => room(phone, condition),
         ConditionReason::NotReachable => "the phone is not here to be asked".to_owned(),
         ConditionReason::NotRead => "the phone has not been asked yet".to_owned(),
         ConditionReason::NotTold => "the phone was asked and did not say".to_owned(),
@@ -131,7 +136,7 @@ fn words(name: &ConditionName, condition: &ConditionView, style: &Style) -> Stri
     }
 }
 
-fn room(condition: &ConditionView) -> String {
+fn room(phone: &PhoneView, condition: &ConditionView) -> String {
     let mut parts = Vec::new();
     if let Some(free) = condition.free {
         parts.push(format!("{} free", text::bytes(free)));
@@ -140,22 +145,42 @@ fn room(condition: &ConditionView) -> String {
         parts.push(format!("about {} needed", text::bytes(needed)));
     }
     if let (Some(used), Some(quota)) = (condition.used, condition.quota) {
-        parts.push(format!("{} quota used", text::of_bytes(used, quota)));
+        let whose = if phone.quota.is_some() {
+            "its own quota"
+        } else {
+            "the store's quota"
+        };
+        parts.push(format!("{} of {whose} used", text::of_bytes(used, quota)));
     }
     parts.join(", ")
 }
 
+/// Says how the need was estimated.
+fn basis(condition: &ConditionView) -> Option<String> {
+    condition.needed?;
+    Some(
+        match condition.basis.as_ref()? {
+            Basis::DataUsed => "(estimated from what is in use on the phone)",
+            Basis::EarlierBackups => "(estimated from its earlier backups)",
+            Basis::Full => "(estimated for a backup of everything)",
+            Basis::Running => "(as the backup that runs says)",
+            Basis::Other(_) => return None,
+        }
+        .to_owned(),
+    )
+}
+
 /// Names where the evidence is from and how old it is; the store's own needs no naming.
 fn evidence(name: &ConditionName, condition: &ConditionView, style: &Style) -> Option<String> {
+    if *name == ConditionName::Space {
+        return basis(condition);
+    }
     let source = condition.source.as_ref()?;
     let observed = condition.observed?;
     match condition.status {
         ConditionStatus::Met | ConditionStatus::Unmet => {}
         // What is not known has no evidence.
         ConditionStatus::Unknown | ConditionStatus::Other(_) => return None,
-    }
-    if *name == ConditionName::Space {
-        return None;
     }
     let report = match name {
         ConditionName::Power => "battery report",

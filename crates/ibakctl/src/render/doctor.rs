@@ -196,6 +196,11 @@ fn topic(id: &CheckId, style: &Style) -> String {
     .to_owned()
 }
 
+/// Says what a check found, without its subject.
+pub fn found(check: &CheckView, style: &Style) -> String {
+    detail(check, "", style)
+}
+
 fn detail(check: &CheckView, subject: &str, style: &Style) -> String {
     match &check.detail {
         CheckDetail::Fine => "fine",

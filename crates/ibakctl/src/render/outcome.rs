@@ -78,6 +78,9 @@ pub fn phrase(outcome: &Outcome) -> String {
 pub fn phrase_of(kind: &JobKind, outcome: &Outcome) -> String {
     let phrase = phrase(outcome);
     match (kind, phrase.strip_suffix("; what arrived is kept")) {
+        (JobKind::MoveStore, _) if *outcome == Outcome::NoSpace => {
+            "failed: the new place has too little room".to_owned()
+        }
         (JobKind::Read, _) if *outcome == Outcome::NoSuchBackup => {
             "found nothing: there is no such backup, or nothing of that name in it".to_owned()
         }
@@ -184,10 +187,6 @@ fn of_visit(outcome: &Outcome) -> Option<String> {
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only what differs from a backup; `remedy` has an arm for every word"
-)]
 fn of_taking(kind: &JobKind, outcome: &Outcome) -> Option<String> {
     Some(match (kind, outcome) {
         (

@@ -9,7 +9,7 @@ use crate::select::shown_name;
 use crate::style::{Glyphs, Style, Tone};
 use crate::text;
 use ibak_dbus::views::{JobView, ManagerView, PhoneView};
-use ibak_dbus::words::{ManagerMode, OnOff, Phase, PhoneState, StorageState, WaitsFor};
+use ibak_dbus::words::{JobKind, ManagerMode, OnOff, Phase, PhoneState, StorageState, WaitsFor};
 
 /// What `status` shows.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,7 @@ pub fn render(view: &StatusView, style: &Style) -> String {
         )
     };
     out.push_str(&house(&view.manager, style));
+    out.push_str(&moving(view, style));
     out
 }
 
@@ -54,14 +55,23 @@ fn row(view: &StatusView, phone: &PhoneView, style: &Style) -> [Cell; 5] {
     let job = view.job_of(phone).filter(|job| !job.ended());
     [
         Cell::new(shown_name(phone, style)),
-        Cell::toned(
-            text::escape(phone.state.as_str(), style),
-            tone(&phone.state),
-        ),
+        state(phone, style),
         last_backup(phone, style),
         Cell::new(encrypted(&phone.encryption, style)),
         Cell::new(next(phone, job, style)),
     ]
+}
+
+/// A retired phone is quiet until something runs for it all the same.
+fn state(phone: &PhoneView, style: &Style) -> Cell {
+    if phone.retired && phone.current_job.is_none() {
+        Cell::toned("retired", Tone::Dim)
+    } else {
+        Cell::toned(
+            text::escape(phone.state.as_str(), style),
+            tone(&phone.state),
+        )
+    }
 }
 
 fn tone(state: &PhoneState) -> Tone {
@@ -80,7 +90,7 @@ fn last_backup(phone: &PhoneView, style: &Style) -> Cell {
     let when = phone
         .last_backup
         .map_or_else(|| "never".to_owned(), |last| moment::ago(last, style));
-    if phone.overdue {
+    if phone.overdue && !phone.retired {
         Cell::toned(format!("{when}, overdue"), Tone::Bad)
     } else {
         Cell::new(when)
@@ -106,6 +116,7 @@ fn next(phone: &PhoneView, job: Option<&JobView>, style: &Style) -> String {
     match job {
         Some(job) if job.phase == Phase::Queued => return when(&job.waits_for, phone, style),
         Some(job) => return progress::short(job, style),
+        None if phone.retired => return "its backups stay, and no more are made".to_owned(),
         None => {}
     }
     let next = next_without_job(phone, at, style);
@@ -150,6 +161,19 @@ fn when(waits_for: &[WaitsFor], phone: &PhoneView, style: &Style) -> String {
     } else {
         format!("when {}", text::join(&clauses))
     }
+}
+
+/// Tells of a store that is being moved, which is no phone's job.
+fn moving(view: &StatusView, style: &Style) -> String {
+    view.jobs
+        .iter()
+        .find(|job| job.kind == JobKind::MoveStore && !job.ended())
+        .map_or_else(String::new, |job| {
+            format!(
+                "\nThe store is being copied to another place: {}.\n",
+                progress::short(job, style)
+            )
+        })
 }
 
 fn house(manager: &ManagerView, style: &Style) -> String {

@@ -1,7 +1,8 @@
 //! `ibakctl why`: one true sentence, the four conditions with their evidence, what else holds it
 //! back, what to do.
 
-use super::{conditions, outcome, progress, waits};
+use super::jobs::of_job;
+use super::{conditions, outcome, waits};
 use crate::moment;
 use crate::select::shown_name;
 use crate::style::Style;
@@ -78,6 +79,9 @@ pub fn sentence(view: &WhyView, style: &Style) -> String {
             main_waits(view, style)
         );
     }
+    if view.phone.retired {
+        return format!("{name} is retired: its backups stay, and no more are made.");
+    }
     of_state(&name, view, style)
 }
 
@@ -148,68 +152,6 @@ fn of_settling(name: &str, phone: &PhoneView, style: &Style) -> String {
     format!("All conditions hold for {name}; its backup starts in {when}, if they keep holding.")
 }
 
-fn of_job(name: &str, job: &JobView, style: &Style) -> String {
-    match (&job.kind, &job.phase) {
-        (JobKind::Pair, Phase::Asking) => {
-            format!("{name} asks whether to trust this computer; answer on its screen.")
-        }
-        (JobKind::Pair, _) => format!("{name} is being paired with this computer."),
-        (JobKind::Backup, Phase::AwaitingLock) => {
-            format!("{name} has its passcode; its backup begins when its screen is locked.")
-        }
-        (JobKind::Backup, Phase::Verifying | Phase::Committing) => {
-            format!("The new backup of {name} is being checked and kept.")
-        }
-        (kind, Phase::Asking) => format!(
-            "{name} asks for its passcode; type it there, and the {} goes on.",
-            noun(kind, style)
-        ),
-        (kind, _) => format!(
-            "{}: {}.",
-            of_kind(name, kind, style),
-            progress::short(job, style)
-        ),
-    }
-}
-
-/// Names a job.
-pub(super) fn noun(kind: &JobKind, style: &Style) -> String {
-    match kind {
-        JobKind::Backup => "backup",
-        JobKind::Verify => "check",
-        JobKind::Restore => "restore",
-        JobKind::Pair => "pairing",
-        JobKind::Encryption => "change of password",
-        JobKind::Prune => "clean-up",
-        JobKind::CheckPassword => "check of the password",
-        JobKind::Read => "reading of files",
-        JobKind::Purchases => "copy of what was bought",
-        JobKind::ICloud => "switch of iCloud Backup",
-        JobKind::Adopt => "taking in of a backup",
-        JobKind::MoveStore => "move of the store",
-        JobKind::Other(word) => return text::escape(word, style),
-    }
-    .to_owned()
-}
-
-fn of_kind(name: &str, kind: &JobKind, style: &Style) -> String {
-    match kind {
-        JobKind::Backup => format!("{name} is being backed up"),
-        JobKind::Verify => format!("A backup of {name} is being checked"),
-        JobKind::Restore => format!("{name} is getting a backup back"),
-        JobKind::Pair => format!("{name} is being paired with this computer"),
-        JobKind::Encryption => format!("The backup password of {name} is being changed"),
-        JobKind::Prune => format!("Old backups of {name} are being removed"),
-        JobKind::CheckPassword => format!("A backup password of {name} is being tried"),
-        JobKind::Read => format!("Files are being read out of a backup of {name}"),
-        JobKind::Purchases => format!("What was bought on {name} is being copied off it"),
-        JobKind::ICloud => format!("iCloud Backup of {name} is being switched"),
-        JobKind::Adopt => format!("A backup of {name} that another program made is being taken in"),
-        JobKind::MoveStore => "The store is being copied to another place".to_owned(),
-        JobKind::Other(word) => format!("{name} is busy with {}", text::escape(word, style)),
-    }
-}
-
 fn of_waiting(name: &str, view: &WhyView, style: &Style) -> String {
     match view.phone.waits_for.first() {
         None => format!("{name} is due, and its backup starts in a moment."),
@@ -251,7 +193,7 @@ fn main_waits(view: &WhyView, style: &Style) -> String {
 
 /// What else is waited for, beyond what the sentence said.
 fn also(view: &WhyView, style: &Style) -> Vec<String> {
-    if running(view).is_some() {
+    if running(view).is_some() || view.phone.retired {
         return Vec::new();
     }
     let words = waits_for(view);
@@ -407,6 +349,9 @@ fn hint(view: &WhyView) -> Option<String> {
     }
     if queued(view).is_some() {
         return Some(format!("`ibakctl cancel{me}` calls it off."));
+    }
+    if phone.retired {
+        return Some(format!("`ibakctl enable{me}` brings it back."));
     }
     if phone.trust == Trust::Untrusted {
         return Some(format!(

@@ -1,11 +1,11 @@
 //! backups, doctor, errors, watch lines and JSON, with the moment pinned.
 
 use super::fixtures::{ada, attempt, backup, job, manager, studio, style, wide};
-use ibak_dbus::Bytes;
 use ibak_dbus::views::{CheckView, CompletedView, JobView};
 use ibak_dbus::words::{
     AttentionKind, CheckDetail, CheckId, CheckStatus, Outcome, PhoneState, Remedy,
 };
+use ibak_dbus::{Bytes, Dict};
 use ibakctl::render::{self, BackupsView, DoctorView, OwnCheck, PhoneBackups, StatusView, WhyView};
 use ibakctl::{Exit, Failure, Glyphs, Style, json};
 
@@ -21,10 +21,12 @@ fn backups() -> BackupsView {
             PhoneBackups {
                 phone: ada(),
                 backups: vec![first, second],
+                last: 0,
             },
             PhoneBackups {
                 phone: studio(),
                 backups: vec![],
+                last: 0,
             },
         ],
     }
@@ -291,7 +293,7 @@ fn watch_lines() {
     shown.extend(
         AttentionKind::ALL
             .iter()
-            .map(|kind| render::attention(kind, Some(&ada()), &style())),
+            .map(|kind| render::attention(kind, Some(&ada()), &Dict::new(), &style())),
     );
     insta::assert_snapshot!(shown.concat());
 }
@@ -333,7 +335,7 @@ fn json_of_everything() {
             &Outcome::Succeeded,
             &CompletedView::default(),
         ),
-        json::attention(&AttentionKind::Overdue, Some(&ada().udid)),
+        json::attention(&AttentionKind::Overdue, Some(&ada().udid), &Dict::new()),
         json::done("paused", None),
     ];
     let shown: Vec<String> = documents

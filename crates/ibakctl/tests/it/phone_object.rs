@@ -180,7 +180,7 @@ impl Phone {
         self.0.called(format!("set-automatic {on}"))
     }
     fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
-        check_options(&options, &[])?;
+        check_options(&options, &["frees", "explain"])?;
         Ok(self
             .0
             .script()

@@ -54,6 +54,7 @@ fn passwords_of_backups() {
     for encryption in [OnOff::On, OnOff::Off] {
         let view = render::BackupsView {
             phones: vec![PhoneBackups {
+                last: 0,
                 phone: PhoneView {
                     encryption,
                     ..ada()

@@ -1,5 +1,12 @@
 //! The command line. docs/ibakctl.md is generated from here.
 
+mod keeping;
+
+pub use keeping::{
+    AdoptArgs, BackupsArgs, ForgetArgs, Keeping, RemoveArgs, StorageArgs, StorageDeed, StoreDeed,
+    VerifyArgs,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -99,11 +106,7 @@ pub enum Command {
     },
 
     /// Lists backups, newest first.
-    Backups {
-        /// A phone, or a backup: ada@latest, ada@2026-11-20, ada@2026-11-20T02:14 or the beginning of an id.
-        #[arg(value_name = "PHONE|BACKUP")]
-        which: Option<String>,
-    },
+    Backups(BackupsArgs),
 
     /// Lists what a backup holds: its domains, or the files beneath a path.
     Ls {
@@ -167,7 +170,11 @@ pub enum Command {
         yes: bool,
     },
 
-    /// Switches automatic backup on for a phone.
+    /// What keeps backups, and what lets them go.
+    #[command(flatten)]
+    Keeping(Keeping),
+
+    /// Switches automatic backup on for a phone, also for a retired one.
     Enable {
         /// The phone.
         phone: Option<String>,
