@@ -195,6 +195,7 @@ pub async fn back_up(phone: &PhoneAlone, store: &Store, clock: &Clock, wish: Wis
         cut_after: wish.cut_after.unwrap_or(u64::MAX),
     };
     let vault = StagingVault {
+        room: None,
         staging,
         clock: clock.clone(),
     };
