@@ -41,7 +41,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             absent_ok(fs.unlink(to, name)).at("remove", at)?;
             return Ok(Arrived::Nothing);
         };
-        fs.set_mode(&copy, stat.mode & 0o700).at("protect", at)?;
+        fs.set_mode(&copy, stat.mode).at("protect", at)?;
         fs.set_modified(&copy, stat.modified).at("date", at)?;
         if !self.to.trusts_sync_fs {
             fs.sync(&copy).at("sync", at)?;

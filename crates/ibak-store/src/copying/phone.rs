@@ -180,7 +180,13 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
     ) -> Result<Vec<String>, StoreError> {
         let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
         let beside = ensure_dir(&there, &both.waiting, id.as_str()).at("create", id)?;
-        let index = self.index(dir, record)?;
+        let index = if self.file(dir, &beside, "index.zst")?.as_deref()
+            == Some(record.index_blake3.as_str())
+        {
+            Some(IndexReader::open(&there, &beside)?)
+        } else {
+            None
+        };
         let mut expected = Expected::by(index);
         if !expected.has_index() {
             expected.damaged.push("its index is damaged".to_owned());
@@ -202,33 +208,47 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             expected,
         };
         tree.all((&from, &to), twins.as_ref().map(|(from, to)| (from, to)))?;
-        let mut damaged = tree.expected.damaged;
-        for name in ["index.zst", "commit.json"] {
-            let stat = match here.stat(dir, name) {
-                Ok(stat) => stat,
-                Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(errno).at("look at", name),
-            };
-            if self.content((dir, &stat), &beside, name, name)? == Arrived::Nothing {
-                add(&mut damaged, vec!["its index is damaged".to_owned()]);
-            }
-        }
-        Ok(damaged)
+        let damaged = tree.expected.damaged;
+        self.file(dir, &beside, "commit.json")?
+            .map(|_| damaged)
+            .ok_or_else(|| StoreError::damaged(both.from.at(&format!("gens/{id}/commit.json"))))
     }
 
-    /// Opens the index of a backup, if it is the one that was written.
+    /// Copies a file of ours; returns its BLAKE3, `None` when it cannot be read.
+    fn file(
+        &mut self,
+        from: &F::Handle,
+        to: &G::Handle,
+        name: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let stat = match self.from.fs.stat(from, name) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::IO) => return Ok(None),
+            Err(errno) => return Err(errno).at("look at", name),
+        };
+        Ok(match self.content((from, &stat), to, name, name)? {
+            Arrived::Whole { hash, .. } => Some(hex(&hash)),
+            Arrived::Nothing => None,
+        })
+    }
+
+    /// Opens the index of a backup at the target, if it is the one that was written.
     fn index(
         &self,
-        dir: &F::Handle,
+        both: &Both<'_, F, G>,
+        id: &BackupId,
         record: &CommitRecord,
     ) -> Result<Option<IndexReader>, StoreError> {
-        let fs = &self.from.fs;
+        let fs = &self.to.fs;
+        let dir = fs
+            .open(&both.to.dir, &format!("gens/{id}"), Open::Directory)
+            .at("open", id)?;
         let found = fs
-            .open(dir, "index.zst", Open::Read)
+            .open(&dir, "index.zst", Open::Read)
             .and_then(|file| hash_rest(fs, &file));
         match found {
             Ok((_, hash)) if hex(&hash) == record.index_blake3 => {
-                IndexReader::open(fs, dir).map(Some)
+                IndexReader::open(fs, &dir).map(Some)
             }
             Ok(_) | Err(Errno::IO | Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno).at("read", "index.zst"),
@@ -286,7 +306,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             .unwrap_or_default();
         let before = Before {
             damaged,
-            index: self.index(&from_dir, &found)?,
+            index: self.index(both, &near, &found)?,
         };
         Ok(Some((before, from, to)))
     }

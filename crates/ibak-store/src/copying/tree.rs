@@ -182,15 +182,11 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
                 Err(errno) => return Err(errno).at("look at", path),
             };
             if same && link_over(&self.copying.to.fs, near, name, to, name).at("link", path)? {
-                let known = match &mut self.before.index {
-                    Some(index) => index.seek(path)?,
-                    None => None,
+                let (Some(index), Some(expected)) = (&mut self.before.index, expected) else {
+                    return self.read_again(to, name, path, expected).map(Some);
                 };
-                let equal = expected.is_none_or(|expected| {
-                    known.is_some_and(|known| {
-                        (known.size, known.hash) == (expected.size, expected.hash)
-                    })
-                });
+                let known = index.seek(path)?.map(|known| (known.size, known.hash));
+                let equal = known == Some((expected.size, expected.hash));
                 return Ok(Some(equal && !self.before.damaged.contains(path)));
             }
         }
@@ -222,12 +218,24 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         if !link_over(fs, &dir, last, to, name).at("link", path)? {
             return Ok(None);
         }
+        self.read_again(to, name, path, expected).map(Some)
+    }
+
+    /// Says whether what was linked to is what was received, where no index tells.
+    fn read_again(
+        &self,
+        to: &G::Handle,
+        name: &str,
+        path: &str,
+        expected: Option<&IndexEntry>,
+    ) -> Result<bool, StoreError> {
         let Some(expected) = expected else {
-            return Ok(Some(true));
+            return Ok(true);
         };
+        let fs = &self.copying.to.fs;
         let file = fs.open(to, name, Open::Read).at("open", path)?;
         let found = hash_rest(fs, &file).at("read", path)?;
-        Ok(Some(found == (expected.size, expected.hash)))
+        Ok(found == (expected.size, expected.hash))
     }
 
     /// Copies, and says whether what arrived is what was received.

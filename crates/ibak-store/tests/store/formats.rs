@@ -15,7 +15,7 @@ const FORMATS: [u64; 1] = [1];
 
 /// Unpacks an archive with its hard links, modes and times; nothing is started for it, since a
 /// child would hold the locks of the tests beside it.
-fn unpack(format: u64, home: &Path) {
+pub fn unpack(format: u64, home: &Path) {
     let packed = std::fs::read(fixtures().join(format!("format-{format}.tar.zst"))).unwrap();
     let bytes = zstd::decode_all(packed.as_slice()).unwrap();
     std::fs::create_dir_all(home).unwrap();
