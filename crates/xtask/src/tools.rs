@@ -55,7 +55,7 @@ const DEMO: [Need; 1] = [Need {
 }];
 
 /// What the tests need beyond both.
-const TEST: [Need; 11] = [
+const TEST: [Need; 13] = [
     Need {
         package: "systemd",
         sign: Sign::Program("systemd-analyze"),
@@ -90,6 +90,16 @@ const TEST: [Need; 11] = [
         package: "e2fsprogs",
         sign: Sign::Program("mkfs.ext4"),
         why: "to cut the power of a small disk",
+    },
+    Need {
+        package: "xfsprogs",
+        sign: Sign::Program("mkfs.xfs"),
+        why: "and of another",
+    },
+    Need {
+        package: "btrfs-progs",
+        sign: Sign::Program("mkfs.btrfs"),
+        why: "and of a third kind",
     },
     Need {
         package: "mount",

@@ -19,3 +19,4 @@ mod cut;
 mod device;
 #[path = "../store/fault.rs"]
 mod fault;
+mod image;

@@ -1,0 +1,18 @@
+//! The store in full, against the real daemon: killed anywhere, cut from its power, full, moved,
+//! damaged, and asked for everything a person can ask of it. What is true is told by the tree.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod ear;
+#[path = "../../../crates/ibak-store/tests/power/image.rs"]
+mod image;
+mod kills;
+mod power;
+mod trap;
+mod tree;
