@@ -38,6 +38,9 @@ pub(super) async fn automatic(
     } else {
         let name = shown_name(phone, &style);
         console.answer(&match (on, phone.automatic) {
+            (true, _) if phone.retired => {
+                format!("Automatic backup is on for {name}, which is not retired any more.\n")
+            }
             (true, true) => format!("Automatic backup is on for {name}, as it was.\n"),
             (true, false) => format!("Automatic backup is on for {name}.\n"),
             (false, true) => format!("Automatic backup is off for {name}. Its backups stay.\n"),

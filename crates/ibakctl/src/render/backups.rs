@@ -178,7 +178,7 @@ pub(super) fn marked(newest_first: &[&BackupView], style: &Style) -> String {
     }
     if count(|backup| backup.guarded) > 0 {
         said.push(
-            "One that is held stays whatever comes, for the next one lost much or changed its encryption: look at both."
+            "What is held stays whatever comes, because the next one lost much or changed its encryption: look at both."
                 .to_owned(),
         );
     }

@@ -146,11 +146,11 @@ fn room(phone: &PhoneView, condition: &ConditionView) -> String {
     }
     if let (Some(used), Some(quota)) = (condition.used, condition.quota) {
         let whose = if phone.quota.is_some() {
-            "its own quota"
+            "own quota"
         } else {
-            "the store's quota"
+            "quota"
         };
-        parts.push(format!("{} of {whose} used", text::of_bytes(used, quota)));
+        parts.push(format!("{} {whose} used", text::of_bytes(used, quota)));
     }
     parts.join(", ")
 }

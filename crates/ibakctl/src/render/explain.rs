@@ -41,19 +41,20 @@ fn part(phone: &PhoneBackups, ids: &[&str], style: &Style) -> String {
         })
         .collect();
     let going = backups.iter().filter(|backup| goes(backup)).count();
+    let told = backups.iter().all(|backup| backup.keep.is_some());
     let sum = match u64::try_from(going).unwrap_or(u64::MAX) {
-        0 => "None of them goes after the next backup.".to_owned(),
+        0 if !told => String::new(),
+        0 => "None of them goes after the next backup.\n".to_owned(),
         count => format!(
-            "{} after the next backup; until then all are here.",
+            "{} after the next backup; until then all are here.\n",
             text::count(count, "goes", "go")
         ),
     };
     format!(
-        "{}{}{}{}\n",
+        "{}{}{}{sum}",
         heading(phone, style),
         table::render(["FINISHED", "ID", "WHY IT STAYS"], &rows, style),
         marked(&backups, style),
-        text::paragraph(&sum, 0, style)
     )
 }
 
@@ -97,7 +98,7 @@ fn reasons_of(backup: &BackupView, reasons: &[KeepReason], last: u64, style: &St
     if !periods.is_empty() {
         said.push(format!("the newest of {}", text::join(&periods)));
     }
-    said.join(", ")
+    said.join("; ")
 }
 
 fn alone(backup: &BackupView, reason: &KeepReason, last: u64, style: &Style) -> Option<String> {
@@ -110,8 +111,8 @@ fn alone(backup: &BackupView, reason: &KeepReason, last: u64, style: &Style) -> 
         KeepReason::NewestVerified => "the newest good one",
         KeepReason::Last if last > 1 => return Some(format!("one of the last {last}")),
         KeepReason::Last => "the last one",
-        KeepReason::NewerDamaged => "no newer one is known to be good",
-        KeepReason::ClockJumped => "the clock jumped, so nothing goes for two days",
+        KeepReason::NewerDamaged => "a newer one is not known to be good",
+        KeepReason::ClockJumped => "nothing goes for two days, for the clock jumped",
         KeepReason::Daily | KeepReason::Weekly | KeepReason::Monthly | KeepReason::Yearly => {
             return None;
         }

@@ -45,7 +45,7 @@ pub(super) fn noun(kind: &JobKind, style: &Style) -> String {
         JobKind::Purchases => "copy of what was bought",
         JobKind::ICloud => "switch of iCloud Backup",
         JobKind::Adopt => "taking in of a backup",
-        JobKind::MoveStore => "move of the store",
+        JobKind::MoveStore => "move",
         JobKind::Other(word) => return text::escape(word, style),
     }
     .to_owned()

@@ -51,19 +51,14 @@ pub fn before_removal(view: &RemovalView, style: &Style) -> String {
     let (backup, name) = (&view.backup, shown_name(&view.phone, style));
     let which = text::capital(&backup_of(&view.phone, backup, style));
     let mut said = vec![match backup.frees {
-        Some(frees) => format!(
+        Some(frees) if frees < backup.size && !view.others.is_empty() => format!(
             "{which} holds {}; removing it frees {}, for the rest it shares with others.",
             text::bytes(backup.size),
             text::bytes(frees)
         ),
+        Some(frees) => format!("{which}: removing it frees {}.", text::bytes(frees)),
         None => format!("{which} holds {}.", text::bytes(backup.size)),
     }];
-    if backup.frees.is_some_and(|frees| frees >= backup.size) {
-        said = vec![format!(
-            "{which} holds {}; removing it frees that.",
-            text::bytes(backup.size)
-        )];
-    }
     match newest(&view.others) {
         None => said.push(format!(
             "It is the ONLY backup of {name}: after it there is none, and nothing brings it back."
@@ -71,10 +66,14 @@ pub fn before_removal(view: &RemovalView, style: &Style) -> String {
         Some(kept) => {
             let others = number(&view.others);
             said.push(format!(
-                "{} of {name} {}, {} from {}.",
+                "{} of {name} {}, {} {}.",
                 text::count(others, "other", "others"),
                 if others == 1 { "stays" } else { "stay" },
-                if others == 1 { "it is" } else { "the newest" },
+                if others == 1 {
+                    "from"
+                } else {
+                    "the newest from"
+                },
                 when(kept, style)
             ));
             said.extend(against(backup, &view.others).map(str::to_owned));
@@ -197,13 +196,14 @@ pub fn before_forgetting(phone: &PhoneView, backups: &[BackupView], style: &Styl
         0 => said.push(format!("{} has no backup here.", text::capital(&name))),
         count => {
             said.push(format!(
-                "This removes {} of {name}{}, for good: nothing brings them back.",
+                "This removes {} of {name}{}, for good: nothing brings {} back.",
                 if count == 1 {
                     "the only backup".to_owned()
                 } else {
                     format!("all {}", text::count(count, "backup", "backups"))
                 },
-                taken(phone.used)
+                taken(phone.used),
+                if count == 1 { "it" } else { "them" }
             ));
             if let Some(newest) = newest(backups) {
                 said.push(format!("The newest is from {}.", when(newest, style)));
@@ -225,7 +225,9 @@ pub fn before_forgetting(phone: &PhoneView, backups: &[BackupView], style: &Styl
             if kept == 1 { "goes" } else { "go" }
         ));
     }
-    said.push("To keep them and only end the backups, use `ibakctl retire`.".to_owned());
+    if !backups.is_empty() {
+        said.push("To keep what is there and make no more, use `ibakctl retire`.".to_owned());
+    }
     paragraphs(&said, style)
 }
 
@@ -243,9 +245,12 @@ pub fn forgotten_phone(name: &str, backups: &[BackupView], style: &Style) -> Str
     paragraphs(
         &[match number(backups) {
             0 => format!("{name} is forgotten."),
+            1 => format!(
+                "{name} is forgotten, and its backup is removed; the room comes free in a moment."
+            ),
             count => format!(
-                "{name} is forgotten, and {} removed; their room comes free in a moment.",
-                text::count(count, "backup is", "backups are")
+                "{name} is forgotten, and its {} are removed; the room comes free in a moment.",
+                text::count(count, "backup", "backups")
             ),
         }],
         style,

@@ -46,8 +46,9 @@ pub fn render(view: &StatusView, style: &Style) -> String {
             style,
         )
     };
-    out.push_str(&house(&view.manager, style));
-    out.push_str(&moving(view, style));
+    let moving = moving(view, style);
+    out.push_str(&house(&view.manager, moving.is_empty(), style));
+    out.push_str(&moving);
     out
 }
 
@@ -176,7 +177,8 @@ fn moving(view: &StatusView, style: &Style) -> String {
         })
 }
 
-fn house(manager: &ManagerView, style: &Style) -> String {
+/// `troubled` says whether a store that cannot be used is news.
+fn house(manager: &ManagerView, troubled: bool, style: &Style) -> String {
     let mut out = String::new();
     match &manager.mode {
         ManagerMode::Automatic => {}
@@ -195,6 +197,7 @@ fn house(manager: &ManagerView, style: &Style) -> String {
     let trouble = match manager.storage_state {
         StorageState::Full => Some("The store is full"),
         StorageState::Low => Some("The store is nearly full"),
+        StorageState::Unavailable if !troubled => None,
         StorageState::Unavailable => Some("The store cannot be used; `ibakctl doctor` says why"),
         StorageState::Ok | StorageState::Unknown | StorageState::Other(_) => None,
     };

@@ -22,7 +22,7 @@ pub struct StorageReport {
 
 /// Renders the table, and beneath it what asks for attention.
 pub fn render(report: &StorageReport, style: &Style) -> String {
-    let mut rows: Vec<[Cell; 7]> = report
+    let mut rows: Vec<[Cell; 6]> = report
         .whole
         .iter()
         .map(|whole| row("all together", whole, style))
@@ -38,15 +38,7 @@ pub fn render(report: &StorageReport, style: &Style) -> String {
         "Store: {}\n{}",
         text::escape(&report.store, style),
         table::render(
-            [
-                "PHONE",
-                "USED",
-                "QUOTA",
-                "LEFT",
-                "BACKUPS",
-                "FROM, TO",
-                "LAST READ"
-            ],
+            ["PHONE", "USED", "QUOTA", "LEFT", "LAST READ", "BACKUPS"],
             &rows,
             style,
         )
@@ -65,50 +57,50 @@ fn name_of(phone: Option<&PhoneView>, storage: &StorageView, style: &Style) -> S
     }
 }
 
-fn row(name: &str, storage: &StorageView, style: &Style) -> [Cell; 7] {
-    let retired = if storage.retired { " (retired)" } else { "" };
+fn row(name: &str, storage: &StorageView, style: &Style) -> [Cell; 6] {
     let left = if storage.left == Bytes::ZERO && !storage.retired {
         Cell::toned("none", Tone::Bad)
     } else {
         Cell::new(text::bytes(storage.left))
     };
-    let number = match storage.damaged {
-        0 => Cell::new(storage.backups.to_string()),
-        damaged => Cell::toned(format!("{}, {damaged} damaged", storage.backups), Tone::Bad),
-    };
     [
-        Cell::new(format!("{name}{retired}")),
+        Cell::new(name),
         Cell::new(text::bytes(storage.used)),
         Cell::new(storage.quota.map_or_else(|| "none".to_owned(), text::bytes)),
         left,
-        number,
-        Cell::new(range(storage, style)),
         Cell::new(
             storage
                 .read
-                .map_or_else(|| "-".to_owned(), |read| day(read, style)),
+                .map_or_else(|| "-".to_owned(), |read| moment::ago(read, style)),
         ),
+        backups(storage, style),
     ]
 }
 
-fn day(at: Wall, style: &Style) -> String {
-    moment::full(at, style)
-        .split_once(' ')
-        .map_or_else(|| "?".to_owned(), |(day, _)| day.to_owned())
-}
-
-fn range(storage: &StorageView, style: &Style) -> String {
-    match (storage.oldest, storage.newest) {
-        (Some(oldest), Some(newest)) => {
-            let (oldest, newest) = (day(oldest, style), day(newest, style));
-            if oldest == newest {
-                oldest
-            } else {
-                format!("{oldest}, {newest}")
-            }
-        }
-        (_, _) => "-".to_owned(),
+/// Says how many backups there are, from when to when, and what is special about them.
+fn backups(storage: &StorageView, style: &Style) -> Cell {
+    let day = |at: Wall| {
+        let full = moment::full(at, style);
+        full.split_once(' ')
+            .map_or(full.clone(), |(day, _)| day.to_owned())
+    };
+    let mut words = storage.backups.to_string();
+    if let (Some(oldest), Some(newest)) = (storage.oldest, storage.newest) {
+        let (oldest, newest) = (day(oldest), day(newest));
+        words.push_str(&if oldest == newest {
+            format!(" of {oldest}")
+        } else {
+            format!(" from {oldest} to {newest}")
+        });
     }
+    if storage.retired {
+        words.push_str(", retired");
+    }
+    if storage.damaged > 0 {
+        words.push_str(&format!(", {} damaged", storage.damaged));
+        return Cell::toned(words, Tone::Bad);
+    }
+    Cell::new(words)
 }
 
 /// What the table has no column for.

@@ -29,6 +29,16 @@ pub fn shell_place(path: &Path, style: &Style) -> String {
     }
 }
 
+/// Returns a path as a systemd unit takes it, escaped for the screen.
+fn unit_place(path: &Path, style: &Style) -> String {
+    let shown = place(path, style).replace('%', "%%");
+    if shown.contains([' ', '"', '\\', '\'']) {
+        format!("\"{}\"", shown.replace('\\', r"\\").replace('"', "\\\""))
+    } else {
+        shown
+    }
+}
+
 /// Says that the daemon uses another store, and what stays in the old one.
 pub fn store_used(new: &Path, old: &Path, backups: Option<u64>, style: &Style) -> String {
     let mut said = vec![format!("The store is {} from here on.", place(new, style))];
@@ -97,17 +107,17 @@ pub fn store_moved(new: &Path, old: &Path, style: &Style) -> String {
 
 /// Says what to do about a directory that the daemon cannot use as its store.
 pub fn store_remedy(detail: &CheckDetail, dir: &Path, style: &Style) -> String {
+    let paths = format!("ReadWritePaths={}", unit_place(dir, style));
     let dir = shell_place(dir, style);
-    let sandbox = format!(
-        "let the service write there: `sudo systemctl edit ibakd`, the lines `[Service]` and `ReadWritePaths={dir}`, then `sudo systemctl restart ibakd`"
-    );
     match detail {
         CheckDetail::StoreNoRights => format!("`sudo chown ibak: {dir}` gives it to the daemon"),
         CheckDetail::StoreReadOnly => {
-            format!("unless its disk is mounted read-only, {sandbox}; then run this again")
+            format!(
+                "unless its disk is mounted read-only, let the service write there: `sudo systemctl edit ibakd`, the lines `[Service]` and `{paths}`, then `sudo systemctl restart ibakd`, and run this again"
+            )
         }
         CheckDetail::StoreMissing => format!(
-            "see whether its disk is mounted; the service sees nothing below /home unless `sudo systemctl edit ibakd` says `ProtectHome=no`, and ReadWritePaths={dir}"
+            "see whether its disk is mounted; below /home the service sees nothing, unless `sudo systemctl edit ibakd` says `[Service]`, `ProtectHome=no` and `{paths}`"
         ),
         CheckDetail::StoreOnRoot => {
             "see whether its disk is mounted: this directory is on the root file system".to_owned()
@@ -137,9 +147,7 @@ pub fn store_remedy(detail: &CheckDetail, dir: &Path, style: &Style) -> String {
         | CheckDetail::NotEncrypted
         | CheckDetail::AsksPasscode
         | CheckDetail::ConditionUnknown
-        | CheckDetail::Other(_) => {
-            format!("`journalctl -u ibakd` says more; {sandbox}, if it is not that already")
-        }
+        | CheckDetail::Other(_) => "`journalctl -u ibakd` says more".to_owned(),
     }
 }
 
@@ -197,8 +205,8 @@ pub fn before_adoption(view: &AdoptionView, style: &Style) -> String {
     }
     if view.skipped > 0 {
         said.push(format!(
-            "{} left out: no part of a backup (.DS_Store and the like).",
-            text::count(view.skipped, "file is", "files are")
+            "Left out: {} no part of a backup, such as .DS_Store.",
+            text::count(view.skipped, "file that is", "files that are")
         ));
     }
     paragraphs(&said, style)

@@ -237,7 +237,7 @@ fn says_first_wait(view: &WhyView) -> bool {
 }
 
 fn overdue(phone: &PhoneView, style: &Style) -> String {
-    match (phone.overdue, phone.last_backup) {
+    match (phone.overdue && !phone.retired, phone.last_backup) {
         (false, _) => String::new(),
         (true, Some(last)) => format!(
             "It is overdue: its last backup is from {}.\n",
@@ -364,6 +364,9 @@ fn hint(view: &WhyView) -> Option<String> {
     let space = phone.condition(&ConditionName::Space);
     if space.status == ConditionStatus::Unmet {
         return Some(match waits::store_trouble(&space.reason) {
+            Some(_) if space.reason == ConditionReason::StoreMoving => {
+                "`ibakctl watch` shows how the move goes on.".to_owned()
+            }
             Some(_) => "`ibakctl doctor` says what to do about the store.".to_owned(),
             None => "make room on the store's disk, or raise the quota.".to_owned(),
         });

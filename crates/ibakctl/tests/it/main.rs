@@ -17,6 +17,7 @@ mod end_to_end;
 mod files;
 mod fixtures;
 mod jobs;
+mod keeping;
 mod mock;
 mod objects;
 mod other;

@@ -3,8 +3,10 @@
 use super::fixtures;
 use super::objects::{Manager, Shared, tell};
 use super::phone_object::Phone;
-use ibak_dbus::views::{AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView};
-use ibak_dbus::words::Outcome;
+use ibak_dbus::views::{
+    AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView, StorageView,
+};
+use ibak_dbus::words::{Outcome, StorageState};
 use ibak_dbus::{Error, Udid, names};
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader};
@@ -35,6 +37,11 @@ pub(crate) struct Script {
     pub(crate) backups: Vec<BackupView>,
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) checks: Vec<CheckView>,
+    pub(crate) storage: Vec<StorageView>,
+    /// What a store is like once the daemon was told to use it; absent, it never looks.
+    pub(crate) look: Option<fn(&str) -> StorageState>,
+    /// What was poured into the daemon, once it has ended.
+    pub(crate) poured: Option<Vec<u8>>,
     pub(crate) steps: Vec<Step>,
     /// What the next jobs do, one after the other; then it is `steps` again.
     pub(crate) queue: VecDeque<Vec<Step>>,

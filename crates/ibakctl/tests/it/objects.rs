@@ -2,14 +2,16 @@
 
 use super::fixtures;
 use super::mock::{Script, Step};
-use ibak_dbus::views::{CheckView, JobView, ManagerView};
-use ibak_dbus::words::{JobKind, JobState, Outcome};
+use ibak_dbus::views::{CheckView, JobView, ManagerView, StorageView};
+use ibak_dbus::words::{JobKind, JobState, Outcome, StorageState};
 use ibak_dbus::{Dict, Error, JobId, Udid, Wall, check_options, names};
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
-use zbus::wire::{OwnedObjectPath, OwnedVariant, Variant};
+use zbus::wire::{OwnedFd as Fd, OwnedObjectPath, OwnedVariant, Variant};
 use zbus::{Connection, interface};
 
 /// What all objects of the mock daemon look into.
@@ -43,6 +45,34 @@ pub(crate) struct Manager(pub(crate) Arc<Shared>);
 impl Manager {
     fn view(&self) -> ManagerView {
         self.0.manager.lock().unwrap().clone()
+    }
+
+    /// Uses the store that the configuration names, and tells what it is like.
+    async fn take_up_store(&self, connection: &Connection) {
+        let Ok(text) = std::fs::read_to_string(self.view().config_path) else {
+            return;
+        };
+        let read: toml_edit::DocumentMut = text.parse().unwrap();
+        let store = read["store"].as_str().unwrap().to_owned();
+        let Some(look) = self.0.script().look else {
+            return;
+        };
+        let state = look(&store);
+        {
+            let mut manager = self.0.manager.lock().unwrap();
+            manager.store_path.clone_from(&store);
+            manager.storage_state = state.clone();
+        }
+        let text = |text: &str| Variant::from(text.to_owned()).try_into_owned().unwrap();
+        let path = OwnedObjectPath::try_from(names::MANAGER_PATH).unwrap();
+        // First the place alone, as long as nobody has looked there.
+        for (state, store) in [(&StorageState::Unknown, &store), (&state, &store)] {
+            let changed = HashMap::from([
+                ("StorageState".to_owned(), text(state.as_str())),
+                ("StorePath".to_owned(), text(store)),
+            ]);
+            tell(connection, &path, names::MANAGER_INTERFACE, changed).await;
+        }
     }
 }
 
@@ -84,9 +114,74 @@ impl Manager {
         check_options(&options, &[])?;
         self.0.called("resume".into())
     }
-    fn reload(&self, options: Dict) -> Result<(), Error> {
+    #[zbus(property)]
+    fn store_path(&self) -> String {
+        self.view().store_path
+    }
+    #[zbus(property)]
+    fn config_path(&self) -> String {
+        self.view().config_path
+    }
+    async fn reload(
+        &self,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Error> {
         check_options(&options, &[])?;
-        self.0.called("reload".into())
+        self.0.called("reload".into())?;
+        self.take_up_store(connection).await;
+        Ok(())
+    }
+    fn list_storage(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        let script = self.0.script();
+        Ok(script.storage.iter().map(StorageView::to_dict).collect())
+    }
+    async fn adopt(
+        &self,
+        udid: &str,
+        input: Fd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("adopt {udid}"))?;
+        let phone = Udid::parse(udid).map_err(|error| Error::Failed(error.to_string()))?;
+        let shared = self.0.clone();
+        std::thread::spawn(move || {
+            let mut poured = Vec::new();
+            File::from(OwnedFd::from(input))
+                .read_to_end(&mut poured)
+                .unwrap();
+            shared.script().poured = Some(poured);
+            shared.gate.notify_one();
+        });
+        Ok(start(&self.0, connection, JobKind::Adopt, Some(&phone)).await)
+    }
+    fn replace(&self, old: &str, new: &str, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("replace {old} {new}"))
+    }
+    async fn move_store(
+        &self,
+        target: Fd,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        check_options(&options, &[])?;
+        let flags = rustix::fs::fcntl_getfl(target.as_fd()).unwrap();
+        let wanted = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+        assert!(flags.contains(wanted), "{flags:?}");
+        let path = rustix::fs::readlink(
+            format!(
+                "/proc/self/fd/{}",
+                std::os::fd::AsRawFd::as_raw_fd(&target.as_fd())
+            ),
+            Vec::new(),
+        );
+        self.0
+            .called(format!("move-store {}", path.unwrap().to_string_lossy()))?;
+        Ok(start(&self.0, connection, JobKind::MoveStore, None).await)
     }
     async fn pair(
         &self,
@@ -97,7 +192,7 @@ impl Manager {
         check_options(&options, &[])?;
         self.0.called(format!("pair {udid}"))?;
         let phone = Udid::parse(udid).map_err(|error| Error::Failed(error.to_string()))?;
-        Ok(start(&self.0, connection, JobKind::Pair, &phone).await)
+        Ok(start(&self.0, connection, JobKind::Pair, Some(&phone)).await)
     }
     fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error> {
         check_options(&options, &[])?;
@@ -128,7 +223,9 @@ impl Job {
     }
     #[zbus(property(emits_changed_signal = "const"))]
     fn phone(&self) -> OwnedObjectPath {
-        names::phone_path(&self.view().phone.unwrap())
+        self.view()
+            .phone
+            .map_or_else(names::no_object, |udid| names::phone_path(&udid))
     }
     #[zbus(property(emits_changed_signal = "const"))]
     fn start_time(&self) -> u64 {
@@ -200,7 +297,7 @@ pub(crate) async fn start(
     shared: &Arc<Shared>,
     connection: &Connection,
     kind: JobKind,
-    phone: &Udid,
+    phone: Option<&Udid>,
 ) -> OwnedObjectPath {
     let (id, steps) = {
         let mut script = shared.script();
@@ -211,7 +308,7 @@ pub(crate) async fn start(
     let view = JobView {
         id,
         kind,
-        phone: Some(phone.clone()),
+        phone: phone.cloned(),
         ..fixtures::job()
     };
     let state = Arc::new(Mutex::new(view));

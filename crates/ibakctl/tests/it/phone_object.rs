@@ -173,7 +173,50 @@ impl Phone {
             checked.flag("when-ready")?,
             checked.flag("full")?
         ))?;
-        Ok(start(&self.0, connection, JobKind::Backup, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::Backup, Some(&self.1)).await)
+    }
+    #[zbus(property)]
+    fn used_bytes(&self) -> u64 {
+        self.view().used.get()
+    }
+    #[zbus(property)]
+    fn quota_bytes(&self) -> u64 {
+        self.view().quota.map_or(0, ibak_dbus::Bytes::get)
+    }
+    #[zbus(property)]
+    fn retired(&self) -> bool {
+        self.view().retired
+    }
+    fn remove_backup(&self, id: &str, options: Dict) -> Result<(), Error> {
+        let checked = check_options(&options, &["pinned"])?;
+        self.0
+            .called(format!("remove {id} pinned={}", checked.flag("pinned")?))
+    }
+    fn pin_backup(&self, id: &str, pinned: bool, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("pin {id} {pinned}"))
+    }
+    async fn verify_backup(
+        &self,
+        id: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<OwnedObjectPath, Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("verify {id}"))?;
+        Ok(start(&self.0, connection, JobKind::Verify, Some(&self.1)).await)
+    }
+    fn set_quota(&self, bytes: u64, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("set-quota {bytes}"))
+    }
+    fn retire(&self, retired: bool, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("retire {retired}"))
+    }
+    fn forget(&self, options: Dict) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called("forget".into())
     }
     fn set_automatic(&self, on: bool, options: Dict) -> Result<(), Error> {
         check_options(&options, &[])?;
@@ -217,7 +260,7 @@ impl Phone {
             }
         }
         self.0.called(call)?;
-        Ok(start(&self.0, connection, JobKind::Restore, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::Restore, Some(&self.1)).await)
     }
     async fn set_encryption(
         &self,
@@ -229,7 +272,7 @@ impl Phone {
         check_options(&options, &[])?;
         let (old, new) = (read_secret(old.into()), read_secret(new.into()));
         self.0.called(format!("set-encryption {old:?} {new:?}"))?;
-        Ok(start(&self.0, connection, JobKind::Encryption, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::Encryption, Some(&self.1)).await)
     }
     #[zbus(name = "SetICloudBackup")]
     fn set_icloud_backup(&self, on: bool, options: Dict) -> Result<(), Error> {
@@ -246,7 +289,7 @@ impl Phone {
         check_options(&options, &[])?;
         let password = read_secret(password.into());
         self.0.called(format!("check-password {id} {password:?}"))?;
-        Ok(start(&self.0, connection, JobKind::CheckPassword, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::CheckPassword, Some(&self.1)).await)
     }
     fn unpair(&self, options: Dict) -> Result<(), Error> {
         check_options(&options, &[])?;
@@ -278,7 +321,7 @@ impl Phone {
             checked.flag("raw")?
         ))?;
         self.0.pour(out.into());
-        Ok(start(&self.0, connection, JobKind::Read, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::Read, Some(&self.1)).await)
     }
     async fn save_purchases(
         &self,
@@ -290,7 +333,7 @@ impl Phone {
         self.0
             .called(format!("save-purchases {:?}", checked.numbers("have")?))?;
         self.0.pour(out.into());
-        Ok(start(&self.0, connection, JobKind::Purchases, &self.1).await)
+        Ok(start(&self.0, connection, JobKind::Purchases, Some(&self.1)).await)
     }
     fn list_attempts(&self, _since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
         check_options(&options, &[])?;
