@@ -240,6 +240,11 @@ impl StoreError {
         Self::Damaged { what: what.into() }
     }
 
+    /// Says whether the disk takes no writes.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::System { errno, .. } if *errno == Errno::ROFS)
+    }
+
     /// Says whether this is the kernel's word that the name does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::System { errno, .. } if *errno == Errno::NOENT)

@@ -95,18 +95,37 @@ impl<F: Fs> Store<F> {
         };
         let outcome = reading.all(progress);
         let Reading { report, bad, .. } = reading;
-        // Also what was found before the reading was stopped.
-        let go_on = &mut |_| ControlFlow::Continue(());
-        phone.mark(id, &bad, go_on)?;
-        if outcome.is_ok() {
-            let again = &mut |doubtful| look_again(&phone, id, doubtful, go_on);
-            phone.record_reading(id, now, report.findings(), again)?;
-        }
-        if outcome.is_ok() || !bad.is_empty() {
-            phone.point_latest()?;
+        let noted = note(&phone, id, now, &report, &bad, outcome.is_ok());
+        match noted {
+            // What was found is true all the same.
+            Err(error) if error.is_read_only() => {
+                tracing::warn!(phone = %phone.udid, backup = %id, "what a reading found cannot be written down");
+            }
+            other => other?,
         }
         outcome.map(|()| report)
     }
+}
+
+/// Writes down what a reading found, also before it was stopped.
+fn note<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    id: &BackupId,
+    now: Wall,
+    report: &VerifyReport,
+    bad: &[Bad],
+    whole: bool,
+) -> Result<(), StoreError> {
+    let go_on = &mut |_| ControlFlow::Continue(());
+    phone.mark(id, bad, go_on)?;
+    if whole {
+        let again = &mut |doubtful| look_again(phone, id, doubtful, go_on);
+        phone.record_reading(id, now, report.findings(), again)?;
+    }
+    if whole || !bad.is_empty() {
+        phone.point_latest()?;
+    }
+    Ok(())
 }
 
 struct Reading<'a, 'p, F: Fs> {

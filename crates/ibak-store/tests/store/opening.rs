@@ -1,8 +1,9 @@
 //! Which directories are a store, and which are refused with a sentence.
 
 use crate::device::*;
+use crate::fault::{Fault, FaultFs};
 use ibak_store::fs::{Errno, Fs, RealFs};
-use ibak_store::{Create, Retry, Store, StoreError};
+use ibak_store::{Create, Full, Retry, Store, StoreError};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -82,11 +83,11 @@ fn a_newer_or_damaged_store_is_not_touched() {
     drop(open(dir.path()));
     fs::write(
         dir.path().join("store.json"),
-        r#"{"format": 2, "anything": true}"#,
+        r#"{"format": 3, "anything": true}"#,
     )
     .unwrap();
     let error = never(dir.path()).err().unwrap();
-    assert_eq!(error, StoreError::NewerFormat { found: 2, known: 1 });
+    assert_eq!(error, StoreError::NewerFormat { found: 3, known: 2 });
     assert_eq!(error.retry(), Retry::UserMustAct);
     fs::write(dir.path().join("store.json"), "{").unwrap();
     assert!(matches!(never(dir.path()), Err(StoreError::Damaged { .. })));
@@ -244,4 +245,78 @@ fn what_is_no_backup_hides_none() {
     assert_eq!(store.list(&udid()).unwrap(), std::slice::from_ref(&good));
     let next = back_up(&store, &Device::new(&[("a", "1")]), at(1)).unwrap();
     assert_eq!(next.parent, Some(good.id));
+}
+
+#[test]
+fn a_store_that_was_moved_is_the_same_store() {
+    let dir = scratch_dir();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let (store, _) = open(&one);
+    let made = back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
+    let uuid = store.facts().uuid.clone();
+    drop(store);
+    fs::rename(&one, &two).unwrap();
+    let store = never(&two).unwrap();
+    assert_eq!(store.facts().uuid, uuid);
+    assert!(verify(&store, &made).is_good());
+    let next = back_up(&store, &Device::new(&[("a", "2")]), at(1)).unwrap();
+    assert_eq!(next.parent, Some(made.id));
+    assert!(matches!(never(&one), Err(StoreError::Unavailable { .. })));
+}
+
+#[test]
+fn nothing_is_backed_up_into_what_came_in_its_place() {
+    let dir = scratch_dir();
+    let (home, away) = (dir.path().join("home"), dir.path().join("away"));
+    let (store, _) = open(&home);
+    let made = back_up(&store, &Device::new(&[("a", "1")]), at(0)).unwrap();
+    let refused = |store: &Store| {
+        let why = [
+            begin(store, Full::IfNeeded, at(1)).err(),
+            store.adopt(&udid(), UDID, at(1)).err(),
+            store.totals().err(),
+        ];
+        for error in why {
+            assert!(
+                matches!(error, Some(StoreError::Unavailable { .. })),
+                "{error:?}"
+            );
+        }
+        // What is open is read all the same.
+        assert_eq!(store.list(&udid()).unwrap(), std::slice::from_ref(&made));
+    };
+    fs::rename(&home, &away).unwrap();
+    refused(&store);
+    fs::create_dir(&home).unwrap();
+    refused(&store);
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+    fs::remove_dir(&home).unwrap();
+    fs::rename(&away, &home).unwrap();
+    assert!(store.totals().is_ok());
+    back_up(&store, &Device::new(&[("a", "2")]), at(1)).unwrap();
+}
+
+#[test]
+fn a_file_system_without_hard_links_is_refused_with_a_sentence() {
+    let mut refused = 0;
+    for errno in [Errno::PERM, Errno::OPNOTSUPP] {
+        for operation in 0.. {
+            let dir = scratch_dir();
+            let fault = FaultFs::new(Fault::Once(errno), operation);
+            let outcome = Store::open_on(fault.clone(), dir.path(), options(0));
+            match outcome {
+                Ok(_) if fault.operations() <= operation => break,
+                Err(error @ StoreError::Unfit { .. }) => {
+                    refused += u32::from(error.to_string().contains("(hard links)"));
+                    assert!(
+                        error.to_string().ends_with("use ext4, xfs or btrfs"),
+                        "{error}"
+                    );
+                    assert!(!dir.path().join("store.json").exists());
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    assert_eq!(refused, 2);
 }
