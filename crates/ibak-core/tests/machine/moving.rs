@@ -68,6 +68,18 @@ fn a_retired_phone_is_left_in_peace() {
     );
     assert_eq!(house.messages().len(), told, "nobody is reminded");
     assert_eq!(house.starts().len(), 1, "nothing starts by itself");
+    // Who asks for a backup that does not fit sees it wait.
+    let share = |gib| Request::SetQuota {
+        phone: udid(1),
+        quota: Some(Bytes::from_gib(gib)),
+    };
+    house.ask(share(1)).unwrap();
+    let job = begun(house.back_up(&ada, When::Ready));
+    house.pass(DAY);
+    assert_eq!(house.phone(&ada).decision.waits_for(), ["space"]);
+    assert_eq!(house.messages().len(), told);
+    house.ask(Request::Cancel { job }).unwrap();
+    house.ask(share(90)).unwrap();
     begun(house.back_up(&ada, When::AtOnce));
     house.succeed(&ada);
     assert_eq!(
