@@ -112,8 +112,10 @@ impl<F: Fs> Store<F> {
     fn fits<G: Fs>(&self, other: &Store<G>) -> Result<(), StoreError> {
         let mut needed = 0_u64;
         for udid in self.phones()? {
-            let here = self.space(&udid, None)?.used;
-            let there = other.space(&udid, None)?.used;
+            // What is in a trash stays behind.
+            let kept = |space: space::Space| space.used.saturating_sub(space.trash);
+            let here = kept(self.space(&udid, None)?);
+            let there = kept(other.space(&udid, None)?);
             needed = needed.saturating_add(here.saturating_sub(there));
         }
         let (available, reserve) = space::volume(&other.inner)?;
