@@ -11,6 +11,7 @@
 )]
 #![allow(clippy::too_many_lines, reason = "tables of cases")]
 
+mod adopting;
 mod attacks;
 mod encryption;
 mod end_to_end;
@@ -18,14 +19,17 @@ mod files;
 mod fixtures;
 mod jobs;
 mod keeping;
+mod keeping_runs;
 mod mock;
 mod objects;
 mod other;
 mod pairing;
 mod phone_object;
+mod places;
 mod reference;
 mod restore;
 mod status;
+mod storing;
 mod streams;
 mod tarball;
 mod tty;
