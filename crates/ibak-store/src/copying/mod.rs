@@ -10,6 +10,7 @@ mod links;
 mod mark;
 mod phone;
 mod tree;
+mod unfinished;
 
 pub(crate) use mark::is_half_copied;
 
@@ -46,6 +47,8 @@ pub struct Copied {
     pub written: u64,
     /// Backups that arrived with files that are not what was once received, and are marked so.
     pub damaged: Vec<(Udid, BackupId)>,
+    /// Backups that stayed behind, for their records cannot be read.
+    pub unreadable: Vec<(Udid, BackupId)>,
     /// Phones whose unfinished backup stayed behind, for it is being written.
     pub left: Vec<Udid>,
 }

@@ -4,16 +4,15 @@ use super::Copying;
 use super::content::Arrived;
 use super::links::Links;
 use super::tree::{Before, Expected, Tree};
-use crate::error::{Context, StoreError};
+use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::{
-    DEPTH_MAX, ensure_dir, hash_rest, read_small, remove_all, replace, sync_dirs,
+    DEPTH_MAX, absent_ok, ensure_dir, hash_rest, read_small, remove_all, replace, sync_dirs,
 };
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::index::{IndexReader, hex};
 use crate::lease::Lease;
 use crate::phone::PhoneDir;
-use crate::record::{CheckRecord, CommitRecord, Phase, RECORD_MAX};
-use crate::recovery::read_state;
+use crate::record::{CheckRecord, CommitRecord, RECORD_MAX};
 use crate::staging::Claim;
 use ibak_core::{BackupId, Udid};
 
@@ -21,12 +20,12 @@ use ibak_core::{BackupId, Udid};
 const COPYING: &str = "copying";
 
 /// A phone's directory here and there.
-struct Both<'a, F: Fs, G: Fs> {
-    from: PhoneDir<'a, F>,
-    to: PhoneDir<'a, G>,
+pub(super) struct Both<'a, F: Fs, G: Fs> {
+    pub(super) from: PhoneDir<'a, F>,
+    pub(super) to: PhoneDir<'a, G>,
     /// `copying` at the target, opened before the first write (I6).
-    waiting: G::Handle,
-    links: Links,
+    pub(super) waiting: G::Handle,
+    pub(super) links: Links,
 }
 
 impl<F: Fs, G: Fs> Copying<'_, F, G> {
@@ -105,8 +104,23 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             Err(error) if error.is_absent() => {
                 return self.as_it_is(both, "gens", id.as_str(), "quarantine");
             }
+            Err(error) if error.kind() == ErrorKind::Io => {
+                tracing::error!(phone = %both.from.udid, backup = %id, %error, "a backup cannot be copied");
+                let named = (both.from.udid.clone(), id.clone());
+                if !self.copied.unreadable.contains(&named) {
+                    self.copied.unreadable.push(named);
+                }
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
+        match self.from.fs.stat(&dir, &record.wire_udid) {
+            Ok(stat) if stat.kind == Kind::Directory => {}
+            Ok(_) | Err(Errno::NOENT) => {
+                return self.as_it_is(both, "gens", id.as_str(), "quarantine");
+            }
+            Err(errno) => return Err(errno).at("look at", id),
+        }
         both.links.enter(format!("gens/{id}/{}", record.wire_udid));
         if self.is_there(both, id)? {
             if first {
@@ -180,9 +194,11 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
     ) -> Result<Vec<String>, StoreError> {
         let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
         let beside = ensure_dir(&there, &both.waiting, id.as_str()).at("create", id)?;
-        let index = if self.file(dir, &beside, "index.zst")?.as_deref()
-            == Some(record.index_blake3.as_str())
-        {
+        let index = self.file(dir, &beside, "index.zst")?;
+        if index.is_none() {
+            self.empty_index(&beside)?;
+        }
+        let index = if index.as_deref() == Some(record.index_blake3.as_str()) {
             Some(IndexReader::open(&there, &beside)?)
         } else {
             None
@@ -212,6 +228,18 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         self.file(dir, &beside, "commit.json")?
             .map(|_| damaged)
             .ok_or_else(|| StoreError::damaged(both.from.at(&format!("gens/{id}/commit.json"))))
+    }
+
+    /// Puts an empty index where one cannot be read: without any it would be no backup, with
+    /// this one it is a damaged one.
+    fn empty_index(&self, beside: &G::Handle) -> Result<(), StoreError> {
+        const NAME: &str = "index.zst";
+        let fs = &self.to.fs;
+        absent_ok(fs.unlink(beside, NAME)).at("replace", NAME)?;
+        let file = fs.open(beside, NAME, Open::CreateNew).at("create", NAME)?;
+        fs.set_mode(&file, 0o400).at("protect", NAME)?;
+        fs.sync(&file).at("sync", NAME)?;
+        fs.close(file).at("close", NAME)
     }
 
     /// Copies a file of ours; returns its BLAKE3, `None` when it cannot be read.
@@ -325,7 +353,12 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
     }
 
     /// Makes what lies in `copying` durable and gives it its place.
-    fn install(&self, both: &Both<'_, F, G>, name: &str, place: &str) -> Result<(), StoreError> {
+    pub(super) fn install(
+        &self,
+        both: &Both<'_, F, G>,
+        name: &str,
+        place: &str,
+    ) -> Result<(), StoreError> {
         let fs = &self.to.fs;
         if self.to.trusts_sync_fs {
             fs.sync_fs(&both.waiting).at("sync", "the file system")?;
@@ -384,84 +417,8 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             before: Before::default(),
             expected: Expected::default(),
         }
-        .all((&from, &to), None)?;
+        .all_as_it_is((&from, &to))?;
         self.install(both, name, into)
-    }
-
-    /// Brings the working copy that the next backup can go on in.
-    fn staging(&mut self, both: &mut Both<'_, F, G>) -> Result<(), StoreError> {
-        let _claim = match Claim::take(self.from, &both.from.udid) {
-            Ok(claim) => claim,
-            Err(StoreError::Busy(udid) | StoreError::LayingOut(udid)) => {
-                if !self.copied.left.contains(&udid) {
-                    self.copied.left.push(udid);
-                }
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let mut wanted = None;
-        for id in both.from.ids("staging")?.into_iter().rev() {
-            let state = read_state(&both.from, &id)?;
-            if wanted.is_none() && state.is_some_and(|state| is_of_use(state.phase)) {
-                wanted = Some(id);
-            }
-        }
-        for id in both.to.ids("staging")? {
-            if wanted.as_ref() == Some(&id) && self.is_as_far(both, &id)? {
-                wanted = None;
-            } else {
-                both.to.set_aside("staging", &id, "trash")?;
-            }
-        }
-        let Some(id) = wanted else {
-            return Ok(());
-        };
-        let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
-        let from = here
-            .open(&both.from.dir, &format!("staging/{id}"), Open::Directory)
-            .at("open", &id)?;
-        remove_all(&there, &both.waiting, id.as_str()).at("remove", &id)?;
-        let to = ensure_dir(&there, &both.waiting, id.as_str()).at("create", &id)?;
-        both.links.enter(format!("staging/{id}"));
-        Tree {
-            copying: self,
-            links: &mut both.links,
-            phone: &both.to.dir,
-            before: Before::default(),
-            expected: Expected::default(),
-        }
-        .all((&from, &to), None)?;
-        self.install(both, id.as_str(), "staging")
-    }
-
-    /// Says whether the working copy at the target got as far as the one here.
-    fn is_as_far(&self, both: &Both<'_, F, G>, id: &BackupId) -> Result<bool, StoreError> {
-        for name in ["state.json", "received.log"] {
-            let path = format!("staging/{id}/{name}");
-            let here = absent(read_small(&self.from.fs, &both.from.dir, &path, RECORD_MAX));
-            let there = absent(read_small(&self.to.fs, &both.to.dir, &path, RECORD_MAX));
-            if here.at("read", both.from.at(&path))? != there.at("read", both.to.at(&path))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-fn absent(read: Result<Vec<u8>, Errno>) -> Result<Option<Vec<u8>>, Errno> {
-    match read {
-        Err(Errno::NOENT) => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-fn is_of_use(phase: Phase) -> bool {
-    match phase {
-        Phase::Uploading | Phase::Moving | Phase::Removing | Phase::Committing | Phase::Rekeyed => {
-            true
-        }
-        Phase::Cloning | Phase::New | Phase::Finished | Phase::Dead => false,
     }
 }
 

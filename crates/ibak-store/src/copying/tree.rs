@@ -85,8 +85,9 @@ pub(super) struct Tree<'a, 'b, F: Fs, G: Fs> {
     pub(super) expected: Expected,
 }
 
-/// A directory here and there, and the same one of the backup before.
+/// A directory here and there.
 type Pair<'h, F, G> = (&'h <F as Fs>::Handle, &'h <G as Fs>::Handle);
+type OwnPair<F, G> = (<F as Fs>::Handle, <G as Fs>::Handle);
 
 impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
     /// Copies everything below a directory; `twins` is the same directory of the backup before.
@@ -97,6 +98,19 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
     ) -> Result<(), StoreError> {
         self.dir(dirs, twins, "", DEPTH_MAX)?;
         self.expected.end()
+    }
+
+    /// Copies everything below a directory that nothing vouches for.
+    pub(super) fn all_as_it_is(&mut self, dirs: Pair<'_, F, G>) -> Result<(), StoreError> {
+        self.all(dirs, None)?;
+        let lost = self.expected.damaged.len();
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "what was set aside or unfinished did not come along whole"
+            );
+        }
+        Ok(())
     }
 
     fn dir(
@@ -110,14 +124,21 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         if depth == 0 {
             return Err(StoreError::damaged(at));
         }
-        for entry in sorted(&here, dirs.0).at("list", at)? {
+        // What a bad block hides is lost, and the rest goes on.
+        let Some(entries) = readable(sorted(&here, dirs.0)).at("list", at)? else {
+            self.expected.damaged.push(at.to_owned());
+            return Ok(());
+        };
+        for entry in entries {
             let path = join(at, &entry.name);
             match entry.kind {
                 Kind::Regular => self.file(dirs, twins, &entry.name, &path)?,
                 Kind::Directory => {
-                    let from = here
-                        .open(dirs.0, &entry.name, Open::Directory)
-                        .at("open", &path)?;
+                    let opened = here.open(dirs.0, &entry.name, Open::Directory);
+                    let Some(from) = readable(opened).at("open", &path)? else {
+                        self.expected.damaged.push(path);
+                        continue;
+                    };
                     let to = ensure_dir(&there, dirs.1, &entry.name).at("create", &path)?;
                     let near = match twins {
                         Some(twins) => inner(&here, &there, twins, &entry.name, &path)?,
@@ -141,12 +162,11 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         path: &str,
     ) -> Result<(), StoreError> {
         let expected = self.expected.of(path)?;
-        let stat = self
-            .copying
-            .from
-            .fs
-            .stat(dirs.0, name)
-            .at("look at", path)?;
+        let stat = self.copying.from.fs.stat(dirs.0, name);
+        let Some(stat) = readable(stat).at("look at", path)? else {
+            self.expected.damaged.push(path.to_owned());
+            return Ok(());
+        };
         self.copying.step(0, 0)?;
         let good = match self.link(dirs.1, twins, name, path, &stat, expected.as_ref())? {
             Some(good) => good,
@@ -293,6 +313,14 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
     }
 }
 
+/// Takes a block that cannot be read for nothing.
+fn readable<T>(outcome: Result<T, Errno>) -> Result<Option<T>, Errno> {
+    match outcome {
+        Err(Errno::IO) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Opens a directory of the backup before, here and there, where both have it.
 fn inner<F: Fs, G: Fs>(
     here: &F,
@@ -300,7 +328,7 @@ fn inner<F: Fs, G: Fs>(
     twins: Pair<'_, F, G>,
     name: &str,
     at: &str,
-) -> Result<Option<(F::Handle, G::Handle)>, StoreError> {
+) -> Result<Option<OwnPair<F, G>>, StoreError> {
     let from = match here.open(twins.0, name, Open::Directory) {
         Ok(dir) => dir,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-fn late() -> OpenOptions {
+pub fn late() -> OpenOptions {
     options(3 * DAY + 3600)
 }
 
@@ -22,13 +22,13 @@ fn go_on(_: CopyProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn copy<F: Fs, G: Fs>(from: &Store<F>, to: &Store<G>) -> Result<Copied, StoreError> {
+pub fn copy<F: Fs, G: Fs>(from: &Store<F>, to: &Store<G>) -> Result<Copied, StoreError> {
     from.copy_to(to, &mut go_on)
 }
 
 /// Two directories, in the first of which lies a store of two phones: a chain of three with an
 /// unfinished fourth, and an encrypted one whose password was changed; and a quarantined thing.
-fn two_places() -> (tempfile::TempDir, PathBuf, PathBuf) {
+pub fn two_places() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let dir = scratch_dir();
     let (here, there) = (dir.path().join("here"), dir.path().join("there"));
     unpack(1, &here);
@@ -41,13 +41,13 @@ fn two_places() -> (tempfile::TempDir, PathBuf, PathBuf) {
 }
 
 /// Modes, times and bytes of all files, and which of them are one.
-type Look = (
+pub type Look = (
     BTreeMap<PathBuf, (u32, i64, i64, Vec<u8>)>,
     BTreeSet<BTreeSet<PathBuf>>,
 );
 
 /// Looks at what has to come along.
-fn look(home: &Path, udid: &str) -> Look {
+pub fn look(home: &Path, udid: &str) -> Look {
     let mut files = BTreeMap::new();
     let mut inodes: BTreeMap<u64, BTreeSet<PathBuf>> = BTreeMap::new();
     for sub in ["gens", "staging", "quarantine", "pins.json"] {
@@ -71,7 +71,7 @@ fn look(home: &Path, udid: &str) -> Look {
 }
 
 /// Says what differs between two looks.
-fn same(found: &Look, want: &Look, what: &str) {
+pub fn same(found: &Look, want: &Look, what: &str) {
     let mut names: BTreeSet<&PathBuf> = found.0.keys().collect();
     names.extend(want.0.keys());
     for name in names {
@@ -307,148 +307,6 @@ fn what_is_whole_already_is_read_again_and_not_written_again() {
     }
     drop((from, to));
     is_a_copy(&here, &there, "gone on with");
-}
-
-/// Changes a file without anybody's knowledge.
-fn rot(path: &Path) {
-    let mode =
-        |mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    mode(0o600);
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes[0] ^= 1;
-    std::fs::write(path, bytes).unwrap();
-    mode(0o400);
-}
-
-#[test]
-fn what_is_damaged_arrives_as_damaged_as_it_is() {
-    type Spoil = fn(&Path, &[Generation]) -> Vec<usize>;
-    fn file(home: &Path, made: &Generation, path: &str) -> PathBuf {
-        gens(home).join(made.id.as_str()).join(UDID).join(path)
-    }
-    let cases: [(&str, Spoil); 6] = [
-        ("a file all share", |home, list| {
-            rot(&file(home, &list[0], &place("Library/a")));
-            vec![0, 1, 2]
-        }),
-        ("a file of two", |home, list| {
-            rot(&file(home, &list[1], &place("Library/c")));
-            vec![1, 2]
-        }),
-        ("one that is gone", |home, list| {
-            std::fs::remove_file(file(home, &list[1], &place("Library/a"))).unwrap();
-            vec![1]
-        }),
-        ("one too many", |home, list| {
-            std::fs::write(file(home, &list[2], "zz"), "zz").unwrap();
-            vec![2]
-        }),
-        ("an index", |home, list| {
-            rot(&gens(home).join(list[0].id.as_str()).join("index.zst"));
-            vec![0]
-        }),
-        ("a replaced one, which is no link any more", |home, list| {
-            let path = file(home, &list[2], &place("Library/a"));
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, "something else").unwrap();
-            vec![2]
-        }),
-    ];
-    for (what, spoil) in cases {
-        for stops in [false, true] {
-            let (_dir, here, there) = two_places();
-            let list = Store::open(&here, late()).unwrap().0.list(&udid()).unwrap();
-            let bad = spoil(&here, &list);
-            let (from, _) = Store::open(&here, late()).unwrap();
-            let before = look(&here, UDID);
-            let (to, _) = Store::open(&there, late()).unwrap();
-            let mut damaged = BTreeSet::new();
-            if stops {
-                // Once after the first backup, for what is known of it has to be found again.
-                let mut files = 0;
-                let outcome = from.copy_to(&to, &mut |progress| {
-                    files = progress.files;
-                    if files > list[0].files + 1 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                });
-                assert_eq!(outcome, Err(StoreError::Cancelled));
-                damaged.extend(
-                    to.list(&udid())
-                        .unwrap()
-                        .into_iter()
-                        .filter(|made| !made.verified)
-                        .map(|made| made.id),
-                );
-            }
-            let copied = copy(&from, &to).unwrap();
-            damaged.extend(copied.damaged.into_iter().map(|(_, id)| id));
-            let want: BTreeSet<_> = bad.iter().map(|place| list[*place].id.clone()).collect();
-            assert_eq!(damaged, want, "{what}");
-            same(&look(&here, UDID), &before, what);
-            let there_list = to.list(&udid()).unwrap();
-            assert_eq!(there_list.len(), 3, "{what}");
-            for (place, made) in there_list.iter().enumerate() {
-                assert_eq!(made.verified, !bad.contains(&place), "{what} {place}");
-            }
-            for (place, made) in there_list.iter().enumerate() {
-                let (here, there) = (verify(&from, &list[place]), verify(&to, made));
-                assert_eq!(here, there, "{what} {place}");
-                assert_eq!(there.is_good(), !bad.contains(&place), "{what} {place}");
-            }
-            assert!(look(&there, UDID).0 == before.0, "{what}");
-        }
-    }
-}
-
-#[test]
-fn a_block_that_cannot_be_read_is_damage_and_never_a_short_file() {
-    let dir = scratch_dir();
-    let here = dir.path().join("here");
-    {
-        let (store, _) = open(&here);
-        back_up(&store, &Device::new(&[("a", "1"), ("b", "2")]), at(0)).unwrap();
-        back_up(&store, &Device::new(&[("a", "1"), ("b", "3")]), at(1)).unwrap();
-    }
-    let (mut marked, mut failed) = (0, 0);
-    let opened = {
-        let fs = FaultFs::new(Fault::None, 0);
-        Store::open_on(fs.clone(), &here, options(2)).unwrap();
-        fs.operations()
-    };
-    for operation in opened.. {
-        let there = dir.path().join(format!("there-{operation}"));
-        let fs = FaultFs::new(Fault::Once(Errno::IO), operation);
-        let (from, _) = Store::open_on(fs.clone(), &here, options(2)).unwrap();
-        let (to, _) = open(&there);
-        let outcome = copy(&from, &to);
-        let over = fs.operations() <= operation;
-        drop(from);
-        let known = to.list(&udid()).unwrap();
-        match &outcome {
-            Ok(copied) => {
-                assert_eq!(known.len(), 2, "{operation}");
-                marked += copied.damaged.len();
-            }
-            Err(_) => failed += 1,
-        }
-        for made in &known {
-            let report = verify(&to, made);
-            assert_eq!(
-                report.is_good(),
-                made.verified,
-                "{operation}: {made:?} {report:?}"
-            );
-        }
-        if over {
-            assert!(outcome.is_ok_and(|copied| copied.damaged.is_empty()));
-            break;
-        }
-        std::fs::remove_dir_all(&there).unwrap();
-    }
-    assert!(marked > 4 && failed > 4, "{marked} {failed}");
 }
 
 #[test]

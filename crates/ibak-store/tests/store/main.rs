@@ -15,8 +15,9 @@
 
 mod adopting;
 mod commit;
-mod days;
 mod copying;
+mod damage;
+mod days;
 mod device;
 mod either;
 mod fault;
@@ -37,7 +38,9 @@ mod resume;
 mod scale;
 mod scenarios;
 mod scrubbing;
+mod rotten;
 mod sealed;
 mod serving;
+mod unadoptable;
 mod verbs;
 mod watch;

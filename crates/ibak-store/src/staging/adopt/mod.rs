@@ -29,6 +29,7 @@ const LOOK_EVERY: u64 = 16 << 20;
 
 /// What became of a backup that was to be adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Adopted {
     /// It is a backup of ours.
     New(Generation),
@@ -216,25 +217,38 @@ impl<F: Fs> Adopting<F> {
             .filter(|found| found.verified)
             .min_by_key(|found| found.finished.as_micros().abs_diff(origin.date.as_micros()));
         if let Some(nearest) = nearest {
-            self.staging._lease = Some(Lease::take(&self.staging.inner, &nearest.id)?);
-            if self.staging.share_with(&nearest.id)? > 0 {
-                self.staging.parent = Some(nearest.id.clone());
-            }
+            self.share(&nearest.id)?;
         }
         self.staging.started = origin.date;
         let dated = Now {
             wall: origin.date,
             ..now
         };
-        self.staging
-            .commit_inner(dated)
-            .map(Adopted::New)
-            .map_err(|error| match error {
-                StoreError::Incomplete(why) => StoreError::Unadoptable(format!(
-                    "{why}; make a new backup with the program that made this one, or with ibak"
-                )),
-                other => other,
-            })
+        let outcome = self.staging.commit_inner(dated);
+        if let Err(StoreError::Incomplete(why)) = &outcome {
+            return Err(StoreError::Unadoptable(format!(
+                "{why}; make a new backup with the program that made this one, or with ibak"
+            )));
+        }
+        outcome.map(Adopted::New)
+    }
+
+    /// Makes one of what it has in common with a backup. One whose index is damaged has nothing
+    /// in common with anything.
+    fn share(&mut self, nearest: &BackupId) -> Result<(), StoreError> {
+        self.staging._lease = Some(Lease::take(&self.staging.inner, nearest)?);
+        match self.staging.share_with(nearest) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.staging.parent = Some(nearest.clone());
+                Ok(())
+            }
+            Err(StoreError::Damaged { what }) => {
+                tracing::warn!(phone = %self.staging.udid, backup = %nearest, what, "a damaged backup is not shared with");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the working copy the name it will have under `gens/`.

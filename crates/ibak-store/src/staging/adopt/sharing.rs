@@ -44,13 +44,18 @@ impl<F: Fs> Adopting<F> {
             return Ok(false);
         }
         let mut index = IndexReader::open(fs, &dir)?;
-        while let Some(entry) = index.take()? {
+        loop {
+            let entry = match index.take() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(true),
+                Err(StoreError::Damaged { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            };
             let here = ledger.get(&BackupPath::Tree(entry.path));
             if here.map(|here| (here.size, here.hash)) != Some((entry.size, entry.hash)) {
                 return Ok(false);
             }
         }
-        Ok(true)
     }
 }
 
