@@ -20,7 +20,7 @@ use ibak_dbus::{BackupId, Bytes, Dict, JobId};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io::{self, BufWriter};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 /// Is how many bytes are written into the pipe at once.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -164,12 +164,15 @@ async fn send(
     };
     let total = Bytes::new(found.contents.bytes);
     let (folder, contents) = (found.folder, found.contents);
-    let packing: JoinHandle<Result<(), Stopped>> = tokio::task::spawn_blocking(move || {
+    // A thread that nobody waits for: a daemon that takes nothing must not keep this process.
+    let (tell, packing) = oneshot::channel();
+    std::thread::spawn(move || {
         let mut out = BufWriter::with_capacity(WRITE_BYTES, File::from(writer));
         let packed = intake::pack(&folder, &contents, &mut out);
         // What is left in the buffer of a stream that broke off is of no use to anybody.
         drop(out.into_parts());
-        packed
+        // Whoever was interrupted does not listen any more.
+        tell.send(packed).is_ok()
     });
     match wait::for_sent(session, job, deed.phone, total, console).await? {
         Waiting::Interrupted => {

@@ -7,6 +7,7 @@ use super::tty::{Tty, without_terminal};
 use ibak_dbus::views::{CompletedView, JobView};
 use ibak_dbus::words::{Outcome, Phase};
 use ibak_dbus::{BackupId, Bytes};
+use ibakctl::intake::{Folder, Stopped, pack};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -279,4 +280,125 @@ async fn a_refusal_of_the_daemon_is_the_reason() {
         assert!(ran.err.contains(words), "{result}: {ran:?}");
         assert!(ran.err.contains("1: it has no Status.plist\n"), "{ran:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_takes_nothing_keeps_nobody() {
+    let house = House::new(fine).await;
+    let backup = house.home.path().join("x");
+    folder(&backup, true);
+    // More than a pipe holds.
+    fs::write(backup.join("ff/ffcc"), vec![1; 1 << 20]).unwrap();
+    {
+        let mut script = house.mock.script();
+        script.hold = true;
+        script.steps = adopting(CompletedView::default());
+    }
+    let args = ["adopt", backup.to_str().unwrap(), "--yes"];
+    let mut tty = Tty::start(&house.mock, &args);
+    tty.until("receiving").signal(rustix::process::Signal::INT);
+    let (code, shown) = tty.end();
+    assert_eq!(code, Some(130), "{shown}");
+    assert_eq!(house.mock.calls().last().unwrap(), "cancel 101");
+}
+
+/// A disk on which something happens when the first bytes are sent.
+struct Meanwhile<F: FnMut()> {
+    sent: Vec<u8>,
+    happens: Option<F>,
+}
+
+impl<F: FnMut()> std::io::Write for Meanwhile<F> {
+    fn write(&mut self, block: &[u8]) -> std::io::Result<usize> {
+        if let Some(mut happens) = self.happens.take() {
+            happens();
+        }
+        self.sent.extend_from_slice(block);
+        Ok(block.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_changes_while_it_is_sent_is_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let backup = home.path().join("x");
+    let last = backup.join("ff/ffbb");
+    let cases: [(&dyn Fn(), &str); 4] = [
+        (
+            &|| {
+                let mut options = fs::OpenOptions::new();
+                let file = options.write(true).open(backup.join("Info.plist"));
+                file.unwrap().set_len(3).unwrap();
+            },
+            "Info.plist became shorter while it was read",
+        ),
+        (
+            &|| {
+                fs::remove_file(&last).unwrap();
+                symlink("/etc/passwd", &last).unwrap();
+            },
+            "ff/ffbb is a link, and a backup holds only files",
+        ),
+        (
+            &|| {
+                fs::remove_dir_all(backup.join("ff")).unwrap();
+                symlink("00", backup.join("ff")).unwrap();
+            },
+            "ff/ffbb is a link, and a backup holds only files",
+        ),
+        (&|| fs::remove_file(&last).unwrap(), "ff/ffbb: No such file"),
+    ];
+    for (happens, why) in cases {
+        if backup.exists() {
+            fs::remove_dir_all(&backup).unwrap();
+        }
+        folder(&backup, true);
+        // Longer than what is read at once, so that it is still being read.
+        let mut info = fs::read(backup.join("Info.plist")).unwrap();
+        info.extend(vec![b'\n'; 300_000]);
+        fs::write(backup.join("Info.plist"), info).unwrap();
+        let found = Folder::find(&backup).unwrap();
+        let contents = found.contents().unwrap();
+        let mut out = Meanwhile {
+            sent: Vec::new(),
+            happens: Some(happens),
+        };
+        let ended = pack(&found, &contents, &mut out);
+        let Err(Stopped::Folder(trouble)) = ended else {
+            panic!("{why}: {ended:?}")
+        };
+        assert!(trouble.why.contains(why), "{why}: {trouble:?}");
+        assert!(!out.sent.ends_with(&[0; 1024]), "{why}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_and_a_full_pipe_are_told_apart() {
+    struct Broken(std::io::ErrorKind);
+    impl std::io::Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    folder(home.path(), false);
+    let found = Folder::find(home.path()).unwrap();
+    let contents = found.contents().unwrap();
+    assert_eq!(contents.skipped, 0);
+    let mut gone = Broken(std::io::ErrorKind::BrokenPipe);
+    assert!(matches!(
+        pack(&found, &contents, &mut gone),
+        Err(Stopped::Gone)
+    ));
+    let mut other = Broken(std::io::ErrorKind::Other);
+    assert!(matches!(
+        pack(&found, &contents, &mut other),
+        Err(Stopped::Write(_))
+    ));
 }

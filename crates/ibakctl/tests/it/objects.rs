@@ -148,11 +148,15 @@ impl Manager {
         self.0.called(format!("adopt {udid}"))?;
         let phone = Udid::parse(udid).map_err(|error| Error::Failed(error.to_string()))?;
         let shared = self.0.clone();
+        let input = OwnedFd::from(input);
+        let hold = self.0.script().hold;
+        if hold {
+            shared.held.lock().unwrap().push(input);
+            return Ok(start(&self.0, connection, JobKind::Adopt, Some(&phone)).await);
+        }
         std::thread::spawn(move || {
             let mut poured = Vec::new();
-            File::from(OwnedFd::from(input))
-                .read_to_end(&mut poured)
-                .unwrap();
+            File::from(input).read_to_end(&mut poured).unwrap();
             shared.script().poured = Some(poured);
             shared.gate.notify_one();
         });

@@ -274,3 +274,38 @@ async fn ctrl_c_stops_a_move_that_can_go_on() {
     assert_eq!(house.mock.calls().last().unwrap(), "cancel 101");
     assert_eq!(house.config(), CONFIG);
 }
+
+#[tokio::test]
+async fn a_move_whose_end_the_daemon_cannot_use_keeps_both_places() {
+    let house = House::new(fine).await;
+    let new = house.new_place();
+    house.mock.script().steps = vec![copying(), end(Outcome::Succeeded)];
+    house.mock.script().checks = vec![CheckView::new(
+        CheckId::StorePath,
+        CheckStatus::Fail,
+        CheckDetail::StoreReadOnly,
+    )];
+    let args = ["store", "move", new.to_str().unwrap(), "--json"];
+    let ran = house.run(&args).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
+    assert!(
+        ran.err.contains("everything is copied") && ran.err.contains("ReadWritePaths="),
+        "{ran:?}"
+    );
+    assert_eq!(house.config(), CONFIG);
+    assert_eq!(house.mock.manager().store_path, "/old/store");
+    // The same command again, once that is put right.
+    house.mock.script().checks.clear();
+    let ran = house.run(&args).await;
+    assert_eq!(ran.json()["message_type"], "store-moved", "{ran:?}");
+    assert_eq!(house.config(), house.changed());
+    // What is the store already is looked at all the same.
+    house.mock.script().checks = vec![CheckView::new(
+        CheckId::StorePath,
+        CheckStatus::Fail,
+        CheckDetail::StoreNoRights,
+    )];
+    let ran = house.run(&args).await;
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("sudo chown ibak:"), "{ran:?}");
+}
