@@ -166,6 +166,10 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         let what = format!("{at}/commit.json");
         let bytes = read_small(&self.inner.fs, dir, "commit.json", RECORD_MAX).at("read", &what)?;
         let record = decode_commit(&what, &bytes)?;
+        // A number that is not what was written says nothing.
+        if record.format > FORMAT && seal_of(&bytes) == Seal::Broken {
+            return Err(StoreError::damaged(what));
+        }
         if record.format > FORMAT {
             return Err(StoreError::NewerFormat {
                 found: record.format,

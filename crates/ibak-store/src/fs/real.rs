@@ -48,7 +48,8 @@ impl Fs for RealFs {
         let common = OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY;
         let (flags, mode) = match how {
             Open::Directory => (OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()),
-            Open::Read => (OFlags::RDONLY, Mode::empty()),
+            // A pipe that was planted would wait for its writer for ever.
+            Open::Read => (OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()),
             Open::CreateNew => (
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
                 Mode::RUSR | Mode::WUSR,

@@ -160,7 +160,7 @@ impl<F: Fs> Cloning<'_, F> {
             };
             match entry.kind {
                 Kind::Regular => {
-                    if self.is_wanted(&path)? {
+                    if self.is_wanted(from, &entry.name, &path)? {
                         match self.fs.link(from, &entry.name, to, &entry.name) {
                             Ok(()) => {}
                             Err(Errno::MLINK) => self.full.push(path),
@@ -194,12 +194,19 @@ impl<F: Fs> Cloning<'_, F> {
         }
     }
 
-    /// Says whether a file belongs to the backup; notes what should have come before it.
-    fn is_wanted(&mut self, path: &str) -> Result<bool, StoreError> {
+    /// Says whether a file belongs to the backup and has its length; notes what should have come
+    /// before it.
+    fn is_wanted(&mut self, dir: &F::Handle, name: &str, path: &str) -> Result<bool, StoreError> {
         while let Some(entry) = self.index.take()? {
             match walk_order(&entry.path, path) {
                 Ordering::Less => self.note(entry.path),
-                Ordering::Equal => return Ok(!self.damaged.contains(path)),
+                Ordering::Equal if self.damaged.contains(path) => return Ok(false),
+                Ordering::Equal => {
+                    if self.fs.stat(dir, name).at("look at", path)?.size == entry.size {
+                        return Ok(true);
+                    }
+                    break;
+                }
                 Ordering::Greater => {
                     self.index.put_back(entry);
                     break;
