@@ -128,6 +128,7 @@ pub fn job(job: &JobView) -> Value {
 
 fn attempt(attempt: &AttemptView) -> Value {
     json!({
+        "kind": attempt.kind.as_str(),
         "started": time(attempt.started),
         "ended": time(attempt.ended),
         "trigger": attempt.trigger.as_str(),

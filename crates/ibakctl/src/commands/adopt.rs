@@ -148,10 +148,11 @@ async fn send(
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| {
         Failure::new(Exit::Failed, "cannot make a pipe").because(io::Error::from(errno).to_string())
     })?;
+    let size = Dict::from([("size".to_owned(), found.contents.bytes.into())]);
     let path = session
         .manager()
         .await?
-        .adopt(&found.origin.wire_udid, reader.into(), Dict::new())
+        .adopt(&found.origin.wire_udid, reader.into(), size)
         .await
         .map_err(|error| Failure::of_call("take the backup in", error))?;
     let job = job_of(path.as_str())?;
@@ -162,7 +163,6 @@ async fn send(
         me: &found.me,
         json: false,
     };
-    let total = Bytes::new(found.contents.bytes);
     let (folder, contents) = (found.folder, found.contents);
     // A thread that nobody waits for: a daemon that takes nothing must not keep this process.
     let (tell, packing) = oneshot::channel();
@@ -174,7 +174,7 @@ async fn send(
         // Whoever was interrupted does not listen any more.
         tell.send(packed).is_ok()
     });
-    match wait::for_sent(session, job, deed.phone, total, console).await? {
+    match wait::for_job(session, job, deed.phone, console).await? {
         Waiting::Interrupted => {
             call_off(session, job, CtrlC::Cancels, console).await?;
             Ok(None)

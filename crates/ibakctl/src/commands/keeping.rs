@@ -85,7 +85,7 @@ async fn remove(args: &RemoveArgs, as_json: bool, console: &mut Console) -> Resu
     let session = Session::open().await?;
     let style = console.err_style();
     let view = removal(&session, &args.backup, &style).await?;
-    let kept = view.backup.pinned || view.backup.guarded;
+    let kept = view.is_kept();
     console.say(&render::before_removal(&view, &style));
     if !args.yes {
         if !console.has_person() {
@@ -115,7 +115,7 @@ async fn remove(args: &RemoveArgs, as_json: bool, console: &mut Console) -> Resu
         .await?
         .remove_backup(
             view.backup.id.as_str(),
-            session::options(&[("pinned", kept)]),
+            session::options(&[("pinned", kept || view.is_last_good())]),
         )
         .await
         .map_err(of_removing)?;

@@ -6,7 +6,7 @@ use crate::render;
 use crate::session::Session;
 use ibak_dbus::views::{CompletedView, JobView, PhoneView};
 use ibak_dbus::words::{Outcome, Phase};
-use ibak_dbus::{Bytes, JobId, MirrorEvent, Wall};
+use ibak_dbus::{JobId, MirrorEvent, Wall};
 
 /// How waiting ended.
 pub(super) enum Waiting {
@@ -41,37 +41,12 @@ pub(super) async fn for_job(
     phone: Option<&PhoneView>,
     console: &mut Console,
 ) -> Result<Waiting, Failure> {
-    follow(session, id, phone, None, console).await
-}
-
-/// Follows a job that gets `total` bytes from here, which the daemon cannot know.
-pub(super) async fn for_sent(
-    session: &mut Session,
-    id: JobId,
-    phone: Option<&PhoneView>,
-    total: Bytes,
-    console: &mut Console,
-) -> Result<Waiting, Failure> {
-    follow(session, id, phone, Some(total), console).await
-}
-
-async fn follow(
-    session: &mut Session,
-    id: JobId,
-    phone: Option<&PhoneView>,
-    total: Option<Bytes>,
-    console: &mut Console,
-) -> Result<Waiting, Failure> {
     let mut interrupt = console.interrupts().take_over();
     let mut said = Said::default();
     let mut seen: Option<JobView> = None;
     let mut completed: Option<(Outcome, CompletedView)> = None;
     loop {
-        let job = session
-            .mirror
-            .state()
-            .job(id)
-            .map(|job| with_total(job, total));
+        let job = session.mirror.state().job(id);
         if let Some(job) = &job {
             show(job, phone, &mut said, console);
         }
@@ -116,25 +91,6 @@ async fn follow(
             | MirrorEvent::Attention { .. }
             | MirrorEvent::Completed { .. } => {}
         }
-    }
-}
-
-/// Fills in how far a job is when only this side knows how much there is.
-fn with_total(job: JobView, total: Option<Bytes>) -> JobView {
-    let Some(total) = total.filter(|total| job.bytes_total.is_none() && *total != Bytes::ZERO)
-    else {
-        return job;
-    };
-    let receiving = job.phase == Phase::Receiving;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a bar needs no more than 53 bits of it"
-    )]
-    let progress = (job.bytes_done.get() as f64 / total.get() as f64).min(1.0);
-    JobView {
-        progress: job.progress.or(receiving.then_some(progress)),
-        bytes_total: receiving.then_some(total),
-        ..job
     }
 }
 

@@ -23,6 +23,29 @@ pub struct RemovalView {
     pub others: Vec<BackupView>,
 }
 
+impl RemovalView {
+    /// Says whether somebody, or the store for them, wants it kept.
+    pub fn is_kept(&self) -> bool {
+        self.backup.pinned || self.backup.guarded
+    }
+
+    /// Says whether no later backup is known to be good, so that nothing but a person's word
+    /// removes it.
+    pub fn is_last_good(&self) -> bool {
+        let newest_good = self
+            .others
+            .iter()
+            .chain([&self.backup])
+            .filter(|backup| is_good(backup))
+            .max_by_key(|backup| (backup.finished, &backup.id));
+        newest_good.is_none_or(|newest| newest.id == self.backup.id)
+    }
+}
+
+fn is_good(backup: &BackupView) -> bool {
+    backup.verified.is_some() && backup.damaged == 0
+}
+
 fn paragraphs(said: &[String], style: &Style) -> String {
     said.iter()
         .map(|sentence| format!("{}\n", text::paragraph(sentence, 0, style)))
@@ -93,10 +116,11 @@ pub fn before_removal(view: &RemovalView, style: &Style) -> String {
 
 /// Says whether it is the newest, or the newest that is good.
 fn against(backup: &BackupView, others: &[BackupView]) -> Option<&'static str> {
-    let is_good = |other: &BackupView| other.verified.is_some() && other.damaged == 0;
     let is_later = |other: &BackupView| (other.finished, &other.id) > (backup.finished, &backup.id);
     let good = is_good(backup);
-    if good && !others.iter().any(is_good) {
+    if !good && !others.iter().any(is_good) {
+        Some("None of them is known to be good, so that each one may be needed.")
+    } else if good && !others.iter().any(is_good) {
         Some("It is the only one that is known to be good.")
     } else if !others.iter().any(is_later) {
         Some("It is the newest: what came after the others is only in it.")
@@ -158,7 +182,7 @@ pub fn damage(backup: &BackupView) -> String {
 pub fn after_damage(backup: &BackupView, all: &[BackupView], style: &Style) -> String {
     let mut good: Vec<&BackupView> = all
         .iter()
-        .filter(|other| other.id != backup.id && other.verified.is_some() && other.damaged == 0)
+        .filter(|other| other.id != backup.id && is_good(other))
         .collect();
     good.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
     let mut named: Vec<String> = good

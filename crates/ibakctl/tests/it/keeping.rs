@@ -146,8 +146,11 @@ fn before_and_after_removing() {
     alone.backup.frees = Some(alone.backup.size);
     let mut silent = removal(4, &[1, 5, 6]);
     silent.backup.frees = None;
+    let mut none_good = removal(5, &[7]);
+    none_good.backup.finished = none_good.others[0].finished;
     let views = [
         silent,
+        none_good,
         removal(4, &[1]),
         removal(6, &[1, 5]),
         removal(6, &[1, 7]),

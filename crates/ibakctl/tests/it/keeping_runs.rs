@@ -239,6 +239,14 @@ async fn without_a_person_removing_needs_a_yes_and_a_second_one_for_what_is_kept
         (Some(0), Some("removed"))
     );
     assert_eq!(mock.calls(), [format!("remove {HELD} pinned=true")]);
+    // No later one is known to be good: told, and then a yes is enough.
+    let ran = run(without_terminal(&mock, &["remove", "01jd7", "--yes"])).await;
+    assert!(
+        ran.err
+            .contains("It is the newest one that is known to be good."),
+        "{ran:?}"
+    );
+    assert!(mock.calls().last().unwrap().ends_with("pinned=true"));
     mock.script().refuse = Some(|| Error::Busy("a job reads it".into()));
     let ran = run(without_terminal(&mock, &["remove", PLAIN, "--yes"])).await;
     assert_eq!(ran.code, Some(3), "{ran:?}");

@@ -144,8 +144,8 @@ impl Manager {
         options: Dict,
         #[zbus(connection)] connection: &Connection,
     ) -> Result<OwnedObjectPath, Error> {
-        check_options(&options, &[])?;
-        self.0.called(format!("adopt {udid}"))?;
+        let size = check_options(&options, &["size"])?.number("size")?;
+        self.0.called(format!("adopt {udid} {}", size.unwrap()))?;
         let phone = Udid::parse(udid).map_err(|error| Error::Failed(error.to_string()))?;
         let shared = self.0.clone();
         let input = OwnedFd::from(input);
