@@ -117,7 +117,17 @@ impl<'a, F: Fs> Broom<'a, F> {
             known.unsave(phone)?;
         }
         let outcome = self.trash(&phone.dir, &account);
-        account.lock().save(phone);
+        let is_known = match outcome {
+            Ok(ControlFlow::Continue(())) => true,
+            // What is gone stays gone then.
+            Ok(ControlFlow::Break(())) => {
+                self.inner.trusts_sync_fs && self.inner.fs.sync_fs(&phone.dir).is_ok()
+            }
+            Err(_) => false,
+        };
+        if is_known {
+            account.lock().swept(phone);
+        }
         outcome
     }
 

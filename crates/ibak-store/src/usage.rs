@@ -186,6 +186,12 @@ pub(crate) struct Known {
     settled: Option<UsageRecord>,
     staged: Option<Staged>,
     trash: Option<UsageRecord>,
+    /// The disk did not let something be counted: nothing is kept for the next process, which
+    /// counts it again.
+    doubtful: bool,
+    /// A sweep is half done. What it removed comes back with a power cut, and then a sum without
+    /// it would be wrong: none is kept before the sweep is.
+    sweeping: bool,
     /// Its directory is not a phone's any more: nothing is written there.
     gone: bool,
 }
@@ -224,8 +230,8 @@ impl Known {
                 bytes: walk.bytes,
                 names: areas.names,
             });
-            // What could not be looked at is counted again by the next process.
-            return Ok(!walk.skipped);
+            self.doubtful = walk.skipped;
+            return Ok(true);
         };
         let changed = known.names != areas.names;
         if changed {
@@ -237,6 +243,7 @@ impl Known {
             }
             known.bytes = known.bytes.saturating_add(walk.bytes);
             known.names = areas.names;
+            self.doubtful |= walk.skipped;
         }
         self.settled = Some(known);
         Ok(changed)
@@ -333,7 +340,8 @@ impl Known {
     }
 
     /// Removes what is kept on the disk, durably, before what it says becomes wrong.
-    pub(crate) fn unsave<F: Fs>(&self, phone: &PhoneDir<'_, F>) -> Result<(), StoreError> {
+    pub(crate) fn unsave<F: Fs>(&mut self, phone: &PhoneDir<'_, F>) -> Result<(), StoreError> {
+        self.sweeping = true;
         let fs = &phone.inner.fs;
         match fs.unlink(&phone.dir, LEDGER) {
             Err(Errno::NOENT) => Ok(()),
@@ -343,12 +351,20 @@ impl Known {
         }
     }
 
+    /// Says that nothing is left of what was to be swept, and keeps the sum again.
+    pub(crate) fn swept<F: Fs>(&mut self, phone: &PhoneDir<'_, F>) {
+        self.sweeping = false;
+        self.save(phone);
+    }
+
     /// Keeps the sum for the next process. Failing at it costs only a walk then.
     pub(crate) fn save<F: Fs>(&self, phone: &PhoneDir<'_, F>) {
         let Some(settled) = &self.settled else {
             return;
         };
         if !self.gone
+            && !self.doubtful
+            && !self.sweeping
             && let Err(error) = phone.write_small(LEDGER, settled)
         {
             tracing::debug!(phone = %phone.udid, %error, "the disk use is not remembered");

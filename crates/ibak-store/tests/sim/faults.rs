@@ -41,7 +41,7 @@ fn run_loop(scenario: SimScenario) {
         let mut told = Told::after(&before, looking(&sim));
         let outcome = (scenario.run)(path(), &fs, &mut told);
         let checked = |what: &str| {
-            let expected = Expected::new(&told.promises);
+            let expected = Expected::new(&told);
             let killed = expected.check(sim.disk(), usize::MAX, rules);
             killed.unwrap_or_else(|error| panic!("{what}: {error:?}"));
             let cut = expected.check(sim.durable(), usize::MAX, rules);
@@ -102,4 +102,29 @@ fn a_rekeyed_working_copy() {
 #[test]
 fn a_served_backup() {
     run_loop(SimScenario::SERVED);
+}
+
+#[test]
+fn a_retention_run() {
+    run_loop(SimScenario::RETENTION);
+}
+
+#[test]
+fn a_forgotten_phone() {
+    run_loop(SimScenario::FORGOTTEN);
+}
+
+#[test]
+fn an_adopted_backup() {
+    run_loop(SimScenario::ADOPTED);
+}
+
+#[test]
+fn a_copied_store() {
+    run_loop(SimScenario::COPIED);
+}
+
+#[test]
+fn a_scrub() {
+    run_loop(SimScenario::SCRUBBED);
 }

@@ -15,6 +15,7 @@
 #![allow(dead_code)]
 
 mod agree;
+mod chores;
 mod crash;
 #[path = "../store/device.rs"]
 mod device;

@@ -19,13 +19,31 @@ pub struct Promise<W> {
     pub files: Files,
     /// What the world was like when it was announced.
     pub when: W,
-    /// What it was like before it was to be removed, and after it was.
-    pub removed: (Option<W>, Option<W>),
+    /// What was done to it since.
+    pub deeds: Vec<Deed<W>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Removed,
+    Pinned,
+    /// A file of it was found damaged.
+    Marked,
+}
+
+#[derive(Clone)]
+pub struct Deed<W> {
+    pub what: What,
+    pub begun: W,
+    /// When somebody was told that it is done.
+    pub done: Option<W>,
 }
 
 /// The backups somebody was told of; `W` is what is noted of the world at each event.
 pub struct Announced<W> {
     pub promises: Vec<Promise<W>>,
+    /// When somebody was told that the whole store is copied.
+    pub copied: Option<W>,
     look: Box<dyn Fn() -> W>,
 }
 
@@ -33,6 +51,7 @@ impl<W: Clone> Announced<W> {
     pub fn new(look: impl Fn() -> W + 'static) -> Self {
         Self {
             promises: Vec::new(),
+            copied: None,
             look: Box::new(look),
         }
     }
@@ -40,21 +59,57 @@ impl<W: Clone> Announced<W> {
     pub fn after(earlier: &Self, look: impl Fn() -> W + 'static) -> Self {
         Self {
             promises: earlier.promises.clone(),
+            copied: earlier.copied.clone(),
             look: Box::new(look),
         }
     }
 
-    fn made(&mut self, made: Generation, files: Files) {
+    pub fn made(&mut self, made: Generation, files: Files) {
         self.promises.push(Promise {
             made,
             files,
             when: (self.look)(),
-            removed: (None, None),
+            deeds: Vec::new(),
         });
+    }
+
+    /// Does something to some of the backups, and notes it; nothing is done when it fails.
+    pub fn deed<T>(
+        &mut self,
+        what: What,
+        to: &[usize],
+        act: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for place in to {
+            self.promises[*place].deeds.push(Deed {
+                what,
+                begun: (self.look)(),
+                done: None,
+            });
+        }
+        let outcome = act()?;
+        for place in to {
+            let done = Some((self.look)());
+            if let Some(deed) = self.promises[*place].deeds.last_mut() {
+                deed.done = done;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Takes the backups for what they are after something happened to them behind their back.
+    pub fn look_again(&mut self) {
+        for promise in &mut self.promises {
+            promise.when = (self.look)();
+        }
+    }
+
+    pub fn copied(&mut self) {
+        self.copied = Some((self.look)());
     }
 }
 
-type Outcome = Result<(), StoreError>;
+pub type Outcome = Result<(), StoreError>;
 
 pub struct Scenario<F: Under, W> {
     pub name: &'static str,
@@ -160,7 +215,7 @@ pub fn two() -> Device {
     device
 }
 
-fn backed_up<F: Fs, W: Clone>(
+pub fn backed_up<F: Fs, W: Clone>(
     store: &Store<F>,
     device: &Device,
     secs: u64,
@@ -171,12 +226,12 @@ fn backed_up<F: Fs, W: Clone>(
     Ok(())
 }
 
-fn one_backup<F: Fs, W: Clone>(path: &Path, fs: &F, announced: &mut Announced<W>) {
+pub fn one_backup<F: Fs, W: Clone>(path: &Path, fs: &F, announced: &mut Announced<W>) {
     let (store, _) = Store::open_on(fs.clone(), path, options(1)).unwrap();
     backed_up(&store, &one(), 1, announced).unwrap();
 }
 
-fn two_backups<F: Fs, W: Clone>(path: &Path, fs: &F, announced: &mut Announced<W>) {
+pub fn two_backups<F: Fs, W: Clone>(path: &Path, fs: &F, announced: &mut Announced<W>) {
     one_backup(path, fs, announced);
     let (store, _) = Store::open_on(fs.clone(), path, options(2)).unwrap();
     backed_up(&store, &two(), 2, announced).unwrap();
@@ -290,6 +345,8 @@ pub fn assert_kind(error: &StoreError, errno: Errno, what: &str) {
     let known = match error {
         StoreError::System { errno: said, .. } => *said == errno,
         StoreError::Poisoned => true,
+        // A record of ours that was not to be read.
+        StoreError::Damaged { .. } => errno == Errno::IO,
         _ => false,
     };
     assert!(known, "{what}: {error}");

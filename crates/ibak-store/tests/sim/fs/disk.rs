@@ -116,19 +116,36 @@ impl Node {
     }
 }
 
-/// What lies below a directory, as far as anybody can see it: kind, mode, time of change, bytes.
-pub type Tree = BTreeMap<String, (Kind, u32, u64, Arc<Bytes>)>;
+/// What lies below a directory, as far as anybody can see it.
+pub type Tree = BTreeMap<String, Leaf>;
 
-/// Says whether two trees are the same, and where they are not.
-pub fn difference(a: &Tree, b: &Tree) -> Option<String> {
-    let same = |one: &(Kind, u32, u64, Arc<Bytes>), two: &(Kind, u32, u64, Arc<Bytes>)| {
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    pub kind: Kind,
+    pub mode: u32,
+    pub modified: u64,
+    pub bytes: Arc<Bytes>,
+}
+
+/// Says whether two trees are the same, and where they are not; files whose path ends as one of
+/// `damaged` may hold anything or be missing.
+pub fn difference(a: &Tree, b: &Tree, damaged: &[String]) -> Option<String> {
+    let excused = |path: &str| {
+        let named = damaged.iter().any(|damaged| path.ends_with(damaged));
+        // Damage of the index has a sentence, not a path.
+        named || (path == "index.zst" && !damaged.is_empty())
+    };
+    let same = |path: &str, one: &Leaf, two: &Leaf| {
         // The time of a directory changes when the tree is moved or linked from.
-        let when = one.0 == Kind::Directory || one.2 == two.2;
-        let bytes = Arc::ptr_eq(&one.3, &two.3) || one.3.bytes == two.3.bytes;
-        (one.0, one.1) == (two.0, two.1) && when && bytes
+        let when = one.kind == Kind::Directory || one.modified == two.modified;
+        let bytes = Arc::ptr_eq(&one.bytes, &two.bytes) || one.bytes.bytes == two.bytes.bytes;
+        (one.kind, one.mode) == (two.kind, two.mode) && (when && bytes || excused(path))
     };
     a.iter()
-        .find(|(path, found)| !b.get(*path).is_some_and(|other| same(found, other)))
+        .find(|(path, leaf)| match b.get(*path) {
+            Some(other) => !same(path, leaf, other),
+            None => !excused(path),
+        })
         .map(|(path, _)| path.clone())
         .or_else(|| b.keys().find(|path| !a.contains_key(*path)).cloned())
 }
@@ -299,6 +316,15 @@ impl Disk {
         self.nodes.iter().flatten().map(|node| node.blocks()).sum()
     }
 
+    /// Blocks below a directory, with its own, each inode once: what `du` says.
+    pub fn blocks_below(&self, path: &str) -> u64 {
+        let mut seen = BTreeMap::new();
+        if let Some(ino) = self.find(path) {
+            self.visit(ino, &mut seen, &mut DefaultHasher::new());
+        }
+        seen.keys().map(|ino| self.node(*ino).blocks()).sum()
+    }
+
     pub fn find(&self, path: &str) -> Option<Ino> {
         path.split('/')
             .filter(|part| !part.is_empty())
@@ -341,9 +367,12 @@ impl Disk {
                 Arc::default()
             }
         };
-        tree.insert(
-            at.to_owned(),
-            (node.kind(), node.mode, node.modified, bytes),
-        );
+        let leaf = Leaf {
+            kind: node.kind(),
+            mode: node.mode,
+            modified: node.modified,
+            bytes,
+        };
+        tree.insert(at.to_owned(), leaf);
     }
 }
