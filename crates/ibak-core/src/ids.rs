@@ -90,6 +90,11 @@ impl BackupId {
         }
     }
 
+    /// Returns the name that sorts after all others, for a backup that is yet to come.
+    pub(crate) fn last() -> Self {
+        Self("7ZZZZZZZZZZZZZZZZZZZZZZZZZ".to_owned())
+    }
+
     /// Returns the 26 characters.
     pub fn as_str(&self) -> &str {
         &self.0

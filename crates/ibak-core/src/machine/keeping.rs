@@ -6,22 +6,31 @@ use super::job::Job;
 use super::phone::Phone;
 use crate::retention::{Candidate, Fate, retain_at};
 use crate::{
-    Answer, Attention, Automatic, BackupId, Bytes, ClockTrust, Demand, Effect, Extent, JobKind,
-    Now, PhoneShare, RequestError, StoreComplaint, StoreReport, Udid, Upkeep,
+    Answer, Attention, Automatic, BackupId, Bytes, ClockTrust, Day, Demand, Effect, Extent,
+    JobKind, Now, PhoneShare, RequestError, StoreComplaint, StoreReport, Udid, Upkeep,
 };
 
 impl Machine {
-    /// Says why each backup of a phone stays, newest first, by the rules that hold for it at the
-    /// moment; one without a reason goes after the next commit. Empty for an unknown phone.
-    pub fn fates(&self, phone: &Udid) -> Vec<Fate> {
-        self.phones
-            .get(phone)
-            .map_or_else(Vec::new, |phone| self.fates_of(phone, self.now))
+    /// Says why each backup of a phone will stay, newest first, once it has one more, made `today`:
+    /// one without a reason goes then. Empty for an unknown phone.
+    pub fn fates(&self, phone: &Udid, today: Day) -> Vec<Fate> {
+        let Some(phone) = self.phones.get(phone) else {
+            return Vec::new();
+        };
+        let next = Candidate {
+            id: BackupId::last(),
+            day: today,
+            verified: true,
+            pinned: false,
+        };
+        let mut fates = self.fates_of(phone, Some(next), self.now);
+        fates.retain(|fate| fate.id != BackupId::last());
+        fates
     }
 
-    fn fates_of(&self, phone: &Phone, now: Now) -> Vec<Fate> {
+    fn fates_of(&self, phone: &Phone, next: Option<Candidate>, now: Now) -> Vec<Fate> {
         let facts = phone.backups.iter().map(|it| it.facts.candidate());
-        let candidates: Vec<Candidate> = facts.collect();
+        let candidates: Vec<Candidate> = facts.chain(next).collect();
         let keep = self.policy(&phone.udid).keep;
         retain_at(&candidates, keep, self.clock.trust(), now.wall)
     }
@@ -42,7 +51,7 @@ impl Machine {
             }
             // A clock that was set back makes the newest look old.
             let goes = |fate: &Fate| fate.reasons.is_empty() && fate.id != *committed;
-            let gone = self.fates_of(phone, now).into_iter().filter(goes);
+            let gone = self.fates_of(phone, None, now).into_iter().filter(goes);
             let backups: Vec<BackupId> = gone.map(|fate| fate.id).rev().collect();
             plans.push((phone.udid.clone(), backups));
         }

@@ -32,31 +32,51 @@ pub struct BackupJob {
 }
 
 impl BackupJob {
-    /// Runs it to its end.
-    pub async fn run(self) -> End {
-        self.work.reporter.phase(Phase::Connecting).await;
+    /// Runs it to its end. A phone that cannot use a copy of its earlier backup (its error 205)
+    /// sends everything, once.
+    pub async fn run(mut self) -> End {
         let full = match self.start.extent {
             Extent::Changes => Full::IfNeeded,
             Extent::Full => Full::Forced,
         };
-        let laying_out = begin(&self.work, &self.store, self.quota, full);
-        match prepare(&self.work, self.work.open(), laying_out).await {
-            Ok((opened, staging)) => self.converse(opened, staging).await,
-            Err(outcome) => End::early(outcome),
+        let (mut end, mut copy) = self.attempt(full).await;
+        if copy == EarlierCopy::Unusable && self.work.stop.why().is_none() {
+            info!("the phone cannot use its earlier backup, and is to send everything");
+            (end, copy) = self.attempt(Full::Forced).await;
+        }
+        tracing::debug!(?copy, "the backup ended");
+        let made = self.room.and_then(|room| room.made);
+        End {
+            made_room: made.filter(|made| made.removed > 0),
+            ..end
         }
     }
 
-    async fn converse(mut self, opened: Opened, staging: Staging) -> End {
+    async fn attempt(&mut self, full: Full) -> (End, EarlierCopy) {
+        self.work.reporter.phase(Phase::Connecting).await;
+        let laying_out = begin(&self.work, &self.store, self.quota, full);
+        match prepare(&self.work, self.work.open(), laying_out).await {
+            Ok((opened, staging)) => self.converse(opened, staging, full).await,
+            Err(outcome) => (End::early(outcome), EarlierCopy::Usable),
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        opened: Opened,
+        staging: Staging,
+        full: Full,
+    ) -> (End, EarlierCopy) {
         self.work.reporter.phase(Phase::Preparing).await;
         let inputs = opened.session.inputs().clone();
         let (staging, written) = self.write_info(staging, &inputs, false).await;
         if let Err(error) = written {
             opened.session.finish().await;
             put_away(staging, Doubt::None, &self.work.clock).await;
-            return End::early(of_store(&error));
+            return (End::early(of_store(&error)), EarlierCopy::Usable);
         }
         let resumed = staging.resumed();
-        let full = self.start.extent == Extent::Full || (staging.parent().is_none() && !resumed);
+        let full = full == Full::Forced || (staging.parent().is_none() && !resumed);
         let vault = StagingVault {
             staging,
             clock: self.work.clock.clone(),
@@ -68,11 +88,11 @@ impl BackupJob {
     }
 
     async fn conclude(
-        self,
+        &mut self,
         talked: Talked<StagingVault>,
         resumed: bool,
         inputs: HostInputs,
-    ) -> End {
+    ) -> (End, EarlierCopy) {
         let told = talked.told();
         let Ended {
             outcome,
@@ -80,15 +100,12 @@ impl BackupJob {
             vault,
         } = talked.ended;
         let staging = vault.staging;
-        let made = vault.room.and_then(|room| room.made);
-        let made_room = made.filter(|made| made.removed > 0);
+        self.room = vault.room;
         let doubted = outcome.copy_in_doubt();
         let end = |told| End {
             device_code: outcome.device_code(),
             bytes: stats.bytes_received,
             files: stats.files_received,
-            copy_unreadable: doubted == CopyDoubt::Always && !resumed,
-            made_room,
             ..End::early(told)
         };
         if let Some(told) = told {
@@ -97,10 +114,17 @@ impl BackupJob {
                 CopyDoubt::IfResumed if resumed => Doubt::Whole,
                 CopyDoubt::IfResumed | CopyDoubt::Never => Doubt::None,
             };
+            let copied = staging.parent().is_some();
             put_away(staging, doubt, &self.work.clock).await;
-            return end(told);
+            let copy = if doubted == CopyDoubt::Always && !resumed && copied {
+                EarlierCopy::Unusable
+            } else {
+                EarlierCopy::Usable
+            };
+            return (end(told), copy);
         }
-        end(self.commit(staging, &stats, &inputs).await)
+        let outcome = self.commit(staging, &stats, &inputs).await;
+        (end(outcome), EarlierCopy::Usable)
     }
 
     async fn commit(&self, staging: Staging, stats: &Stats, inputs: &HostInputs) -> Outcome {
@@ -169,6 +193,13 @@ impl BackupJob {
             }
         }))
     }
+}
+
+/// Whether the phone could use the copy of its earlier backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlierCopy {
+    Usable,
+    Unusable,
 }
 
 /// Whether the working copy itself may be what went wrong.

@@ -70,9 +70,6 @@ pub struct End {
     pub bytes: u64,
     /// Files that arrived.
     pub files: u64,
-    /// Whether the phone could not use a fresh copy of its last backup (its error 205): only a
-    /// backup from nothing helps.
-    pub copy_unreadable: bool,
     /// What was removed to make room for it.
     pub made_room: Option<Made>,
 }
@@ -85,7 +82,6 @@ impl End {
             device_code: 0,
             bytes: 0,
             files: 0,
-            copy_unreadable: false,
             made_room: None,
         }
     }

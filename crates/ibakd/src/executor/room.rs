@@ -1,6 +1,7 @@
 //! Emergency room: what goes when a phone says that its backup does not fit (phone.md §5).
 
-use ibak_core::retention::{Candidate, make_room};
+use crate::clock::Clock;
+use ibak_core::retention::{Candidate, make_room_at};
 use ibak_core::{BackupId, Bytes, ClockTrust, Udid};
 use ibak_store::{Staging, Store, StoreError};
 use tracing::{info, warn};
@@ -23,7 +24,9 @@ pub struct RoomMaker {
     /// What the phone holds at most, if it said so: it needs no more.
     pub capacity: Option<Bytes>,
     /// Whether dates can be believed.
-    pub clock: ClockTrust,
+    pub trust: ClockTrust,
+    /// The present.
+    pub clock: Clock,
     /// What was done, once it was.
     pub made: Option<Made>,
 }
@@ -41,7 +44,7 @@ impl RoomMaker {
         }
         self.made = Some(Made::default());
         let needed = Bytes::new(amount).min(self.capacity.unwrap_or(Bytes::new(amount)));
-        let udid = self.phone.clone();
+        let (udid, now) = (self.phone.clone(), self.clock.now().wall);
         let parent = staging.parent().cloned();
         let candidates: Vec<Candidate> = self
             .store
@@ -62,7 +65,7 @@ impl RoomMaker {
                 Bytes::ZERO
             }
         };
-        let chosen = make_room(&candidates, needed, self.clock, gain);
+        let chosen = make_room_at(&candidates, needed, self.trust, now, gain);
         if let Some(error) = failed {
             return Err(error);
         }

@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// Bytes read again in a second, at most (store.md).
@@ -40,12 +41,14 @@ pub enum UpkeepNews {
 #[derive(Debug, Default)]
 pub struct Upkeep {
     work: Option<Work>,
+    ending: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Work {
     gate: Arc<Gate>,
     wake: Arc<Notify>,
+    task: JoinHandle<()>,
 }
 
 impl Upkeep {
@@ -62,18 +65,15 @@ impl Upkeep {
     ) {
         self.end();
         let (gate, wake) = (Arc::new(Gate::default()), Arc::new(Notify::new()));
-        self.work = Some(Work {
-            gate: Arc::clone(&gate),
-            wake: Arc::clone(&wake),
-        });
         let caretaker = Caretaker {
             store,
-            gate,
-            wake,
+            gate: Arc::clone(&gate),
+            wake: Arc::clone(&wake),
             within,
             clock,
         };
-        tokio::spawn(caretaker.run(news));
+        let task = tokio::spawn(caretaker.run(news));
+        self.work = Some(Work { gate, wake, task });
     }
 
     /// Says whether it may work; it stops within one piece of its work.
@@ -90,10 +90,23 @@ impl Upkeep {
         }
     }
 
-    /// Ends upkeep: the store is let go of.
+    /// Ends upkeep: the store is let go of, in a moment.
     pub fn end(&mut self) {
         if let Some(work) = self.work.take() {
             work.gate.set(State::Ended);
+            self.ending.push(work.task);
+        }
+    }
+
+    /// Returns a wait for those that have been ended to be gone.
+    pub fn gone(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let ending = std::mem::take(&mut self.ending);
+        async move {
+            for task in ending {
+                if let Err(error) = task.await {
+                    warn!(%error, "upkeep broke");
+                }
+            }
         }
     }
 }
@@ -258,11 +271,7 @@ impl Caretaker {
         let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
         let swept = blocking(move || sweep(&store, &gate)).await?;
         if swept.files > 0 {
-            info!(
-                files = swept.files,
-                bytes = swept.bytes,
-                "emptied the trash"
-            );
+            info!(files = swept.files, bytes = swept.bytes, "removed for good");
             news(UpkeepNews::Swept(swept)).await;
         }
         let (store, now) = (self.store.clone(), self.clock.now().wall);

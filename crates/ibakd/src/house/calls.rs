@@ -30,10 +30,13 @@ impl House {
             Call::Await { job, reply } => self.await_job(job, reply),
             Call::Unpair { phone, reply } => self.unpair(phone, reply),
             Call::LookedAt(udid) => self.handle(Event::LookedAt(udid)),
-            Call::Reload(reply) => {
-                let outcome = self.reload();
-                self.replies.push(Box::new(move || answer(reply, outcome)));
-            }
+            Call::Reload(reply) => match self.reload() {
+                Ok(Taken::OtherStore) => self.reloading.push(reply),
+                Ok(Taken::Same) => self.replies.push(Box::new(move || answer(reply, Ok(())))),
+                Err(error) => self
+                    .replies
+                    .push(Box::new(move || answer(reply, Err(error)))),
+            },
             Call::Diagnose(reply) => {
                 let rows = self.diagnose();
                 self.replies.push(Box::new(move || answer(reply, rows)));
@@ -55,7 +58,7 @@ impl House {
     /// Takes the whole new configuration or refuses it whole. What is bound at the start
     /// (usbmuxd, log level, network) must be as it was; another store is taken while no job holds
     /// the present one.
-    fn reload(&mut self) -> Result<(), String> {
+    fn reload(&mut self) -> Result<Taken, String> {
         let path = self
             .config_path
             .clone()
@@ -92,12 +95,27 @@ impl House {
         self.upkeep.wake();
         if other_store {
             self.close_store();
+            // A look at the store as it was says nothing of this one.
+            self.looks += 1;
+            self.looking = false;
         }
         self.handle(Event::PoliciesChanged(policies));
         self.plan_schedule();
         self.look_at_store();
-        Ok(())
+        Ok(if other_store {
+            Taken::OtherStore
+        } else {
+            Taken::Same
+        })
     }
+}
+
+/// What a new configuration brought.
+enum Taken {
+    /// The store is as it was.
+    Same,
+    /// Another store is about to be looked at.
+    OtherStore,
 }
 
 fn history_rows(history: &History, phone: &ibak_core::Udid, since: Wall, all: bool) -> Vec<Dict> {

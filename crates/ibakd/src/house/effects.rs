@@ -4,8 +4,8 @@ use super::{House, Input, Running};
 use crate::executor::{self, BackupJob, End, PairJob, PhoneWork, Report, Reporter, Stop, blocking};
 use crate::history::Attempt;
 use ibak_core::{
-    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, JobResult, Outcome, Progress,
-    Signal, StartJob, StoreComplaint, Udid,
+    Attention, Bytes, Effect, Event, Failure, JobId, JobKind, JobResult, Outcome, Progress, Signal,
+    StartJob, StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
 use ibak_device::PairOptions;
@@ -119,12 +119,7 @@ impl House {
         self.attention.push((phone, kind, details));
     }
 
-    fn start(&mut self, mut start: StartJob) {
-        if let (JobKind::Backup, Some(phone)) = (start.kind, &start.phone)
-            && self.afresh.remove(phone)
-        {
-            start.extent = Extent::Full;
-        }
+    fn start(&mut self, start: StartJob) {
         let (job, phone) = (start.job, start.phone.clone());
         let span = tracing::info_span!(
             "job",
@@ -285,9 +280,6 @@ impl House {
             "ended"
         );
         if let Some(phone) = phone.clone() {
-            if end.copy_unreadable {
-                self.afresh.insert(phone.clone());
-            }
             self.keep_history(job, &running, phone, &end, result, detail);
         }
         self.tell_what_went(phone.as_ref(), &end);

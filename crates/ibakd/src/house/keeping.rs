@@ -5,13 +5,14 @@
 use super::effects::Work;
 use super::{House, Input, answer};
 use crate::bus::StorageCall;
-use crate::executor::{End, MoveJob, Reporter, RoomMaker, Stop, blocking, facts};
+use crate::clock::local_day;
+use crate::executor::{End, MoveJob, Reporter, RoomMaker, Stop, blocking};
 use crate::history::{History, Use};
 use crate::sources::store::StoreSettings;
-use ibak_core::retention::{Candidate, Fate, retain};
+use ibak_core::retention::Fate;
 use ibak_core::{
-    Answer, BackupId, Bytes, ClockTrust, Event, Failure, Keep, Outcome, PhoneShare, Request,
-    RequestError, RequestId, StoreNumbers, StoreReport, Udid, Wall, forecast,
+    Answer, BackupId, Bytes, Event, Failure, Outcome, PhoneShare, Request, RequestError, RequestId,
+    StoreNumbers, StoreReport, Udid, Wall, forecast,
 };
 use ibak_dbus::views::{BackupView, StorageView};
 use ibak_dbus::words::KeepReason;
@@ -118,7 +119,7 @@ impl House {
             blocking(move || {
                 for backup in backups {
                     match store.remove(&udid, &backup, Remover::Plan) {
-                        Ok(()) => info!(phone = %udid, %backup, "removed: no rule keeps it"),
+                        Ok(()) => {}
                         // The next backup's plan has it again.
                         Err(error) => info!(phone = %udid, %backup, %error, "it stays for now"),
                     }
@@ -183,13 +184,13 @@ impl House {
         reply: oneshot::Sender<Result<Vec<Dict>, Error>>,
     ) {
         let store = self.usable_store();
-        let keep = explain.then(|| self.policies.of(&phone).keep);
-        let clock = self.machine.view().house.clock;
+        let today = local_day(self.clock.now().wall);
+        let fates = explain.then(|| self.machine.fates(&phone, today));
         tokio::spawn(async move {
             let rows = match store {
                 Err(error) => Err(error),
                 Ok(store) => {
-                    let list = move || rows(&store, &phone, frees, keep, clock);
+                    let list = move || rows(&store, &phone, frees, fates.as_deref());
                     blocking(list).await.map_err(|error| bus_error(&error))
                 }
             };
@@ -241,7 +242,8 @@ impl House {
             phone: phone.clone(),
             store: self.store.clone()?,
             capacity: self.phones.get(phone).and_then(|slot| slot.capacity),
-            clock: self.machine.view().house.clock,
+            trust: self.machine.view().house.clock,
+            clock: self.clock.clone(),
             made: None,
         })
     }
@@ -320,19 +322,16 @@ fn rows(
     store: &Store,
     phone: &Udid,
     frees: bool,
-    keep: Option<Keep>,
-    clock: ClockTrust,
+    fates: Option<&[Fate]>,
 ) -> Result<Vec<Dict>, StoreError> {
     let list = store.list(phone)?;
-    let candidates: Vec<Candidate> = list.iter().map(|found| facts(found).candidate()).collect();
-    let fates = keep.map(|keep| retain(&candidates, keep, clock));
     let mut rows = Vec::new();
     for found in &list {
         let mut row = backup_row(found);
         if frees {
             row.frees = Some(Bytes::new(store.gains(phone, &[found.id.clone()])?));
         }
-        row.keep = fates.as_ref().map(|fates| reasons(fates, &found.id));
+        row.keep = fates.map(|fates| reasons(fates, &found.id));
         rows.push(row.to_dict());
     }
     Ok(rows)

@@ -66,8 +66,10 @@ enum Input {
     Mdns(Listener, MdnsEvent),
     Hearing(Listener, Hearing),
     Phone(PhoneNews),
-    Store(StoreLook),
-    StoreContents(Udid, ibak_core::PhoneBackups),
+    /// A look at the store, and at which one.
+    Store(u64, StoreLook),
+    /// What a look at a phone's backups saw, and which look.
+    StoreContents(Udid, u64, ibak_core::PhoneBackups),
     Report(Report),
     /// What upkeep of the store has done.
     Upkeep(UpkeepNews),
@@ -115,6 +117,12 @@ struct House {
     store: Option<Store>,
     store_trouble: Option<String>,
     looking: bool,
+    /// Counts the stores that were looked at.
+    looks: u64,
+    /// Counts the looks at phones' backups.
+    contents_asked: u64,
+    /// The newest of them that was seen, for each phone.
+    contents_seen: BTreeMap<Udid, u64>,
     /// Reads everything again and empties the trash, while nothing else needs the store.
     upkeep: Upkeep,
     /// Within which time everything is read again.
@@ -138,8 +146,8 @@ struct House {
     apple_devices: Vec<Place>,
     /// What is being written to the history.
     keeping: JoinSet<()>,
-    /// Phones that could not use the earlier backup: the next one begins from nothing.
-    afresh: BTreeSet<Udid>,
+    /// Who asked for another store, and is told once it was looked at.
+    reloading: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 /// What may end the loop.
@@ -202,10 +210,9 @@ impl House {
             Input::Mdns(listener, event) => self.announced(listener, event),
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
-            Input::Store(look) => self.store_seen(look),
-            Input::StoreContents(udid, backups) => {
-                self.note_use(&udid, backups.used);
-                self.handle(Event::BackupsKnown(udid, backups));
+            Input::Store(number, look) => self.store_seen(number, look),
+            Input::StoreContents(udid, number, backups) => {
+                self.contents_seen(udid, number, backups);
             }
             Input::Report(report) => self.report(report),
             Input::Upkeep(news) => self.upkeep_news(news),

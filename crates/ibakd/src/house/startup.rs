@@ -150,6 +150,9 @@ async fn build(
         store: None,
         store_trouble: None,
         looking: false,
+        looks: 0,
+        contents_asked: 0,
+        contents_seen: BTreeMap::new(),
         upkeep: Upkeep::default(),
         scrub_within: tokio::sync::watch::Sender::default(),
         schedule: None,
@@ -166,7 +169,7 @@ async fn build(
         locked: BTreeMap::new(),
         apple_devices: Vec::new(),
         keeping: JoinSet::new(),
-        afresh: BTreeSet::new(),
+        reloading: Vec::new(),
     };
     house.start_sources(served.calls, &stop);
     Ok((

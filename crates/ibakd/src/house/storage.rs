@@ -1,9 +1,9 @@
 //! The store, looked at and opened beside the loop.
 
-use super::{House, Input};
+use super::{House, Input, answer};
 use crate::executor::blocking;
 use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
-use ibak_core::{Event, Udid};
+use ibak_core::{Event, PhoneBackups, Udid};
 use tokio::task::spawn_blocking;
 use tracing::{debug, error, warn};
 
@@ -19,7 +19,10 @@ impl House {
             self.memory.store_uuid(&self.config.store).is_some(),
         );
         let (store, clock, inputs) = (self.store.clone(), self.clock.clone(), self.inputs.clone());
+        let (number, gone) = (self.looks, self.upkeep.gone());
         tokio::spawn(async move {
+            // Whoever still holds the earlier store would keep this one from being opened.
+            gone.await;
             let at = clock.clone();
             // A look that broke must be told as well, or there would never be another.
             let found = match spawn_blocking(move || look(store, &settings, &at)).await {
@@ -29,13 +32,17 @@ impl House {
                     StoreLook::broken(&clock)
                 }
             };
-            if inputs.send(Input::Store(found)).await.is_err() {
+            if inputs.send(Input::Store(number, found)).await.is_err() {
                 debug!("the loop has ended before the look");
             }
         });
     }
 
-    pub(super) fn store_seen(&mut self, look: StoreLook) {
+    pub(super) fn store_seen(&mut self, number: u64, look: StoreLook) {
+        if number != self.looks {
+            debug!("a look at the store that was");
+            return;
+        }
         self.looking = false;
         if let Some(trouble) = look
             .trouble
@@ -59,6 +66,9 @@ impl House {
             self.store = Some(opened.store);
             self.handle(Event::StoreRecovered(opened.contents));
         }
+        for reply in std::mem::take(&mut self.reloading) {
+            self.replies.push(Box::new(move || answer(reply, Ok(()))));
+        }
     }
 
     /// Says whether a job holds the store open.
@@ -78,12 +88,14 @@ impl House {
             return;
         };
         let (inputs, now) = (self.inputs.clone(), self.clock.now().wall);
+        self.contents_asked += 1;
+        let number = self.contents_asked;
         tokio::spawn(async move {
             let phone = udid.clone();
             match blocking(move || backups_of(&store, &phone, now)).await {
                 Ok(backups) => {
                     if inputs
-                        .send(Input::StoreContents(udid, backups))
+                        .send(Input::StoreContents(udid, number, backups))
                         .await
                         .is_err()
                     {
@@ -93,5 +105,17 @@ impl House {
                 Err(error) => warn!(%error, phone = %udid, "the phone's backups cannot be listed"),
             }
         });
+    }
+
+    /// Takes in what a look at a phone's backups saw; one that began earlier than another that was
+    /// seen already is old.
+    pub(super) fn contents_seen(&mut self, udid: Udid, number: u64, backups: PhoneBackups) {
+        let newest = self.contents_seen.entry(udid.clone()).or_default();
+        if number <= *newest {
+            return;
+        }
+        *newest = number;
+        self.note_use(&udid, backups.used);
+        self.handle(Event::BackupsKnown(udid, backups));
     }
 }
