@@ -21,87 +21,93 @@ fn rot(path: &Path) {
     mode(0o400);
 }
 
+type Spoil = fn(&Path, &[Generation]) -> Vec<usize>;
+
+fn file(home: &Path, made: &Generation, path: &str) -> PathBuf {
+    gens(home).join(made.id.as_str()).join(UDID).join(path)
+}
+
+/// What is done to a chain of three, and which of them are damaged by it.
+const CASES: [(&str, Spoil); 6] = [
+    ("a file all share", |home, list| {
+        rot(&file(home, &list[0], &place("Library/a")));
+        vec![0, 1, 2]
+    }),
+    ("a file of two", |home, list| {
+        rot(&file(home, &list[1], &place("Library/c")));
+        vec![1, 2]
+    }),
+    ("one that is gone", |home, list| {
+        std::fs::remove_file(file(home, &list[1], &place("Library/a"))).unwrap();
+        vec![1]
+    }),
+    ("one too many", |home, list| {
+        std::fs::write(file(home, &list[2], "zz"), "zz").unwrap();
+        vec![2]
+    }),
+    ("an index", |home, list| {
+        rot(&gens(home).join(list[0].id.as_str()).join("index.zst"));
+        vec![0]
+    }),
+    ("a replaced one, which is no link any more", |home, list| {
+        let path = file(home, &list[2], &place("Library/a"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "something else").unwrap();
+        vec![2]
+    }),
+];
+
 #[test]
 fn what_is_damaged_arrives_as_damaged_as_it_is() {
-    type Spoil = fn(&Path, &[Generation]) -> Vec<usize>;
-    fn file(home: &Path, made: &Generation, path: &str) -> PathBuf {
-        gens(home).join(made.id.as_str()).join(UDID).join(path)
-    }
-    let cases: [(&str, Spoil); 6] = [
-        ("a file all share", |home, list| {
-            rot(&file(home, &list[0], &place("Library/a")));
-            vec![0, 1, 2]
-        }),
-        ("a file of two", |home, list| {
-            rot(&file(home, &list[1], &place("Library/c")));
-            vec![1, 2]
-        }),
-        ("one that is gone", |home, list| {
-            std::fs::remove_file(file(home, &list[1], &place("Library/a"))).unwrap();
-            vec![1]
-        }),
-        ("one too many", |home, list| {
-            std::fs::write(file(home, &list[2], "zz"), "zz").unwrap();
-            vec![2]
-        }),
-        ("an index", |home, list| {
-            rot(&gens(home).join(list[0].id.as_str()).join("index.zst"));
-            vec![0]
-        }),
-        ("a replaced one, which is no link any more", |home, list| {
-            let path = file(home, &list[2], &place("Library/a"));
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, "something else").unwrap();
-            vec![2]
-        }),
-    ];
-    for (what, spoil) in cases {
+    for (what, spoil) in CASES {
         for stops in [false, true] {
-            let (_dir, here, there) = two_places();
-            let list = Store::open(&here, late()).unwrap().0.list(&udid()).unwrap();
-            let bad = spoil(&here, &list);
-            let (from, _) = Store::open(&here, late()).unwrap();
-            let before = look(&here, UDID);
-            let (to, _) = Store::open(&there, late()).unwrap();
-            let mut damaged = BTreeSet::new();
-            if stops {
-                // Once after the first backup, for what is known of it has to be found again.
-                let mut files = 0;
-                let outcome = from.copy_to(&to, &mut |progress| {
-                    files = progress.files;
-                    if files > list[0].files + 1 {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                });
-                assert_eq!(outcome, Err(StoreError::Cancelled));
-                damaged.extend(
-                    to.list(&udid())
-                        .unwrap()
-                        .into_iter()
-                        .filter(|made| !made.verified)
-                        .map(|made| made.id),
-                );
-            }
-            let copied = copy(&from, &to).unwrap();
-            damaged.extend(copied.damaged.into_iter().map(|(_, id)| id));
-            let want: BTreeSet<_> = bad.iter().map(|place| list[*place].id.clone()).collect();
-            assert_eq!(damaged, want, "{what}");
-            same(&look(&here, UDID), &before, what);
-            let there_list = to.list(&udid()).unwrap();
-            assert_eq!(there_list.len(), 3, "{what}");
-            for (place, made) in there_list.iter().enumerate() {
-                assert_eq!(made.verified, !bad.contains(&place), "{what} {place}");
-            }
-            for (place, made) in there_list.iter().enumerate() {
-                let (here, there) = (verify(&from, &list[place]), verify(&to, made));
-                assert_eq!(here, there, "{what} {place}");
-                assert_eq!(there.is_good(), !bad.contains(&place), "{what} {place}");
-            }
-            assert!(look(&there, UDID).0 == before.0, "{what}");
+            arrives_as_it_is(what, spoil, stops);
         }
     }
+}
+
+fn arrives_as_it_is(what: &str, spoil: Spoil, stops: bool) {
+    let (_dir, here, there) = two_places();
+    let list = Store::open(&here, late()).unwrap().0.list(&udid()).unwrap();
+    let bad = spoil(&here, &list);
+    let (from, _) = Store::open(&here, late()).unwrap();
+    let before = look(&here, UDID);
+    let (to, _) = Store::open(&there, late()).unwrap();
+    let mut damaged = BTreeSet::new();
+    if stops {
+        // After the first backup: what is known of it has to be found again.
+        let outcome = from.copy_to(&to, &mut |progress| {
+            if progress.files > list[0].files + 1 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        assert_eq!(outcome, Err(StoreError::Cancelled));
+        let known = to.list(&udid()).unwrap();
+        damaged.extend(
+            known
+                .into_iter()
+                .filter(|made| !made.verified)
+                .map(|made| made.id),
+        );
+    }
+    let copied = copy(&from, &to).unwrap();
+    damaged.extend(copied.damaged.into_iter().map(|(_, id)| id));
+    let want: BTreeSet<_> = bad.iter().map(|place| list[*place].id.clone()).collect();
+    assert_eq!(damaged, want, "{what}");
+    same(&look(&here, UDID), &before, what);
+    let arrived = to.list(&udid()).unwrap();
+    assert_eq!(arrived.len(), 3, "{what}");
+    for (place, made) in arrived.iter().enumerate() {
+        assert_eq!(made.verified, !bad.contains(&place), "{what} {place}");
+    }
+    for (place, made) in arrived.iter().enumerate() {
+        let (here, there) = (verify(&from, &list[place]), verify(&to, made));
+        assert_eq!(here, there, "{what} {place}");
+        assert_eq!(there.is_good(), !bad.contains(&place), "{what} {place}");
+    }
+    assert!(look(&there, UDID).0 == before.0, "{what}");
 }
 
 #[test]
