@@ -124,12 +124,11 @@ impl<F: Fs> Inner<F> {
             why,
         };
         let there = open_root(&self.fs, path, Create::Never)?;
-        let there = self.fs.stat_handle(&there).at("look at", path.display())?;
-        let here = self
+        if !self
             .fs
-            .stat_handle(&self.root)
-            .at("look at", path.display())?;
-        if (there.device, there.inode) != (here.device, here.inode) {
+            .is_same(&there, &self.root)
+            .at("look at", path.display())?
+        {
             return Err(unavailable(
                 "another disk or directory has come in its place; is its disk still mounted?",
             ));

@@ -194,6 +194,15 @@ pub trait Fs: Clone + Send + Sync + 'static {
     /// # Errors
     /// What the kernel says.
     fn stat_handle(&self, handle: &Self::Handle) -> Result<Stat, Errno>;
+    /// Says whether two open directories are one and the same, reached through the same mount: a
+    /// directory whose mount has gone has no path any more, also when it is mounted again.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn is_same(&self, one: &Self::Handle, other: &Self::Handle) -> Result<bool, Errno> {
+        let (one, other) = (self.stat_handle(one)?, self.stat_handle(other)?);
+        Ok((one.device, one.inode) == (other.device, other.inode))
+    }
     /// Lists a directory, without `.` and `..`, in no order.
     ///
     /// # Errors

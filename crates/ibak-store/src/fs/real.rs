@@ -129,6 +129,16 @@ impl Fs for RealFs {
         )?))
     }
 
+    fn is_same(&self, one: &OwnedFd, other: &OwnedFd) -> Result<bool, Errno> {
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let look = |handle| {
+            let found = fs::statx(handle, "", AtFlags::EMPTY_PATH, mask)?;
+            let stat = stat_of(&found);
+            Ok::<_, Errno>((stat.device, stat.inode, found.stx_mnt_id))
+        };
+        Ok(look(one)? == look(other)?)
+    }
+
     fn read_dir(&self, dir: &OwnedFd) -> Result<Vec<Name>, Errno> {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(dir)? {
