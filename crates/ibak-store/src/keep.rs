@@ -57,7 +57,7 @@ impl<F: Fs> Store<F> {
         Ok(())
     }
 
-    /// Keeps a backup until it is unpinned, or no longer, for whatever reason it was kept; returns
+    /// Keeps a backup until it is unpinned, or releases it, for whatever reason it was kept; returns
     /// whether that is a change.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<F: Fs> Store<F> {
         for id in phone.ids("gens")? {
             removals.push(self.claim_removal(&id)?);
         }
-        let used = usage::usage(&phone);
+        let used = usage::used(&phone);
         let fs = &inner.fs;
         let trash = ensure_dir(fs, &inner.root, TRASH).at("create", TRASH)?;
         let name = ulid::Ulid::new().to_string();
@@ -118,7 +118,7 @@ impl<F: Fs> Store<F> {
         inner.accounts.forget(udid);
         if let Ok(used) = used {
             let mut forgotten = inner.accounts.forgotten.lock();
-            forgotten.expect_in_trash(&name, used.used);
+            forgotten.expect_in_trash(&name, used);
         }
         fs.sync(&trash).at("sync", TRASH)?;
         fs.sync(&inner.root).at("sync", "the store")?;

@@ -8,6 +8,7 @@ use crate::phone::PhoneDir;
 use crate::space::{Space, space, volume};
 use crate::store::Store;
 use crate::sweep::Broom;
+use crate::usage::used;
 use ibak_core::BackupId;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -107,8 +108,10 @@ impl<F: Fs> Staging<F> {
             }
             self.room.disk = room.min(bytes.max(ASK_DISK_EVERY));
         }
-        if self.quota.is_some() && self.room.quota < bytes {
-            let left = self.space()?.quota_left.unwrap_or(u64::MAX);
+        if let Some(quota) = self.quota
+            && self.room.quota < bytes
+        {
+            let left = quota.get().saturating_sub(used(&self.phone()?)?);
             if left < bytes {
                 return Err(Errno::DQUOT).at("write", &self.id);
             }

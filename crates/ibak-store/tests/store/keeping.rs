@@ -2,13 +2,15 @@
 
 use crate::days::{day, days, phone, quota_of};
 use crate::device::*;
+use crate::fault::{Fault, FaultFs};
 use ibak_core::BackupId;
 use ibak_store::fs::Errno;
-use ibak_store::{ErrorKind, Full, Remover, StoreError, Swept};
+use ibak_store::{ErrorKind, Full, Remover, Store, StoreError, Swept};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Barrier;
 
 /// What `du` would say; it is asked itself in a program of its own (tests/room), for a process
 /// that is just being started holds on to the lock of a store.
@@ -360,4 +362,124 @@ fn a_session_makes_room_and_says_what_it_gained() {
         &phone(dir.path()),
         "made room",
     );
+}
+
+#[test]
+fn readers_removals_and_sweeps_meet_at_any_moment() {
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let made = days(&store, 6);
+    let start = Barrier::new(5);
+    let whole = |id: &BackupId, number: usize, wanted: &Files| -> bool {
+        // Either it is not there, or it stays there until it is read.
+        let reader = match store.reader(&udid(), id) {
+            Ok(reader) => reader,
+            Err(StoreError::NoSuchBackup(_)) => return false,
+            Err(error) => panic!("{number}: {error}"),
+        };
+        for (path, content) in wanted {
+            let mut found = Vec::new();
+            std::io::Read::read_to_end(&mut reader.open(path).unwrap(), &mut found).unwrap();
+            assert_eq!(&found, content, "{number}: {path}");
+        }
+        true
+    };
+    let wanted: Vec<Files> = (0..5).map(|number| day(number).backup()).collect();
+    let read: usize = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|first: usize| {
+                let (start, made, wanted, whole) = (&start, &made, &wanted, &whole);
+                scope.spawn(move || {
+                    start.wait();
+                    (0..5)
+                        .map(|step| (first + step) % 5)
+                        .filter(|number| whole(&made[*number].id, *number, &wanted[*number]))
+                        .count()
+                })
+            })
+            .collect();
+        let remover = scope.spawn(|| {
+            start.wait();
+            let mut waiting: Vec<&BackupId> = made[..5].iter().map(|made| &made.id).collect();
+            while !waiting.is_empty() {
+                waiting.retain(|id| match store.remove(&udid(), id, Remover::Plan) {
+                    Ok(()) => false,
+                    Err(StoreError::InUse(_)) => true,
+                    Err(error) => panic!("{error}"),
+                });
+                std::thread::yield_now();
+            }
+        });
+        let (store, start) = (&store, &start);
+        let sweeper = scope.spawn(move || {
+            start.wait();
+            while !remover.is_finished() {
+                sweep(store);
+                store.totals().unwrap();
+            }
+            remover.join().unwrap();
+        });
+        sweeper.join().unwrap();
+        readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum()
+    });
+    eprintln!("{read} of 15 readings came before their removal");
+    sweep(&store);
+    assert_eq!(store.list(&udid()).unwrap(), made[5..]);
+    assert_eq!(store.trash_waiting(), Ok(0));
+    exact(
+        store.used(&udid()).unwrap(),
+        &phone(dir.path()),
+        "in the end",
+    );
+    assert_eq!(content(&store, &made[5]), day(5).backup());
+}
+
+#[test]
+fn asking_what_a_phone_takes_walks_over_nothing_that_is_known() {
+    let dir = scratch_dir();
+    let ledger = phone(dir.path()).join("usage.json");
+    let opened = || {
+        let fs = FaultFs::new(Fault::None, 0);
+        let (store, _) = Store::open_on(fs.clone(), dir.path(), options(0)).unwrap();
+        (store, fs)
+    };
+    let cost = |(store, fs): &(Store<FaultFs>, FaultFs)| {
+        let before = fs.operations();
+        exact(store.used(&udid()).unwrap(), &phone(dir.path()), "asked");
+        fs.operations() - before
+    };
+    let (walked, known) = (600.., ..60);
+    let store = opened();
+    let made = days(&store.0, 3);
+    assert!(walked.contains(&cost(&store)));
+    assert!(known.contains(&cost(&store)));
+    back_up(&store.0, &day(7), at(7)).unwrap();
+    assert!(known.contains(&cost(&store)), "the commit knew");
+    store.0.remove(&udid(), &made[0].id, Remover::Plan).unwrap();
+    assert!(known.contains(&cost(&store)));
+    sweep(&store.0);
+    assert!(known.contains(&cost(&store)));
+    drop(store);
+    let store = opened();
+    assert!(known.contains(&cost(&store)), "the ledger knew");
+    drop(store);
+    // A digit that is another is no sum.
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    let at = text.find(|letter: char| letter.is_ascii_digit()).unwrap();
+    let other = if text[at..].starts_with('9') {
+        "8"
+    } else {
+        "9"
+    };
+    std::fs::write(&ledger, [&text[..at], other, &text[at + 1..]].concat()).unwrap();
+    let store = opened();
+    assert!(walked.contains(&cost(&store)), "the ledger was damaged");
+    drop(store);
+    std::fs::remove_file(&ledger).unwrap();
+    let store = opened();
+    assert!(walked.contains(&cost(&store)), "the ledger was lost");
+    assert!(known.contains(&cost(&store)));
 }

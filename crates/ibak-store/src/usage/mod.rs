@@ -6,16 +6,19 @@
 //! and so does losing the file. Each inode counts once, wherever its names are. A walk holds the
 //! inodes with several names in memory, some 40 bytes each.
 
+mod walk;
+
 use crate::error::{Context, StoreError};
-use crate::fs::util::{DEPTH_MAX, absent_ok};
-use crate::fs::{Errno, Fs, Kind, Open, Stat};
+use crate::fs::util::absent_ok;
+use crate::fs::{Errno, Fs, Open};
 use crate::phone::PhoneDir;
 use crate::record::UsageRecord;
 use crate::store::{Inner, Store};
 use ibak_core::{BackupId, Udid};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use walk::{Rule, Seen, Walk};
 
 const LEDGER: &str = "usage.json";
 /// Where only whole names come and go.
@@ -26,6 +29,8 @@ const PASSING: [&str; 2] = ["staging", "adopting"];
 pub(crate) const TRASH: &str = "trash";
 /// The part of all that may have changed before what somebody writes is counted again.
 const STALE_PART: u64 = 4000;
+/// How often everything is looked for again when something was moved meanwhile.
+const MOVED_MAX: u32 = 16;
 /// More than can be a small part of anything.
 const CHURN_UNKNOWN: u64 = 1 << 50;
 
@@ -37,7 +42,7 @@ impl<F: Fs> Store<F> {
     /// A system call's.
     pub fn used(&self, udid: &Udid) -> Result<u64, StoreError> {
         match PhoneDir::open(&self.inner, udid)? {
-            Some(phone) => Ok(usage(&phone)?.used),
+            Some(phone) => used(&phone),
             None => Ok(0),
         }
     }
@@ -57,10 +62,8 @@ impl<F: Fs> Store<F> {
         let gens = phone.sub("gens")?;
         let mut walk = Walk::new(&self.inner.fs);
         for id in ids {
-            match self.inner.fs.stat(&gens, id.as_str()) {
-                Ok(_) => walk.entry(&gens, id.as_str(), Rule::Whole)?,
-                Err(Errno::NOENT) => return Err(none(id)),
-                Err(errno) => return Err(errno).at("look at", phone.at(&format!("gens/{id}"))),
+            if !walk.entry(&gens, id.as_str(), Rule::Whole)? {
+                return Err(none(id));
             }
         }
         Ok(walk.bytes)
@@ -77,6 +80,13 @@ pub(crate) struct Usage {
 }
 
 pub(crate) fn usage<F: Fs>(phone: &PhoneDir<'_, F>) -> Result<Usage, StoreError> {
+    let used = used(phone)?;
+    let account = phone.inner.accounts.of(&phone.udid);
+    let trash = account.lock().trash(&phone.inner.fs, &phone.dir)?;
+    Ok(Usage { used, trash })
+}
+
+pub(crate) fn used<F: Fs>(phone: &PhoneDir<'_, F>) -> Result<u64, StoreError> {
     let account = phone.inner.accounts.of(&phone.udid);
     let mut known = account.lock();
     if known.settle(phone, Recount::IfNeeded)? {
@@ -85,10 +95,7 @@ pub(crate) fn usage<F: Fs>(phone: &PhoneDir<'_, F>) -> Result<Usage, StoreError>
     let settled = known.settled.as_ref().map_or(0, |settled| settled.bytes);
     let staged = known.staged(phone, &account, settled)?;
     let rest = rest(phone)?;
-    Ok(Usage {
-        used: settled.saturating_add(staged).saturating_add(rest),
-        trash: known.trash(&phone.inner.fs, &phone.dir)?,
-    })
+    Ok(settled.saturating_add(staged).saturating_add(rest))
 }
 
 /// Returns what the phones that were forgotten still take.
@@ -110,7 +117,7 @@ fn rest<F: Fs>(phone: &PhoneDir<'_, F>) -> Result<u64, StoreError> {
         .allocated;
     for entry in fs.read_dir(&phone.dir).at("list", &phone.udid)? {
         if SETTLED.contains(&entry.name.as_str()) || PASSING.contains(&entry.name.as_str()) {
-            if let Some(stat) = walk.look(&phone.dir, &entry.name)? {
+            if let Seen::There(stat) = walk.look(&phone.dir, &entry.name)? {
                 walk.add(&stat, Rule::Sole);
             }
         } else {
@@ -217,36 +224,34 @@ impl Known {
         phone: &PhoneDir<'_, F>,
         recount: Recount,
     ) -> Result<bool, StoreError> {
-        let areas = Areas::open(phone)?;
-        let loaded = self.settled.take().or_else(|| load(phone));
-        let known = loaded.filter(|known| known.names.is_subset(&areas.names));
-        let Some(mut known) = known else {
-            if recount == Recount::Never {
-                return Ok(true);
-            }
+        let before = self.settled.take().or_else(|| load(phone));
+        for _ in 0..MOVED_MAX {
+            let areas = Areas::open(phone)?;
             let mut walk = Walk::new(&phone.inner.fs);
-            areas.walk(&mut walk, &BTreeSet::new(), Rule::Once)?;
+            let (known, rule) = match &before {
+                Some(known) if known.names.is_subset(&areas.names) => (known.clone(), Rule::Whole),
+                Some(_) | None if recount == Recount::Never => return Ok(true),
+                Some(_) | None => (UsageRecord::default(), Rule::Once),
+            };
+            if !areas.walk(&mut walk, &known.names, rule)? {
+                // A name was moved while it was looked for.
+                continue;
+            }
+            if walk.lacks_names() {
+                // A file whose other names are all in a working copy counts too.
+                for sub in PASSING {
+                    walk.below(&phone.dir, sub, Rule::Closing)?;
+                }
+            }
+            let changed = known.names != areas.names;
             self.settled = Some(UsageRecord {
-                bytes: walk.bytes,
+                bytes: known.bytes.saturating_add(walk.bytes),
                 names: areas.names,
             });
-            self.doubtful = walk.skipped;
-            return Ok(true);
-        };
-        let changed = known.names != areas.names;
-        if changed {
-            let mut walk = Walk::new(&phone.inner.fs);
-            areas.walk(&mut walk, &known.names, Rule::Whole)?;
-            // A file whose other names are all in a working copy counts too.
-            for sub in PASSING {
-                walk.below(&phone.dir, sub, Rule::Closing)?;
-            }
-            known.bytes = known.bytes.saturating_add(walk.bytes);
-            known.names = areas.names;
-            self.doubtful |= walk.skipped;
+            self.doubtful = walk.skipped || (self.doubtful && rule == Rule::Whole);
+            return Ok(changed);
         }
-        self.settled = Some(known);
-        Ok(changed)
+        Err(Errno::AGAIN).at("count", &phone.udid)
     }
 
     /// Counts the working copies, unless little can have changed since the last time.
@@ -393,7 +398,13 @@ fn list<F: Fs>(phone: &PhoneDir<'_, F>, sub: &str) -> Result<Vec<String>, StoreE
 /// What lies in the directories where only whole names come and go.
 struct Areas<F: Fs> {
     names: BTreeSet<String>,
-    found: Vec<(F::Handle, Vec<(String, String)>)>,
+    found: Vec<(F::Handle, Vec<Named>)>,
+}
+
+/// A name in one of them, and what its sum is known by.
+struct Named {
+    name: String,
+    key: String,
 }
 
 impl<F: Fs> Areas<F> {
@@ -416,162 +427,30 @@ impl<F: Fs> Areas<F> {
                 while !areas.names.insert(key.clone()) {
                     key = format!("{key} in {sub}");
                 }
-                names.push((entry.name, key));
+                names.push(Named {
+                    name: entry.name,
+                    key,
+                });
             }
             areas.found.push((dir, names));
         }
         Ok(areas)
     }
 
+    /// Returns false when one of the names is not there any more.
     fn walk(
         &self,
         walk: &mut Walk<'_, F>,
         except: &BTreeSet<String>,
         rule: Rule,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         for (dir, names) in &self.found {
-            for (name, key) in names {
-                if !except.contains(key) {
-                    walk.entry(dir, name, rule)?;
+            for Named { name, key } in names {
+                if !except.contains(key) && !walk.entry(dir, name, rule)? {
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
-    }
-}
-
-/// Which files count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    /// Each, at its first name.
-    Once,
-    /// Those with one name.
-    Sole,
-    /// Those that have all their names here.
-    Whole,
-    /// Those that this walk lacked a name of; no directories.
-    Closing,
-}
-
-type Inode = (u64, u64);
-
-/// Counts blocks. What goes while it looks is not counted.
-struct Walk<'a, F: Fs> {
-    fs: &'a F,
-    bytes: u64,
-    once: HashSet<Inode>,
-    /// Names still to be met.
-    lacking: HashMap<Inode, u64>,
-    /// Whether the disk did not let something be looked at.
-    skipped: bool,
-}
-
-impl<'a, F: Fs> Walk<'a, F> {
-    fn new(fs: &'a F) -> Self {
-        Self {
-            fs,
-            bytes: 0,
-            once: HashSet::new(),
-            lacking: HashMap::new(),
-            skipped: false,
-        }
-    }
-
-    /// Counts what is in a directory, not itself; absent is nothing.
-    fn below(&mut self, dir: &F::Handle, name: &str, rule: Rule) -> Result<(), StoreError> {
-        self.inside(dir, name, rule, 0)
-    }
-
-    /// Counts a name and what is below it; absent is nothing.
-    fn entry(&mut self, dir: &F::Handle, name: &str, rule: Rule) -> Result<(), StoreError> {
-        self.entry_at(dir, name, rule, 0)
-    }
-
-    fn entry_at(
-        &mut self,
-        dir: &F::Handle,
-        name: &str,
-        rule: Rule,
-        depth: u32,
-    ) -> Result<(), StoreError> {
-        let Some(stat) = self.look(dir, name)? else {
-            return Ok(());
-        };
-        self.add(&stat, rule);
-        if stat.kind == Kind::Directory {
-            self.inside(dir, name, rule, depth + 1)?;
-        }
-        Ok(())
-    }
-
-    fn inside(
-        &mut self,
-        dir: &F::Handle,
-        name: &str,
-        rule: Rule,
-        depth: u32,
-    ) -> Result<(), StoreError> {
-        if depth > DEPTH_MAX {
-            return Err(Errno::NAMETOOLONG).at("look into", name);
-        }
-        let opened = self.fs.open(dir, name, Open::Directory);
-        let listed = opened.and_then(|inner| Ok((self.fs.read_dir(&inner)?, inner)));
-        let Some((names, inner)) = self.seen(listed, "list", name)? else {
-            return Ok(());
-        };
-        for entry in names {
-            self.entry_at(&inner, &entry.name, rule, depth)?;
-        }
-        Ok(())
-    }
-
-    fn look(&mut self, dir: &F::Handle, name: &str) -> Result<Option<Stat>, StoreError> {
-        let stat = self.fs.stat(dir, name);
-        self.seen(stat, "look at", name)
-    }
-
-    /// Takes what is not there for nothing, and what the disk lost for as good as nothing.
-    fn seen<T>(
-        &mut self,
-        found: Result<T, Errno>,
-        action: &'static str,
-        name: &str,
-    ) -> Result<Option<T>, StoreError> {
-        match found {
-            Ok(found) => Ok(Some(found)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(Errno::IO) => {
-                tracing::warn!(name, action, "not counted, for it cannot be read");
-                self.skipped = true;
-                Ok(None)
-            }
-            Err(errno) => Err(errno).at(action, name),
-        }
-    }
-
-    fn add(&mut self, stat: &Stat, rule: Rule) {
-        let inode = (stat.device, stat.inode);
-        let counts = if stat.kind == Kind::Directory {
-            rule != Rule::Closing
-        } else {
-            match rule {
-                Rule::Once => stat.links <= 1 || self.once.insert(inode),
-                Rule::Sole => stat.links <= 1,
-                Rule::Whole if stat.links <= 1 => true,
-                Rule::Whole => {
-                    let lacking = self.lacking.entry(inode).or_insert(stat.links);
-                    *lacking = lacking.saturating_sub(1);
-                    *lacking == 0
-                }
-                Rule::Closing => self.lacking.get_mut(&inode).is_some_and(|lacking| {
-                    *lacking = lacking.saturating_sub(1);
-                    *lacking == 0
-                }),
-            }
-        };
-        if counts {
-            self.lacking.remove(&inode);
-            self.bytes = self.bytes.saturating_add(stat.allocated);
-        }
+        Ok(true)
     }
 }
