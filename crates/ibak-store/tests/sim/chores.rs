@@ -10,6 +10,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 impl<F: Under, W: Clone> Scenario<F, W> {
+    /// A store is opened after a crash, and somebody begins a backup.
+    pub const REOPENED: Self = Self {
+        name: "reopened store",
+        before: |_, _, _| {},
+        run: |path, fs, _| {
+            let (store, _) = Store::open_on(fs.clone(), path, options(4))?;
+            begin(&store, Full::IfNeeded, at(4)).map(drop)
+        },
+    };
+
     /// A retention run: one backup is pinned, two go, and the trash is emptied.
     pub const RETENTION: Self = Self {
         name: "retention run",

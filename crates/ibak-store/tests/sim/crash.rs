@@ -6,7 +6,7 @@
 
 use crate::fault::Fault;
 use crate::fs::disk::Disk;
-use crate::fs::journal::{Moment, Op};
+use crate::fs::journal::{Journal, Moment, Op};
 use crate::fs::{Rules, SimFs};
 use crate::oracle::*;
 use std::collections::{BTreeMap, HashSet};
@@ -107,19 +107,37 @@ pub fn cut_everywhere(
     seeds: u64,
 ) -> Cuts {
     let (base, before) = stage(&scenario, rules);
+    let (journal, told) = recorded(scenario, (base, &before), rules, honest);
+    cut(scenario, (&journal, &told), rules, seeds)
+}
+
+/// Runs a scenario once and notes everything.
+fn recorded(
+    scenario: SimScenario,
+    (base, before): (Disk, &Told),
+    rules: Rules,
+    honest: impl FnOnce(&mut Faulty),
+) -> (Journal, Told) {
     let sim = SimFs::new(base, rules);
     sim.record();
     let mut fs = Faulty::on(sim.clone(), Fault::None, 0);
     honest(&mut fs);
-    let mut told = Told::after(&before, looking(&sim));
+    let mut told = Told::after(before, looking(&sim));
     (scenario.run)(path(), &fs, &mut told).unwrap();
-    drop(fs);
-    let journal = sim.journal();
-    let expected = Expected::new(&told);
+    (sim.journal(), told)
+}
+
+fn cut(
+    scenario: SimScenario,
+    (journal, told): (&Journal, &Told),
+    rules: Rules,
+    seeds: u64,
+) -> Cuts {
+    let expected = Expected::new(told);
     let mut cuts = Cuts::default();
     let mut states = HashSet::new();
     let mut checked = HashSet::new();
-    let mut moment = Moment::first(&journal);
+    let mut moment = Moment::first(journal);
     loop {
         let due = expected.due(moment.at);
         let seeded = (0..seeds).flat_map(|seed| SEEDED.map(|class| (class, seed)));
@@ -150,18 +168,56 @@ pub fn cut_everywhere(
     cuts
 }
 
+/// Cuts the power in a scenario, and again everywhere in what is done after it.
+fn cut_twice(scenario: SimScenario, rules: Rules, every: usize, seeds: u64) -> Cuts {
+    let (base, before) = stage(&scenario, rules);
+    let (journal, told) = recorded(scenario, (base, &before), rules, |_| {});
+    let mut all = Cuts::default();
+    let mut moment = Moment::first(&journal);
+    loop {
+        if moment.at % every == 0 {
+            for class in [Class::None, Class::All, Class::Some] {
+                let disk = class.crash(&moment, &mut Seed(moment.at as u64));
+                let first = told.as_of(moment.at);
+                let again = recorded(SimScenario::REOPENED, (disk, &first), rules, |_| {});
+                let cuts = cut(SimScenario::REOPENED, (&again.0, &again.1), rules, seeds);
+                all.states += cuts.states;
+                all.checks += cuts.checks;
+                all.wrong.extend(cuts.wrong);
+            }
+        }
+        if !moment.advance() {
+            return all;
+        }
+    }
+}
+
 fn all_hold(scenario: SimScenario, rules: Rules, seeds: (u64, u64)) {
-    let started = std::time::Instant::now();
     let seeds = if is_slow() { seeds.1 } else { seeds.0 };
-    let cuts = cut_everywhere(scenario, rules, |_| {}, seeds);
-    let took = started.elapsed();
-    let rate = cuts.checks as f64 / took.as_secs_f64();
-    eprintln!(
-        "{}: {} states, {} checks, {rate:.0}/s",
-        scenario.name, cuts.states, cuts.checks
-    );
+    assert_none(scenario.name, || {
+        cut_everywhere(scenario, rules, |_| {}, seeds)
+    });
+}
+
+fn assert_none(name: &str, cut: impl FnOnce() -> Cuts) {
+    let started = std::time::Instant::now();
+    let cuts = cut();
+    let rate = cuts.checks as f64 / started.elapsed().as_secs_f64();
+    let Cuts { states, checks, .. } = cuts;
+    eprintln!("{name}: {states} states, {checks} checks, {rate:.0}/s");
     assert!(cuts.wrong.is_empty(), "{:#?}", cuts.wrong);
-    assert!(cuts.states > 20, "{cuts:?}");
+    assert!(states > 20, "{name}: {states} states");
+}
+
+/// The power goes again while the store is being put right.
+#[test]
+fn a_second_cut() {
+    let (every, seeds) = if is_slow() { (3, 2) } else { (97, 1) };
+    for scenario in [SimScenario::INCREMENTAL, SimScenario::RETENTION] {
+        assert_none("a second cut", || {
+            cut_twice(scenario, Rules::USUAL, every, seeds)
+        });
+    }
 }
 
 #[test]

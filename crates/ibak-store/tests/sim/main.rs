@@ -23,6 +23,7 @@ mod device;
 mod fault;
 mod faults;
 mod fs;
+mod full;
 mod oracle;
 #[path = "../store/scenarios.rs"]
 mod scenarios;

@@ -23,6 +23,28 @@ pub struct Seen {
 }
 
 pub type Told = Announced<Seen>;
+impl Told {
+    /// What had been told when a crash came, as seen from after it.
+    pub fn as_of(&self, at: usize) -> Self {
+        let seen = |seen: &Seen| Seen {
+            at: if seen.at <= at { 0 } else { usize::MAX },
+            disk: seen.disk.clone(),
+        };
+        let mut told = Self::new(|| panic!("nothing more is told"));
+        for promise in &self.promises {
+            let mut promise = promise.clone();
+            promise.when = seen(&promise.when);
+            for deed in &mut promise.deeds {
+                deed.begun = seen(&deed.begun);
+                deed.done = deed.done.as_ref().map(seen);
+            }
+            told.promises.push(promise);
+        }
+        told.copied = self.copied.as_ref().map(seen);
+        told
+    }
+}
+
 pub type SimScenario = Scenario<SimFs, Seen>;
 pub type Faulty = FaultFs<SimFs>;
 
