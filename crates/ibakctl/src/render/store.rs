@@ -117,7 +117,7 @@ pub fn store_remedy(detail: &CheckDetail, dir: &Path, style: &Style) -> String {
             )
         }
         CheckDetail::StoreMissing => format!(
-            "see whether its disk is mounted; below /home the service sees nothing, unless `sudo systemctl edit ibakd` says `[Service]`, `ProtectHome=no` and `{paths}`"
+            "see whether its disk is mounted, and whether it is empty or holds a store; below /home the service sees nothing, unless `sudo systemctl edit ibakd` says `[Service]`, `ProtectHome=no` and `{paths}`"
         ),
         CheckDetail::StoreOnRoot => {
             "see whether its disk is mounted: this directory is on the root file system".to_owned()
