@@ -2,7 +2,7 @@
 
 use super::ada;
 use ibak_dbus::words::{JobKind, Outcome};
-use ibak_dbus::{Dict, Error, NO_USER_INTERACTION, PhoneProxy, names};
+use ibak_dbus::{Dict, Error, ManagerProxy, NO_USER_INTERACTION, PhoneProxy, names};
 use ibak_tests::night::Night;
 use ibak_tests::night::errands::{pipe, secret, with_password};
 use ibak_tests::skip_unless;
@@ -102,6 +102,86 @@ async fn a_stranger_without_polkit_may_do_none_of_it() {
         .restore("01ARZ3NDEKTSV4RRFFQ69G5FAV", with_password(Some("x")))
         .await;
     assert!(matches!(none, Err(Error::NotAuthorized(_))), "{none:?}");
+}
+
+/// A folder's descriptor, as `MoveStore` takes it.
+fn folder(path: &std::path::Path) -> OwnedFd {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY;
+    let flags = flags | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        .unwrap()
+        .into()
+}
+
+async fn manager(connection: &zbus::Connection) -> ManagerProxy<'static> {
+    ManagerProxy::builder(connection)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_changes_nothing_of_the_store() {
+    let mut night = ada().await;
+    assert_eq!(night.back_up_now(0, &[]).await, Outcome::Succeeded);
+    let before = night.backups(0).await;
+    let id = before[0].id.to_string();
+    let Some(stranger) = as_nobody(&night).await else {
+        return;
+    };
+    let udid = night.udid(0);
+    let phone = PhoneProxy::builder(&stranger)
+        .path(names::phone_path(&udid))
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .unwrap();
+    let manager = manager(&stranger).await;
+    let none = Dict::new;
+    let insist = Dict::from([("pinned".to_owned(), true.into())]);
+    let other = "00008110-0000000000000001";
+    let target = tempfile::tempdir().unwrap();
+    let answers = [
+        ("RemoveBackup", phone.remove_backup(&id, none()).await.err()),
+        ("pinned", phone.remove_backup(&id, insist).await.err()),
+        ("PinBackup", phone.pin_backup(&id, true, none()).await.err()),
+        ("VerifyBackup", phone.verify_backup(&id, none()).await.err()),
+        ("SetQuota", phone.set_quota(1, none()).await.err()),
+        ("Retire", phone.retire(true, none()).await.err()),
+        ("Forget", phone.forget(none()).await.err()),
+        ("Adopt", manager.adopt(other, pipe().0, none()).await.err()),
+        (
+            "Replace",
+            manager.replace(udid.as_str(), other, none()).await.err(),
+        ),
+        (
+            "MoveStore",
+            manager
+                .move_store(folder(target.path()), none())
+                .await
+                .err(),
+        ),
+    ];
+    for (method, error) in &answers {
+        assert!(
+            matches!(error, Some(Error::NotAuthorized(_))),
+            "{method}: {error:?}"
+        );
+    }
+    assert_eq!(night.backups(0).await, before);
+    let view = night.phone(0);
+    assert_eq!((view.quota, view.retired), (None, false));
+    assert_eq!(
+        night.state().phones().len(),
+        1,
+        "nobody else came to be known"
+    );
+    assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 0);
+    // To look is everybody's right.
+    assert_eq!(manager.list_storage(none()).await.unwrap().len(), 2);
+    let explain = Dict::from([("explain".to_owned(), true.into())]);
+    assert_eq!(phone.list_backups(explain).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

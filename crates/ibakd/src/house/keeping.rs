@@ -133,6 +133,12 @@ impl House {
     }
 
     fn forget(&self, phone: Udid, reply: oneshot::Sender<Result<(), Error>>) {
+        // Nothing is removed that a job still talks about; the core says it again at the end.
+        let mine = |it: &&super::Running| it.phone.as_ref() == Some(&phone);
+        if self.running.values().any(|it| mine(&it)) {
+            let busy = "a job of this phone is running".to_owned();
+            return answer(reply, Err(Error::Busy(busy)));
+        }
         let store = self.usable_store();
         let (inputs, udid) = (self.inputs.clone(), phone.clone());
         tokio::spawn(async move {
