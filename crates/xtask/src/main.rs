@@ -43,6 +43,9 @@ struct Bench {
     /// Bytes of the phone's one large file [default: 4 GiB, quick: 512 MiB]
     #[arg(long, value_name = "BYTES")]
     large: Option<u64>,
+    /// Only the store, without a phone: so many files, and five times as many
+    #[arg(long, conflicts_with = "large")]
+    store: bool,
     /// Smaller phones
     #[arg(long)]
     quick: bool,
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Demo { json, keep } => xtask::demo::demo(xtask::demo::Options { json, keep }),
         Chore::Test => xtask::check::test(),
+        Chore::Bench(bench) if bench.store => xtask::bench::store(bench.options()),
         Chore::Bench(bench) => xtask::bench::bench(bench.options()),
         Chore::Install => xtask::install::install(),
         Chore::Uninstall => xtask::install::uninstall(),

@@ -9,10 +9,15 @@
     clippy::indexing_slicing
 )]
 
+mod damage;
 mod ear;
+mod home;
 #[path = "../../../crates/ibak-store/tests/power/image.rs"]
 mod image;
+mod keeping;
 mod kills;
+mod moving;
 mod power;
+mod room;
 mod trap;
 mod tree;

@@ -5,6 +5,7 @@
 //! not what the phone holds, so that no figure is that of a failure. docs/bench.md says how to read
 //! the figures.
 
+mod alone;
 mod figures;
 mod meter;
 mod plan;
@@ -55,18 +56,7 @@ pub fn bench(options: Options) -> Result<()> {
         format!("{PEER} is not installed\nHint: sudo apt-get install libimobiledevice-utils")
     })?;
     let teller = Teller::new(options.json);
-    let packages = ["ibakd", "ibakctl", "ibak-sim", "ibak-tests"];
-    let (programs, build) = match std::env::var_os(workspace::PROGRAMS_VARIABLE) {
-        Some(ready) => (PathBuf::from(&ready), ready.to_string_lossy().into_owned()),
-        None => {
-            let name = match options.profile {
-                Profile::Dev => "dev",
-                Profile::Release => "release",
-            };
-            let programs = workspace::build(&packages, options.profile)?;
-            (programs, name.to_owned())
-        }
-    };
+    let (programs, build) = programs(options.profile)?;
     let mut figures = Figures::new(build, Machine::now()?);
     for (plan, workload) in [
         (Plan::large(options.large), &mut figures.large),
@@ -85,6 +75,27 @@ pub fn bench(options: Options) -> Result<()> {
         crate::say::answer(&serde_json::to_string(&figures)?);
     }
     Ok(())
+}
+
+/// Measures the store alone, without a phone.
+///
+/// # Errors
+/// As [`bench`].
+pub fn store(options: Options) -> Result<()> {
+    alone::bench(options)
+}
+
+/// Returns the directory of the programs that are measured, and how they were built.
+fn programs(profile: Profile) -> Result<(PathBuf, String)> {
+    let packages = ["ibakd", "ibakctl", "ibak-sim", "ibak-tests"];
+    if let Some(ready) = std::env::var_os(workspace::PROGRAMS_VARIABLE) {
+        return Ok((PathBuf::from(&ready), ready.to_string_lossy().into_owned()));
+    }
+    let name = match profile {
+        Profile::Dev => "dev",
+        Profile::Release => "release",
+    };
+    Ok((workspace::build(&packages, profile)?, name.to_owned()))
 }
 
 fn play(

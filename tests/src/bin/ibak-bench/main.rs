@@ -4,8 +4,11 @@
 //! `check PHONE.toml TOUCHED BACKUP` holds a backup, by whomever, against what the simulated phone
 //! holds after so many files were changed once: every row of Manifest.db, every file and its size.
 //! `store STORE UDID COPY` measures the store without a phone, next to `cp -al` of the same tree.
-//! Both answer with one line of JSON.
+//! `fill STORE FILES` makes a store with one backup of so many files, and `alone STORE UDID` measures
+//! the next one, next to `cp -al` of the same tree, and reading everything again.
+//! All answer with one line of JSON.
 
+mod alone;
 mod check;
 mod store;
 
@@ -42,8 +45,10 @@ fn run() -> Result<serde_json::Value> {
             check::check(Path::new(phone), touched.parse()?, Path::new(backup))
         }
         ["store", store, udid, copy] => store::measure(Path::new(store), udid, Path::new(copy)),
+        ["fill", store, files] => alone::fill(Path::new(store), files.parse()?),
+        ["alone", store, udid] => alone::measure(Path::new(store), udid),
         _ => anyhow::bail!(
-            "usage: ibak-bench check PHONE.toml TOUCHED BACKUP | store STORE UDID COPY"
+            "usage: ibak-bench check PHONE.toml TOUCHED BACKUP | store STORE UDID COPY | fill STORE FILES | alone STORE UDID"
         ),
     }
 }
