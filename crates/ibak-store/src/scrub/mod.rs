@@ -5,8 +5,10 @@
 //! it costs a new pass and nothing else. A backup is leased while it is read, no longer: what is
 //! removed or committed meanwhile is no error.
 
+mod neighbour;
+
 use crate::error::StoreError;
-use crate::fs::{Fs, Stat};
+use crate::fs::Fs;
 use crate::index::{IndexEntry, IndexReader, walk_order};
 use crate::lease::Lease;
 use crate::marks::{Bad, Findings, Found, Stats, look};
@@ -15,6 +17,7 @@ use crate::record::{CommitRecord, RECORD_DAMAGED, SCRUB, ScrubDone, ScrubHere, S
 use crate::store::{Inner, Store};
 use crate::verify::{extra, look_again, whole_tree};
 use ibak_core::{BackupId, Udid, Wall};
+use neighbour::{Neighbour, taken};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -182,15 +185,6 @@ struct Pass<'a, F: Fs> {
     /// Bytes and files since the state was saved.
     unsaved: (u64, u64),
     report: ScrubReport,
-}
-
-/// A backup that was read in this pass and may share files with the one being read.
-struct Neighbour<'a, F: Fs> {
-    id: BackupId,
-    stats: Stats<'a, F>,
-    index: IndexReader,
-    damaged: Findings,
-    since_unix_us: i64,
 }
 
 /// The backup being read.
@@ -366,57 +360,6 @@ impl<F: Fs> Pass<'_, F> {
         (self.pace)(self.told)
     }
 
-    /// Opens what was read in this pass and may share files with a backup: those next to it in
-    /// time, the one it was cloned from, and those cloned from it.
-    fn neighbours<'f>(
-        &self,
-        fs: &'f F,
-        id: &BackupId,
-        record: &CommitRecord,
-    ) -> Result<Vec<Neighbour<'f, F>>, StoreError> {
-        let checks = self.phone.checks()?;
-        let done = || self.state.done.iter().filter(|(_, done)| done.is_whole);
-        let newer = done().find(|(other, _)| other.as_str() > id.as_str());
-        let older = done().rfind(|(other, _)| other.as_str() < id.as_str());
-        let kin = done().filter(|(other, done)| {
-            record.parent.as_ref() == Some(*other) || done.parent.as_deref() == Some(id.as_str())
-        });
-        let mut neighbours: Vec<Neighbour<'f, F>> = Vec::new();
-        for (other, done) in newer
-            .into_iter()
-            .chain(older)
-            .chain(kin)
-            .take(NEIGHBOURS_MAX)
-        {
-            let Ok(other) = BackupId::parse(other) else {
-                continue;
-            };
-            if neighbours.iter().any(|known| known.id == other) {
-                continue;
-            }
-            // Removed meanwhile, or not to be opened: then nothing is taken from it.
-            let opened = self.phone.generation(&other).and_then(|(dir, record)| {
-                let index = IndexReader::open(fs, &dir)?;
-                Ok((whole_tree(fs, &dir, &record, |_| true, &mut go_on)?, index))
-            });
-            let Ok((Ok(tree), index)) = opened else {
-                continue;
-            };
-            let check = checks.checks.get(other.as_str());
-            neighbours.push(Neighbour {
-                stats: Stats::new(fs, tree),
-                index,
-                damaged: check
-                    .iter()
-                    .flat_map(|check| check.damaged.iter().cloned())
-                    .collect(),
-                since_unix_us: done.since_unix_us,
-                id: other,
-            });
-        }
-        Ok(neighbours)
-    }
-
     /// Marks every backup that holds what was found bad, before the state says it was read.
     fn publish(&mut self, current: &mut Current<'_, F>) -> Result<(), StoreError> {
         let pending = std::mem::take(&mut current.pending);
@@ -494,31 +437,6 @@ impl<F: Fs> Pass<'_, F> {
     }
 }
 
-/// Neighbours looked at for each file at most.
-const NEIGHBOURS_MAX: usize = 6;
-
 fn go_on(_: u64) -> ControlFlow<()> {
     ControlFlow::Continue(())
-}
-
-/// Returns since when a file counts as read, if a neighbour has the very same one and that is good.
-fn taken<F: Fs>(
-    neighbours: &mut [Neighbour<'_, F>],
-    entry: &IndexEntry,
-    stat: &Stat,
-) -> Result<Option<i64>, StoreError> {
-    if stat.links < 2 {
-        return Ok(None);
-    }
-    for neighbour in neighbours {
-        let same = matches!(neighbour.stats.stat(&entry.path), Ok(twin)
-            if (twin.device, twin.inode) == (stat.device, stat.inode));
-        if same
-            && neighbour.index.seek(&entry.path)?.as_ref() == Some(entry)
-            && !neighbour.damaged.contains(&entry.path)
-        {
-            return Ok(Some(neighbour.since_unix_us));
-        }
-    }
-    Ok(None)
 }
