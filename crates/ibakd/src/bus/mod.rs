@@ -55,7 +55,7 @@ pub enum Call {
     /// Somebody looks at this phone.
     LookedAt(Udid),
     /// Read the configuration again.
-    Reload(oneshot::Sender<Result<(), String>>),
+    Reload(oneshot::Sender<Result<(), Error>>),
     /// Check everything.
     Diagnose(oneshot::Sender<Vec<Dict>>),
     /// Something about the store itself.

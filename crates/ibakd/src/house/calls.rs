@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::executor::blocking;
 use crate::history::{Attempt, History};
 use ibak_core::{Event, RequestId, Wall};
-use ibak_dbus::Dict;
 use ibak_dbus::views::AttemptView;
 use ibak_dbus::words::{JobKind, Outcome, Trigger};
+use ibak_dbus::{Dict, Error};
 use std::sync::Arc;
 use tracing::info;
 
@@ -58,12 +58,11 @@ impl House {
     /// Takes the whole new configuration or refuses it whole. What is bound at the start
     /// (usbmuxd, log level, network) must be as it was; another store is taken while no job holds
     /// the present one.
-    fn reload(&mut self) -> Result<Taken, String> {
-        let path = self
-            .config_path
-            .clone()
-            .ok_or("the daemon was started without a configuration file")?;
-        let fresh = Config::load(&path).map_err(|error| error.to_string())?;
+    fn reload(&mut self) -> Result<Taken, Error> {
+        let failed = |error: &dyn std::fmt::Display| Error::Failed(error.to_string());
+        let without = "the daemon was started without a configuration file";
+        let path = self.config_path.clone().ok_or_else(|| failed(&without))?;
+        let fresh = Config::load(&path).map_err(|error| failed(&error))?;
         let old = &self.config;
         let fixed = [
             ("usbmuxd", old.usbmuxd == fresh.usbmuxd),
@@ -74,20 +73,20 @@ impl House {
             ),
         ];
         if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
-            return Err(format!(
+            return Err(failed(&format!(
                 "`{key}` has changed, which takes a restart: systemctl restart ibakd"
-            ));
+            )));
         }
         let other_store = (&old.store, old.reserve_bytes) != (&fresh.store, fresh.reserve_bytes);
         if other_store && self.store_is_used() {
-            return Err(
+            return Err(Error::Busy(
                 "`store` or `reserve` has changed, and a job is using the store: reload again when \
                  it is done"
                     .to_owned(),
-            );
+            ));
         }
         let policies = policy::policies(&fresh);
-        policies.check().map_err(|error| error.to_string())?;
+        policies.check().map_err(|error| failed(&error))?;
         info!("configuration taken");
         self.config = fresh;
         self.policies = policies.clone();

@@ -26,12 +26,12 @@ use crate::history::History;
 use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::phone::PhoneNews;
-use crate::sources::store::StoreLook;
+use crate::sources::store::{Held, StoreLook};
 use errands::JobEnd;
 use ibak_core::{
     Answer, Event, JobId, Machine, Monotonic, Policies, RequestError, RequestId, Udid, Wall,
 };
-use ibak_dbus::Dict;
+use ibak_dbus::{Dict, Error};
 use ibak_device::{
     Deadlines, MdnsEvent, MuxAddress, MuxEvent, PairStore,
     presence::{Place, PresenceEvent},
@@ -69,7 +69,7 @@ enum Input {
     /// A look at the store, and at which one.
     Store(u64, StoreLook),
     /// What a look at a phone's backups saw, and which look.
-    StoreContents(Udid, u64, ibak_core::PhoneBackups),
+    StoreContents(Udid, u64, Held),
     Report(Report),
     /// What upkeep of the store has done.
     Upkeep(UpkeepNews),
@@ -147,7 +147,7 @@ struct House {
     /// What is being written to the history.
     keeping: JoinSet<()>,
     /// Who asked for another store, and is told once it was looked at.
-    reloading: Vec<oneshot::Sender<Result<(), String>>>,
+    reloading: Vec<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// What may end the loop.
@@ -211,9 +211,7 @@ impl House {
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
             Input::Store(number, look) => self.store_seen(number, look),
-            Input::StoreContents(udid, number, backups) => {
-                self.contents_seen(udid, number, backups);
-            }
+            Input::StoreContents(udid, number, held) => self.contents_seen(udid, number, held),
             Input::Report(report) => self.report(report),
             Input::Upkeep(news) => self.upkeep_news(news),
             Input::StoreChanged(udid) => self.store_changed(udid),

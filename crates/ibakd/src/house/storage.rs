@@ -2,8 +2,8 @@
 
 use super::{House, Input, answer};
 use crate::executor::blocking;
-use crate::sources::store::{StoreLook, StoreSettings, backups_of, look};
-use ibak_core::{Event, PhoneBackups, Udid};
+use crate::sources::store::{Held, StoreLook, StoreSettings, backups_of, look};
+use ibak_core::{Event, Fact, Identity, Source, Udid};
 use tokio::task::spawn_blocking;
 use tracing::{debug, error, warn};
 
@@ -64,10 +64,45 @@ impl House {
             }
             self.begin_upkeep(&opened.store);
             self.store = Some(opened.store);
-            self.handle(Event::StoreRecovered(opened.contents));
+            self.recovered(opened.contents);
         }
         for reply in std::mem::take(&mut self.reloading) {
             self.replies.push(Box::new(move || answer(reply, Ok(()))));
+        }
+    }
+
+    fn recovered(&mut self, contents: Vec<(Udid, Held)>) {
+        let mut backups = Vec::new();
+        let mut names = Vec::new();
+        for (udid, held) in contents {
+            names.extend(held.identity.map(|identity| (udid.clone(), identity)));
+            backups.push((udid, held.backups));
+        }
+        self.handle(Event::StoreRecovered(backups));
+        for (udid, identity) in names {
+            self.name_by_its_backup(&udid, identity);
+        }
+    }
+
+    /// Names a phone that never said who it is, as its newest backup does.
+    fn name_by_its_backup(&mut self, udid: &Udid, identity: Identity) {
+        let view = self.machine.view();
+        if view
+            .phones
+            .get(udid)
+            .is_some_and(|phone| phone.identity.is_none())
+        {
+            let Identity {
+                name,
+                product_type,
+                os_version,
+            } = identity;
+            let fact = Fact::Identity {
+                name,
+                product_type,
+                os_version,
+            };
+            self.observe(udid, fact, Source::Store);
         }
     }
 
@@ -93,9 +128,9 @@ impl House {
         tokio::spawn(async move {
             let phone = udid.clone();
             match blocking(move || backups_of(&store, &phone, now)).await {
-                Ok(backups) => {
+                Ok(held) => {
                     if inputs
-                        .send(Input::StoreContents(udid, number, backups))
+                        .send(Input::StoreContents(udid, number, held))
                         .await
                         .is_err()
                     {
@@ -109,13 +144,16 @@ impl House {
 
     /// Takes in what a look at a phone's backups saw; one that began earlier than another that was
     /// seen already is old.
-    pub(super) fn contents_seen(&mut self, udid: Udid, number: u64, backups: PhoneBackups) {
+    pub(super) fn contents_seen(&mut self, udid: Udid, number: u64, held: Held) {
         let newest = self.contents_seen.entry(udid.clone()).or_default();
         if number <= *newest {
             return;
         }
         *newest = number;
-        self.note_use(&udid, backups.used);
-        self.handle(Event::BackupsKnown(udid, backups));
+        self.note_use(&udid, held.backups.used);
+        self.handle(Event::BackupsKnown(udid.clone(), held.backups));
+        if let Some(identity) = held.identity {
+            self.name_by_its_backup(&udid, identity);
+        }
     }
 }

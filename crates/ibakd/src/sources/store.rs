@@ -4,7 +4,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::executor::facts;
 use ibak_core::{
-    Bytes, PhoneBackups, StoreNumbers, StoreObservation, StoreReport, StoreTrouble, Udid, Wall,
+    Bytes, Identity, PhoneBackups, StoreNumbers, StoreObservation, StoreReport, StoreTrouble, Udid,
+    Wall,
 };
 use ibak_store::{Create, OpenOptions, Reserve, Store, StoreError};
 use std::path::PathBuf;
@@ -53,12 +54,21 @@ pub struct StoreLook {
     pub trouble: Option<String>,
 }
 
+/// What the store holds of one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its backups.
+    pub backups: PhoneBackups,
+    /// Who it was when the newest of them was made.
+    pub identity: Option<Identity>,
+}
+
 /// A store that was just opened.
 pub struct OpenedStore {
     /// The store.
     pub store: Store,
     /// All it holds, phone by phone.
-    pub contents: Vec<(Udid, PhoneBackups)>,
+    pub contents: Vec<(Udid, Held)>,
 }
 
 impl std::fmt::Debug for OpenedStore {
@@ -156,7 +166,7 @@ fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble>
 ///
 /// # Errors
 /// A system call's.
-pub fn contents(store: &Store, now: Wall) -> Result<Vec<(Udid, PhoneBackups)>, StoreError> {
+pub fn contents(store: &Store, now: Wall) -> Result<Vec<(Udid, Held)>, StoreError> {
     store
         .phones()?
         .into_iter()
@@ -168,13 +178,21 @@ pub fn contents(store: &Store, now: Wall) -> Result<Vec<(Udid, PhoneBackups)>, S
 ///
 /// # Errors
 /// A system call's.
-pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<PhoneBackups, StoreError> {
-    let committed = store.list(udid)?.iter().map(facts).collect();
-    Ok(PhoneBackups {
-        committed,
+pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<Held, StoreError> {
+    let list = store.list(udid)?;
+    let backups = PhoneBackups {
+        committed: list.iter().map(facts).collect(),
         staged: Bytes::new(store.staged_bytes(udid, now)?),
         used: Bytes::new(store.used(udid)?),
-    })
+    };
+    let identity = list.last().and_then(|newest| {
+        Some(Identity {
+            name: newest.device_name.clone()?,
+            product_type: newest.product_type.clone()?,
+            os_version: newest.os_version.clone()?,
+        })
+    });
+    Ok(Held { backups, identity })
 }
 
 fn numbers(store: &Store, settings: &StoreSettings) -> Result<StoreNumbers, Trouble> {

@@ -98,7 +98,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
         self.manage(connection, &header, &options).await?;
-        self.0.call(Call::Reload).await?.map_err(Error::Failed)
+        self.0.call(Call::Reload).await?
     }
 
     /// Tells what the store and each phone's backups use: a row for the whole store, then one for
