@@ -231,7 +231,7 @@ async fn a_daemon_killed_in_the_middle_of_a_restore_leaves_nothing_over() {
 
     let daemon = talk.house.daemon(&config).await.unwrap();
     talk.watcher = talk.house.watch().await.unwrap();
-    for place in ["staging", "trash"] {
+    for place in ["staging", "scratch"] {
         let left = std::fs::read_dir(of_phone.join(place)).map_or(0, Iterator::count);
         assert_eq!(left, 0, "{place}");
     }

@@ -6,6 +6,9 @@ use crate::fs::disk::Disk;
 use crate::fs::{Rules, SimFs};
 use ibak_store::fs::{Errno, Fs, Kind, Open, RealFs, Replace, Stat};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -304,6 +307,44 @@ fn compare(asks: &[Ask]) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(sim.tree(Path::new("/")), real.tree(dir.path()));
     Ok(())
+}
+
+/// What is asked is answered in every way there is, or the comparison would prove little.
+#[test]
+fn every_question_and_every_answer_comes_up() {
+    let mut runner = TestRunner::deterministic();
+    let many = proptest::collection::vec(ask(), 60);
+    let mut done = BTreeSet::new();
+    let mut errnos = BTreeSet::new();
+    for _ in 0..3000 {
+        let asks = many.new_tree(&mut runner).unwrap().current();
+        let mut sim = Side::new(SimFs::new(Disk::new(), Rules::USUAL), Path::new("/"));
+        for ask in &asks {
+            let name = format!("{ask:?}");
+            let kind = name.split('(').next().unwrap().to_owned();
+            match sim.ask(ask) {
+                Ok(_) => drop(done.insert(kind)),
+                Err(errno) => drop(errnos.insert(errno.raw_os_error())),
+            }
+        }
+    }
+    // A bad name is never taken.
+    assert_eq!(done.len(), 23, "{done:?}");
+    let wanted = [
+        Errno::NOENT,
+        Errno::EXIST,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::NOTEMPTY,
+        Errno::INVAL,
+        Errno::LOOP,
+        Errno::XDEV,
+        Errno::BADF,
+        Errno::PERM,
+        Errno::NAMETOOLONG,
+        Errno::ACCESS,
+    ];
+    assert_eq!(errnos, wanted.map(Errno::raw_os_error).into());
 }
 
 proptest! {

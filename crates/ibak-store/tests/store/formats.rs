@@ -223,7 +223,7 @@ fn every_format_is_gone_on_with() {
         }
         drop(store);
         let (store, recovery) = Store::open(home, options(4 * DAY)).unwrap();
-assert_eq!((recovery.resumable, recovery.rekeyed), (vec![], vec![]));
+        assert_eq!((recovery.resumable, recovery.rekeyed), (vec![], vec![]));
         assert_eq!((recovery.quarantined, recovery.removed), (vec![], vec![]));
         assert_eq!(store.list(&udid()).unwrap().len(), 5);
     });

@@ -154,7 +154,11 @@ fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble>
     };
     let (store, recovery) =
         Store::open(&settings.path, options).map_err(|error| trouble(&error))?;
-    if recovery != ibak_store::Recovery::default() {
+    let nothing = ibak_store::Recovery {
+        waiting: recovery.waiting,
+        ..ibak_store::Recovery::default()
+    };
+    if recovery != nothing {
         info!(?recovery, "the store was put right after an interruption");
     }
     let contents = contents(&store, options.now).map_err(|error| trouble(&error))?;

@@ -8,6 +8,7 @@
 
 pub mod disk;
 pub mod journal;
+mod names;
 mod verbs;
 
 use crate::fault::Under;
