@@ -29,6 +29,8 @@ pub struct AdoptJob {
     pub input: OwnedFd,
     /// How large it is in all, as far as the client says.
     pub size: Option<Bytes>,
+    /// What may still be written for this phone.
+    pub left: Bytes,
     /// For the dates.
     pub clock: Clock,
     /// Where reports go.
@@ -42,6 +44,7 @@ enum Trouble {
     Store(StoreError),
     Client(io::Error),
     Stream(String),
+    TooLarge(Bytes),
 }
 
 impl From<StoreError> for Trouble {
@@ -60,6 +63,10 @@ impl Trouble {
             Self::Client(error) if is_stopped(&error) => stop.outcome(),
             Self::Client(error) => gone(&error),
             Self::Stream(words) => Outcome::failed(Failure::NotAdoptable, words),
+            Self::TooLarge(left) => Outcome::failed(
+                Failure::NoSpace,
+                format!("no more than {} bytes are left for this phone", left.get()),
+            ),
         }
     }
 }
@@ -72,10 +79,14 @@ impl AdoptJob {
             store,
             input,
             size,
+            left,
             clock,
             reporter,
             stop,
         } = self;
+        if size.is_some_and(|size| size > left) {
+            return End::early(Trouble::TooLarge(left).outcome(&stop));
+        }
         reporter.phase(Phase::Receiving).await;
         let counted = Arc::new(Counted::default());
         counted.expect(size.map_or(0, Bytes::get));
@@ -84,7 +95,7 @@ impl AdoptJob {
         let receiving = blocking(move || {
             let pipe = Pipe::reading(&input, asked).map_err(Trouble::Client)?;
             let adopting = store.adopt(&udid, udid.as_str(), at.now())?;
-            receive(adopting, pipe, &udid, &counting)
+            receive(adopting, pipe, &udid, left, &counting)
         });
         let received = told(receiving, &counted, &reporter).await;
         let (files, bytes) = counted.read();
@@ -129,9 +140,10 @@ fn receive(
     mut adopting: Adopting,
     pipe: Pipe,
     udid: &Udid,
+    left: Bytes,
     counted: &Counted,
 ) -> Result<Adopting, Trouble> {
-    match all(&mut adopting, pipe, udid, counted) {
+    match all(&mut adopting, pipe, udid, left, counted) {
         Ok(()) => Ok(adopting),
         Err(trouble) => {
             if let Err(error) = adopting.discard() {
@@ -142,7 +154,13 @@ fn receive(
     }
 }
 
-fn all(adopting: &mut Adopting, pipe: Pipe, udid: &Udid, counted: &Counted) -> Result<(), Trouble> {
+fn all(
+    adopting: &mut Adopting,
+    pipe: Pipe,
+    udid: &Udid,
+    most: Bytes,
+    counted: &Counted,
+) -> Result<(), Trouble> {
     let mut archive = tar::Archive::new(pipe);
     let mut files = 0_u64;
     let mut piece = vec![0; PIECE];
@@ -182,6 +200,9 @@ fn all(adopting: &mut Adopting, pipe: Pipe, udid: &Udid, counted: &Counted) -> R
             let count = u64::try_from(count).unwrap_or(u64::MAX);
             left = left.saturating_sub(count);
             counted.add(0, count);
+            if counted.read().1 > most.get() {
+                return Err(Trouble::TooLarge(most));
+            }
         }
         adopting.finish()?;
         counted.add(1, 0);

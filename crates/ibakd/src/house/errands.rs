@@ -120,6 +120,7 @@ impl House {
             }
             ErrandWork::Adopt { input, size } => {
                 let job = AdoptJob {
+                    left: self.left_for(&phone),
                     phone,
                     store: self.open_store()?,
                     input,

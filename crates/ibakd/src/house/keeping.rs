@@ -242,6 +242,20 @@ impl House {
         }
     }
 
+    /// Returns what may still be written for this phone.
+    pub(super) fn left_for(&self, phone: &Udid) -> Bytes {
+        let view = self.machine.view();
+        let share = view
+            .phones
+            .get(phone)
+            .map_or_else(PhoneShare::default, |phone| phone.share);
+        let whole = match view.house.store {
+            Some(StoreReport::Open(numbers)) => numbers.available(),
+            Some(StoreReport::Unavailable(_)) | None => Bytes::ZERO,
+        };
+        share.left().map_or(whole, |own| own.min(whole))
+    }
+
     /// Returns what a backup of this phone may do about a full store.
     pub(super) fn room_for(&self, phone: &Udid) -> Option<RoomMaker> {
         Some(RoomMaker {

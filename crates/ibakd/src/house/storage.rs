@@ -52,7 +52,7 @@ impl House {
             warn!(trouble, "the store cannot be used");
         }
         // Let go of a store that has failed: its disk may come back, and only opening it helps then.
-        if look.is_lost() && !self.store_is_used() {
+        if look.lost && !self.store_is_used() {
             self.close_store();
         }
         self.store_trouble = look.trouble.clone();

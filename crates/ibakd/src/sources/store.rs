@@ -52,6 +52,8 @@ pub struct StoreLook {
     pub opened: Option<OpenedStore>,
     /// The trouble in its own words, for the log and for `doctor`.
     pub trouble: Option<String>,
+    /// Whether only opening it anew can help.
+    pub lost: bool,
 }
 
 /// What the store holds of one phone.
@@ -91,37 +93,47 @@ impl StoreLook {
             },
             opened: None,
             trouble: Some("looking at the store broke".to_owned()),
+            lost: true,
         }
     }
+}
 
-    /// Says whether only opening it anew can help: the disk under an open store has gone.
-    pub fn is_lost(&self) -> bool {
-        match self.observation.report {
-            StoreReport::Open(_)
-            | StoreReport::Unavailable(StoreTrouble::OnRoot | StoreTrouble::Moving) => false,
-            StoreReport::Unavailable(
-                StoreTrouble::Missing
-                | StoreTrouble::ReadOnly
-                | StoreTrouble::NoRights
-                | StoreTrouble::Unsupported
-                | StoreTrouble::Newer
-                | StoreTrouble::Locked
-                | StoreTrouble::Damaged
-                | StoreTrouble::Failing,
-            ) => true,
-        }
+/// Says whether only opening it anew can help: the disk under an open store has gone, or has changed
+/// between taking writes and not.
+fn is_lost(report: &StoreReport, opened_read_only: bool) -> bool {
+    match report {
+        StoreReport::Open(_) => opened_read_only,
+        StoreReport::Unavailable(StoreTrouble::OnRoot | StoreTrouble::Moving) => false,
+        StoreReport::Unavailable(StoreTrouble::ReadOnly) => !opened_read_only,
+        StoreReport::Unavailable(
+            StoreTrouble::Missing
+            | StoreTrouble::NoRights
+            | StoreTrouble::Unsupported
+            | StoreTrouble::Newer
+            | StoreTrouble::Locked
+            | StoreTrouble::Damaged
+            | StoreTrouble::Failing,
+        ) => true,
     }
 }
 
 /// Opens the store if it is not open, and looks at it. Blocks for the file system.
 pub fn look(store: Option<Store>, settings: &StoreSettings, clock: &Clock) -> StoreLook {
     let mut opened = None;
+    let mut read_only = false;
     let found = match store {
-        Some(store) => numbers(&store, settings),
+        Some(store) => {
+            read_only = store.facts().read_only;
+            numbers(&store, settings)
+        }
         None => open(settings, clock).and_then(|fresh| {
-            let numbers = numbers(&fresh.store, settings)?;
-            opened = Some(fresh);
-            Ok(numbers)
+            read_only = fresh.store.facts().read_only;
+            let numbers = numbers(&fresh.store, settings);
+            // A disk that takes no writes can still be read from.
+            if numbers.is_ok() || read_only {
+                opened = Some(fresh);
+            }
+            numbers
         }),
     };
     let (report, trouble) = match found {
@@ -134,6 +146,7 @@ pub fn look(store: Option<Store>, settings: &StoreSettings, clock: &Clock) -> St
         time_to_live: Some(LOOK_FOR),
     };
     StoreLook {
+        lost: is_lost(&report, read_only),
         observation,
         opened,
         trouble,
@@ -154,6 +167,11 @@ fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble>
     };
     let (store, recovery) =
         Store::open(&settings.path, options).map_err(|error| trouble(&error))?;
+    if store.facts().half_copied {
+        let words =
+            "it is an unfinished copy of another store: `ibakctl store move` goes on with it";
+        return Err((StoreTrouble::Damaged, words.to_owned()));
+    }
     let nothing = ibak_store::Recovery {
         waiting: recovery.waiting,
         ..ibak_store::Recovery::default()
@@ -200,13 +218,13 @@ pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<Held, StoreEr
 }
 
 fn numbers(store: &Store, settings: &StoreSettings) -> Result<StoreNumbers, Trouble> {
+    let totals = store.totals().map_err(|error| trouble(&error))?;
     if store.facts().on_root_filesystem && !settings.may_be_on_root {
         return Err((
             StoreTrouble::OnRoot,
             format!("{} is on the root file system", settings.path.display()),
         ));
     }
-    let totals = store.totals().map_err(|error| trouble(&error))?;
     Ok(StoreNumbers {
         free: Bytes::new(totals.available),
         reserve: Bytes::new(totals.reserve),
