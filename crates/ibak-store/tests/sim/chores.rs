@@ -51,6 +51,38 @@ impl<F: Under, W: Clone> Scenario<F, W> {
         },
     };
 
+    /// A backup that shares files with two.
+    pub const THIRD: Self = Self {
+        name: "third backup",
+        before: two_backups,
+        run: |path, fs, announced| {
+            let (store, _) = Store::open_on(fs.clone(), path, options(5))?;
+            backed_up(&store, &one(), 5, announced)
+        },
+    };
+
+    /// Older backups make room for the one that is being received.
+    pub const MADE_ROOM: Self = Self {
+        name: "room made for a backup",
+        before: |path, fs, announced| {
+            two_backups(path, fs, announced);
+            let (store, _) = Store::open_on(fs.clone(), path, options(3)).unwrap();
+            backed_up(&store, &one(), 3, announced).unwrap();
+        },
+        run: |path, fs, announced| {
+            let (store, _) = Store::open_on(fs.clone(), path, options(5))?;
+            let mut staging = begin(&store, Full::IfNeeded, at(5))?;
+            upload(&mut staging, &two(), at(5))?;
+            announced.attempt(What::Removed, &[0, 1]);
+            let older = &ids(announced)[..2];
+            staging.make_room(older)?;
+            settle(&mut staging, &two(), at(5))?;
+            let made = staging.commit(done(), at(5))?;
+            announced.made(made, two().backup());
+            Ok(())
+        },
+    };
+
     /// A phone goes, with a working copy.
     pub const FORGOTTEN: Self = Self {
         name: "forgotten phone",

@@ -254,6 +254,21 @@ fn a_retention_run() {
 }
 
 #[test]
+fn room_made_for_a_backup() {
+    all_hold(SimScenario::MADE_ROOM, Rules::USUAL, SEEDS);
+}
+
+/// Files that have all the names a file system gives are copied, not linked.
+#[test]
+fn a_backup_of_files_with_all_their_names() {
+    let rules = Rules {
+        names_max: 2,
+        ..Rules::USUAL
+    };
+    all_hold(SimScenario::THIRD, rules, SEEDS);
+}
+
+#[test]
 fn a_forgotten_phone() {
     all_hold(SimScenario::FORGOTTEN, Rules::USUAL, SEEDS);
 }

@@ -31,8 +31,11 @@ fn stride() -> usize {
 }
 
 fn run_loop(scenario: SimScenario) {
+    run_loop_by(scenario, Rules::USUAL);
+}
+
+fn run_loop_by(scenario: SimScenario, rules: Rules) {
     let started = std::time::Instant::now();
-    let rules = Rules::USUAL;
     let (base, before) = stage(&scenario, rules);
     let attempt = |fault, at| {
         let sim = SimFs::new(base.clone(), rules);
@@ -107,6 +110,20 @@ fn a_served_backup() {
 #[test]
 fn a_retention_run() {
     run_loop(SimScenario::RETENTION);
+}
+
+#[test]
+fn room_made_for_a_backup() {
+    run_loop(SimScenario::MADE_ROOM);
+}
+
+#[test]
+fn a_backup_where_each_file_is_synced() {
+    let rules = Rules {
+        trusts_sync_fs: false,
+        ..Rules::USUAL
+    };
+    run_loop_by(SimScenario::INCREMENTAL, rules);
 }
 
 #[test]

@@ -73,13 +73,8 @@ impl<W: Clone> Announced<W> {
         });
     }
 
-    /// Does something to some of the backups, and notes it; nothing is done when it fails.
-    pub fn deed<T>(
-        &mut self,
-        what: What,
-        to: &[usize],
-        act: impl FnOnce() -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    /// Notes that something may happen to some of the backups from here on.
+    pub fn attempt(&mut self, what: What, to: &[usize]) {
         for place in to {
             self.promises[*place].deeds.push(Deed {
                 what,
@@ -87,6 +82,16 @@ impl<W: Clone> Announced<W> {
                 done: None,
             });
         }
+    }
+
+    /// Does something to some of the backups, and notes it; nothing is done when it fails.
+    pub fn deed<T>(
+        &mut self,
+        what: What,
+        to: &[usize],
+        act: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(what, to);
         let outcome = act()?;
         for place in to {
             let done = Some((self.look)());
