@@ -10,7 +10,7 @@ pub struct BackupsArgs {
     #[arg(value_name = "PHONE|BACKUP")]
     pub which: Option<String>,
 
-    /// Says why each one stays, or that it goes after the next backup; nothing is removed by looking.
+    /// Shows what will go after the next backup, made today, and why the others stay; nothing is removed by looking.
     #[arg(long)]
     pub explain: bool,
 }
@@ -27,7 +27,7 @@ pub enum Keeping {
         backup: String,
     },
 
-    /// Lets a pinned backup go in its turn, with the others.
+    /// Lets a backup that is pinned or held go in its turn, with the others.
     Unpin {
         /// The backup: ada@latest, ada@2026-11-20, ada@2026-11-20T02:14 or the beginning of an id.
         backup: String,

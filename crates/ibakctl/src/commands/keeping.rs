@@ -61,24 +61,12 @@ async fn pin(
         (true, false) => format!("{which} is pinned: it stays until you unpin or remove it.\n"),
         (true, true) => format!("{which} is pinned, as it was.\n"),
         (false, true) => format!("{which} is not pinned any more: it goes in its turn.\n"),
-        (false, false) if chosen.backup.guarded => {
-            format!("{which} was not pinned by anybody.\n")
-        }
+        (false, false) if chosen.backup.guarded => format!(
+            "{which} is no longer held because of what came after it: it goes in its turn.\n"
+        ),
         (false, false) => format!("{which} is not pinned, as it was.\n"),
     })?;
-    if !pinned && chosen.backup.guarded && is_still_held(&session, &chosen).await? {
-        let style = console.err_style();
-        console.say(&render::still_held(&style));
-    }
     Ok(Exit::Done)
-}
-
-/// Looks whether a backup that is not pinned is held all the same.
-async fn is_still_held(session: &Session, chosen: &Chosen) -> Result<bool, Failure> {
-    let backups = choose::backups_of(session, &chosen.phone).await?;
-    Ok(backups
-        .iter()
-        .any(|backup| backup.id == chosen.backup.id && backup.guarded))
 }
 
 async fn remove(args: &RemoveArgs, as_json: bool, console: &mut Console) -> Result<Exit, Failure> {
@@ -105,9 +93,8 @@ async fn remove(args: &RemoveArgs, as_json: bool, console: &mut Console) -> Resu
         }
     } else if kept && !args.even_pinned {
         return Err(
-            Failure::new(Exit::Failed, "it is to be kept, so nothing was done").hint(
-                "`ibakctl unpin` lets a pinned one go in its turn; `--even-pinned` removes it now",
-            ),
+            Failure::new(Exit::Failed, "it is to be kept, so nothing was done")
+                .hint("`ibakctl unpin` lets it go in its turn; `--even-pinned` removes it now"),
         );
     }
     session

@@ -162,13 +162,13 @@ pub(super) async fn backups(
     Ok(Exit::Done)
 }
 
-/// Counts the backups that stay for being among the last.
+/// Counts the backups that stay for being among the last: the daemon foretells with one more.
 fn count_last(backups: &[BackupView]) -> u64 {
     let is_last = |backup: &&BackupView| {
         let keep = backup.keep.as_deref().unwrap_or_default();
         keep.contains(&KeepReason::Last)
     };
-    u64::try_from(backups.iter().filter(is_last).count()).unwrap_or(u64::MAX)
+    u64::try_from(backups.iter().filter(is_last).count() + 1).unwrap_or(u64::MAX)
 }
 
 /// Is where a package or an administrator puts the service.

@@ -165,7 +165,14 @@ async fn lay(
     as_json: bool,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    switch(session, change, console).await?;
+    switch(session, change, console)
+        .await
+        .map_err(|stayed| match stayed {
+            Stayed::Busy(failure) => failure
+                .because("the configuration is as it was")
+                .hint("`ibakctl watch` shows what runs; run this again when it is done"),
+            Stayed::Failed(failure) => failure,
+        })?;
     if as_json {
         console.answer_json(&json::store("store-used", &change.new, &change.old))?;
     } else {
@@ -223,11 +230,22 @@ async fn carry(
         console.say("The store is where it was; the same command goes on from there.\n");
         return Ok(Exit::Interrupted);
     }
-    switch(session, change, console).await.map_err(|failure| {
-        failure.because(
-            "everything is copied; the same command copies what has come since, and tries again",
-        )
-    })?;
+    switch(session, change, console)
+        .await
+        .map_err(|stayed| match stayed {
+            Stayed::Busy(failure) => failure
+                .because(format!(
+                    "everything is copied, and {} is ready; the configuration is as it was",
+                    render::place(&change.new, &style)
+                ))
+                .hint(format!(
+                    "`ibakctl store use {}` finishes it once the job is done, which `ibakctl watch` shows; a backup made before that goes along with `ibakctl store move` again",
+                    render::shell_place(&change.new, &style)
+                )),
+            Stayed::Failed(failure) => failure.because(
+                "everything is copied; the same command copies what has come since, and tries again",
+            ),
+        })?;
     if as_json {
         console.answer_json(&json::store("store-moved", &change.new, &change.old))?;
     } else {
@@ -241,12 +259,26 @@ fn of_target(dir: &Path, error: &io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("cannot open {}", dir.display())).because(error.to_string())
 }
 
+/// Why the store is where it was.
+enum Stayed {
+    /// A job is using it.
+    Busy(Failure),
+    /// Something else.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stayed {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Has the daemon use the new place; when it cannot, all is as it was.
 async fn switch(
     session: &mut Session,
     change: &Change,
     console: &mut Console,
-) -> Result<(), Failure> {
+) -> Result<(), Stayed> {
     // Half a change is none: Ctrl-C waits until it is done or undone.
     let _unbroken = console.interrupts().take_over();
     let style = console.err_style();
@@ -260,35 +292,47 @@ async fn switch(
     })?;
     file.write(&text)
         .map_err(|error| of_file("write", path, &error))?;
-    let failure = match reload(session).await {
-        Err(failure) => failure,
+    let stayed = match reload(session).await {
+        Err(stayed) => stayed,
         Ok(()) => match settled(session, &change.new, &style).await {
             Ok(()) => return Ok(()),
-            Err(failure) => failure,
+            Err(failure) => Stayed::Failed(failure),
         },
     };
-    if let Err(error) = file.write(file.text()) {
-        return Err(failure.because(format!(
+    let put_back = file.write(file.text()).map_err(|error| {
+        format!(
             "and {} could not be put back as it was: {error}",
             path.display()
-        )));
-    }
-    Err(match reload(session).await {
+        )
+    });
+    let failure = match (stayed, put_back) {
+        (Stayed::Busy(failure) | Stayed::Failed(failure), Err(why)) => {
+            return Err(failure.because(why).into());
+        }
+        // It has not taken the new configuration, so it has the old one.
+        (busy @ Stayed::Busy(_), Ok(())) => return Err(busy),
+        (Stayed::Failed(failure), Ok(())) => failure,
+    };
+    Err(Stayed::Failed(match reload(session).await {
         Ok(()) => failure.because("the configuration and the store are as they were"),
-        Err(again) => failure.because(format!(
+        Err(Stayed::Busy(again) | Stayed::Failed(again)) => failure.because(format!(
             "the configuration is as it was, and the daemon has not read it again: {}",
             again.causes.join(": ")
         )),
-    })
+    }))
 }
 
-async fn reload(session: &Session) -> Result<(), Failure> {
-    session
-        .manager()
-        .await?
-        .reload(Dict::new())
-        .await
-        .map_err(|error| Failure::of_call("have the daemon use another store", error))
+async fn reload(session: &Session) -> Result<(), Stayed> {
+    let Err(error) = session.manager().await?.reload(Dict::new()).await else {
+        return Ok(());
+    };
+    let is_busy = matches!(error, ibak_dbus::Error::Busy(_));
+    let failure = Failure::of_call("have the daemon use another store", error);
+    Err(if is_busy {
+        Stayed::Busy(failure)
+    } else {
+        Stayed::Failed(failure)
+    })
 }
 
 /// Waits until the daemon has looked at its new store, and asks what it found.

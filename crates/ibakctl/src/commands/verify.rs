@@ -22,6 +22,8 @@ enum Found {
     Sound,
     /// Some of it is not.
     Damaged(Box<Failure>),
+    /// Nobody knows, for it could not be read; what this says of the others is nothing.
+    Unread(Box<Failure>),
     /// Nobody waited for the end.
     Interrupted,
 }
@@ -37,34 +39,61 @@ pub(super) async fn verify(
         let chosen = one(&session, args.backup.as_deref(), &style).await?;
         return match check(&mut session, &chosen, as_json, console).await? {
             Found::Sound => Ok(Exit::Done),
-            Found::Damaged(failure) => Err(*failure),
+            Found::Damaged(failure) | Found::Unread(failure) => Err(*failure),
             Found::Interrupted => Ok(Exit::Interrupted),
         };
     }
     let all = every(&session, args.backup.as_deref(), &style).await?;
     let count = all.len();
-    let mut damaged = 0_u64;
+    let (mut damaged, mut unread) = (0_u64, 0_u64);
     for (at, chosen) in all.into_iter().enumerate() {
         let which = render::backup_of(&chosen.phone, &chosen.backup, &style);
         console.say(&format!("{} of {count}: {which}\n", at + 1));
-        match check(&mut session, &chosen, as_json, console).await? {
-            Found::Sound => {}
+        let failure = match check(&mut session, &chosen, as_json, console).await? {
+            Found::Sound => continue,
             Found::Damaged(failure) => {
                 damaged += 1;
-                let style = console.err_style();
-                console.say(&render::error(&failure, &style));
+                failure
+            }
+            Found::Unread(failure) => {
+                unread += 1;
+                failure
             }
             Found::Interrupted => return Ok(Exit::Interrupted),
-        }
+        };
+        let style = console.err_style();
+        console.say(&render::error(&failure, &style));
     }
-    if damaged > 0 {
-        return Err(Failure::new(
-            Exit::Failed,
-            format!("{damaged} of {count} backups are damaged"),
-        )
-        .hint("the next backup of each phone repairs what is damaged; `ibakctl backups` shows which are good"));
-    }
-    Ok(Exit::Done)
+    sum(damaged, unread, count)
+}
+
+/// Ends the check of `count` backups.
+fn sum(damaged: u64, unread: u64, count: usize) -> Result<Exit, Failure> {
+    let is = if damaged == 1 { "is" } else { "are" };
+    let message = match (damaged, unread) {
+        (0, 0) => return Ok(Exit::Done),
+        (_, 0) => format!("{damaged} of {count} backups {is} damaged"),
+        (0, _) => format!("{unread} of {count} backups could not be read again"),
+        (_, _) => format!(
+            "{damaged} of {count} backups {is} damaged, and {unread} could not be read again"
+        ),
+    };
+    let hint = if damaged > 0 {
+        "the next backup of each phone repairs what is damaged; `ibakctl backups` shows which are good"
+    } else {
+        "what kept them from being read is said above; `ibakctl verify BACKUP` tries one again"
+    };
+    Err(Failure::new(Exit::Failed, message).hint(hint))
+}
+
+/// Says whether what ended this check would end that of every other backup.
+fn concerns_all(result: &Outcome) -> bool {
+    [
+        Outcome::Cancelled,
+        Outcome::DaemonStopped,
+        Outcome::StoreUnavailable,
+    ]
+    .contains(result)
 }
 
 /// Finds the backup that is meant; without a name the newest of the only phone.
@@ -124,13 +153,23 @@ async fn check(
     as_json: bool,
     console: &mut Console,
 ) -> Result<Found, Failure> {
-    let path = session
+    let begun = session
         .phone(&chosen.phone)
         .await?
         .verify_backup(chosen.backup.id.as_str(), Dict::new())
-        .await
-        .map_err(|error| Failure::of_call("read the backup again", error))?;
-    let job = job_of(path.as_str())?;
+        .await;
+    let job = match begun {
+        Ok(path) => job_of(path.as_str())?,
+        Err(error) => {
+            let is_busy = matches!(error, ibak_dbus::Error::Busy(_));
+            let failure = Failure::of_call("read the backup again", error);
+            return if is_busy || failure.exit == Exit::NoSuch {
+                Ok(Found::Unread(Box::new(failure)))
+            } else {
+                Err(failure)
+            };
+        }
+    };
     let ended = match wait::for_job(session, job, Some(&chosen.phone), console).await? {
         Waiting::Ended(ended) => ended,
         Waiting::Interrupted => {
@@ -179,11 +218,16 @@ fn conclude(
         )));
     }
     let me = me(None, &session.phones(), &chosen.phone, &style);
-    Err(failed(
+    let failure = failed(
         &JobKind::Verify,
         "the check",
         &ended.result,
         &ended.details,
         &me,
-    ))
+    );
+    if concerns_all(&ended.result) {
+        Err(failure)
+    } else {
+        Ok(Found::Unread(Box::new(failure)))
+    }
 }

@@ -16,7 +16,7 @@ pub struct PhoneBackups {
     pub phone: PhoneView,
     /// Its backups, in any order.
     pub backups: Vec<BackupView>,
-    /// How many of all its backups stay for being among the last; 0 when that was not asked.
+    /// How many stay for being among the last, the next one counted; 0 when that was not asked.
     pub last: u64,
 }
 
@@ -178,7 +178,7 @@ pub(super) fn marked(newest_first: &[&BackupView], style: &Style) -> String {
     }
     if count(|backup| backup.guarded) > 0 {
         said.push(
-            "What is held stays whatever comes, because the next one lost much or changed its encryption: look at both."
+            "What is held stays until you unpin it, because the next one lost much or changed its encryption: look at both."
                 .to_owned(),
         );
     }

@@ -101,13 +101,12 @@ fn words(
         ConditionReason::NoPasscode => {
             "it has no passcode, so it never says whether it is locked".to_owned()
         }
-        ConditionReason::SizeNotKnown => match condition.free {
-            Some(free) => format!(
-                "{} free; how much the first backup needs is not known yet",
-                text::bytes(free)
-            ),
-            None => "how much the first backup needs is not known yet".to_owned(),
-        },
+        ConditionReason::SizeNotKnown => {
+            let free = condition
+                .free
+                .map_or_else(String::new, |free| format!("{} free; ", text::bytes(free)));
+            format!("{free}how much the first backup needs is not known yet")
+        }
         ConditionReason::StoreNotRead => "the store has not been looked at yet".to_owned(),
         ConditionReason::Other(word) => format!("{}{since}", text::escape(word, style)),
         trouble @ (ConditionReason::StoreMissing

@@ -36,11 +36,11 @@ fn part(phone: &PhoneBackups, ids: &[&str], style: &Style) -> String {
                         .map_or_else(|| "?".to_owned(), |at| moment::full(at, style)),
                 ),
                 Cell::new(short_id(backup.id.as_str(), ids)),
-                why(backup, phone.last, style),
+                why(backup, phone, style),
             ]
         })
         .collect();
-    let going = backups.iter().filter(|backup| goes(backup)).count();
+    let going = backups.iter().filter(|backup| goes(backup, phone)).count();
     let told = backups.iter().all(|backup| backup.keep.is_some());
     let sum = match u64::try_from(going).unwrap_or(u64::MAX) {
         0 if !told => String::new(),
@@ -58,11 +58,12 @@ fn part(phone: &PhoneBackups, ids: &[&str], style: &Style) -> String {
     )
 }
 
-fn goes(backup: &BackupView) -> bool {
-    backup.keep.as_ref().is_some_and(Vec::is_empty)
+/// Says whether it goes after the next backup; a retired phone has no next one.
+fn goes(backup: &BackupView, phone: &PhoneBackups) -> bool {
+    !phone.phone.retired && backup.keep.as_ref().is_some_and(Vec::is_empty)
 }
 
-fn why(backup: &BackupView, last: u64, style: &Style) -> Cell {
+fn why(backup: &BackupView, phone: &PhoneBackups, style: &Style) -> Cell {
     let damage = match backup.damaged {
         0 => String::new(),
         files => format!("; {} damaged", text::count(files, "file is", "files are")),
@@ -73,9 +74,12 @@ fn why(backup: &BackupView, last: u64, style: &Style) -> Cell {
         ""
     };
     let (words, tone) = match &backup.keep {
+        Some(reasons) if !reasons.is_empty() => {
+            (reasons_of(backup, reasons, phone.last, style), None)
+        }
+        _ if phone.phone.retired => ("the phone is retired, so nothing goes".to_owned(), None),
+        Some(_) => ("goes after the next backup".to_owned(), Some(Tone::Wary)),
         None => ("the daemon does not say".to_owned(), Some(Tone::Dim)),
-        Some(_) if goes(backup) => ("goes after the next backup".to_owned(), Some(Tone::Wary)),
-        Some(reasons) => (reasons_of(backup, reasons, last, style), None),
     };
     let words = format!("{words}{damage}{origin}");
     match tone {
@@ -112,7 +116,7 @@ fn alone(backup: &BackupView, reason: &KeepReason, last: u64, style: &Style) -> 
         KeepReason::Last if last > 1 => return Some(format!("one of the last {last}")),
         KeepReason::Last => "the last one",
         KeepReason::NewerDamaged => "a newer one is not known to be good",
-        KeepReason::ClockJumped => "nothing goes for two days, for the clock jumped",
+        KeepReason::ClockJumped => "its date cannot be trusted, for the clock has jumped",
         KeepReason::Daily | KeepReason::Weekly | KeepReason::Monthly | KeepReason::Yearly => {
             return None;
         }

@@ -141,14 +141,6 @@ pub fn removed(view: &RemovalView, style: &Style) -> String {
     paragraphs(&[format!("{which} is removed.{frees}")], style)
 }
 
-/// Says that a backup nobody pinned stays all the same.
-pub fn still_held(style: &Style) -> String {
-    text::hint(
-        "it stays held, because the next one lost much or changed its encryption; once you have looked at both, `ibakctl remove --even-pinned` removes it.",
-        style,
-    )
-}
-
 /// Says that a backup was read again and is good.
 pub fn sound(phone: &PhoneView, backup: &BackupView, style: &Style) -> String {
     let which = text::capital(&backup_of(phone, backup, style));

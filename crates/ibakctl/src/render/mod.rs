@@ -35,7 +35,7 @@ pub use files::{FileRow, Listed, Listing, exported, listing, refused, unpacked};
 pub use icloud::render as icloud;
 pub use keeping::{
     RemovalView, after_damage, before_forgetting, before_removal, damage, forgotten_phone, removed,
-    replaced, retired, sound, still_held,
+    replaced, retired, sound,
 };
 pub use outcome::{
     finished, phrase as outcome_phrase, phrase_of, remedy as outcome_remedy, remedy_of,

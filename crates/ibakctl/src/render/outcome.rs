@@ -81,6 +81,9 @@ pub fn phrase_of(kind: &JobKind, outcome: &Outcome) -> String {
         (JobKind::MoveStore, _) if *outcome == Outcome::NoSpace => {
             "failed: the new place has too little room".to_owned()
         }
+        (JobKind::MoveStore, _) if *outcome == Outcome::BackupDamaged => {
+            "did not take every backup along".to_owned()
+        }
         (JobKind::Read, _) if *outcome == Outcome::NoSuchBackup => {
             "found nothing: there is no such backup, or nothing of that name in it".to_owned()
         }
@@ -197,7 +200,7 @@ fn of_taking(kind: &JobKind, outcome: &Outcome) -> Option<String> {
             "make room on the new disk, and run the same command again: it goes on".to_owned()
         }
         (JobKind::MoveStore, Outcome::BackupDamaged) => {
-            "`ibakctl verify --all` shows which backup it is; the next backup of that phone repairs it".to_owned()
+            "the store stays where it is: `journalctl -u ibakd` names what was left behind, and `ibakctl verify --all` reads the others again; once its disk reads well, run the same command again, or go on without them by `ibakctl store use DIR`".to_owned()
         }
         (JobKind::Adopt, Outcome::NotWhole | Outcome::NotAdoptable) => {
             "see whether the program that made it can still read it, and take in another one if there is one".to_owned()

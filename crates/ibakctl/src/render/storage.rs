@@ -111,9 +111,8 @@ fn sentences(report: &StorageReport, style: &Style) -> Vec<String> {
     }
     for (phone, storage) in &report.phones {
         let name = text::capital(&name_of(phone.as_ref(), storage, style));
-        // Without a quota of its own, a phone's room is everybody's.
-        if storage.quota.is_some() && !storage.retired {
-            said.extend(full(&format!("{name}: its quota"), storage, style));
+        if !storage.retired {
+            said.extend(bound(&name, storage, report.whole.is_some(), style));
         }
         match storage.damaged {
             0 => {}
@@ -133,6 +132,24 @@ fn sentences(report: &StorageReport, style: &Style) -> Vec<String> {
         ));
     }
     said
+}
+
+/// Says when a phone's room is used up: its own quota's, or everybody's, which has a sentence of
+/// its own where the whole store is shown.
+fn bound(name: &str, storage: &StorageView, beside_whole: bool, style: &Style) -> Option<String> {
+    let own = storage
+        .quota
+        .map(|quota| quota.get().saturating_sub(storage.used.get()));
+    let what = if own.is_some_and(|own| own <= storage.left.get()) {
+        format!("{name}: its quota")
+    } else if beside_whole {
+        return None;
+    } else if storage.left == Bytes::ZERO {
+        format!("{name}: the store")
+    } else {
+        format!("{name}: by what it adds alone, the store")
+    };
+    full(&what, storage, style)
 }
 
 /// Says when something is full, if anybody can say.

@@ -96,11 +96,18 @@ fn why_each_one_stays() {
         keep: None,
         ..backup(&id(1), "2026-11-21T02:14:00Z")
     };
+    let retired = |backups| {
+        let mut view = view(backups);
+        view.phones[0].phone.retired = true;
+        view
+    };
     let shown = [
         render::explained(&view(kept()), &style()),
         render::explained(&view(kept()), &wide()),
         render::explained(&one, &ascii()),
-        render::explained(&view(vec![silent]), &style()),
+        render::explained(&view(vec![silent.clone()]), &style()),
+        render::explained(&retired(vec![silent]), &style()),
+        render::explained(&retired(kept()[3..5].to_vec()), &style()),
         render::explained(&view(vec![]), &style()),
     ];
     assert_fits(&shown[0]);
@@ -190,7 +197,6 @@ fn after_reading_again() {
         format!("{}\n", render::after_damage(&all[5], &all, &style())),
         format!("{}\n", render::after_damage(&all[5], &all[5..7], &style())),
         format!("{}\n", render::after_damage(&all[5], &all[5..6], &style())),
-        render::still_held(&style()),
     ];
     insta::assert_snapshot!(said.concat());
 }

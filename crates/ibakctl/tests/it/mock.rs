@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Vanish(Outcome),
     /// Waits for [`Mock::open_gate`].
     Gate,
+    /// Has the daemon refuse every call from here on.
+    Refuse(fn() -> Error),
 }
 
 /// What the daemon would answer, and what it was asked.

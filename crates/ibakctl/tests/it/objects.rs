@@ -342,6 +342,7 @@ async fn play(
     for step in steps {
         match step {
             Step::Gate => shared.gate.notified().await,
+            Step::Refuse(refuse) => shared.script().refuse = Some(refuse),
             Step::Show(view) => {
                 let view = {
                     let mut state = state.lock().unwrap();

@@ -150,16 +150,28 @@ async fn what_the_daemon_cannot_use_is_undone_with_the_remedy() {
 #[tokio::test]
 async fn a_refused_reload_is_undone() {
     let house = House::new(fine).await;
-    house.mock.script().refuse = Some(|| Error::Busy("a job uses the store".into()));
+    house.mock.script().refuse = Some(|| Error::Failed("it broke".into()));
     let new = house.new_place();
     let ran = house.run(&["store", "use", new.to_str().unwrap()]).await;
-    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
-        ran.err.contains("a job uses the store") && ran.err.contains("has not read it again"),
+        ran.err.contains("it broke") && ran.err.contains("has not read it again"),
         "{ran:?}"
     );
     assert_eq!(house.config(), CONFIG);
     assert_eq!(house.mock.calls(), ["reload", "reload"]);
+    // A busy daemon has read the file and taken nothing of it.
+    house.mock.script().refuse = Some(|| Error::Busy("a job uses the store".into()));
+    let ran = house.run(&["store", "use", new.to_str().unwrap()]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("1: a job uses the store\n2: the configuration is as it was\n")
+            && ran.err.contains("run this again when it is done"),
+        "{ran:?}"
+    );
+    assert_eq!(house.config(), CONFIG);
+    assert_eq!(house.mock.calls(), ["reload"; 3]);
 }
 
 #[tokio::test]
@@ -244,7 +256,6 @@ async fn a_move_that_breaks_off_changes_nothing() {
         (Outcome::NoSpace, 3, "the new place has too little room"),
         (Outcome::Cancelled, 1, "run the same command again"),
         (Outcome::DaemonStopped, 6, "run the same command again"),
-        (Outcome::BackupDamaged, 1, "`ibakctl verify --all`"),
         (Outcome::StoreIo, 1, "`ibakctl doctor`"),
     ] {
         house.mock.script().steps = vec![copying(), end(result.clone())];
@@ -259,6 +270,50 @@ async fn a_move_that_breaks_off_changes_nothing() {
         assert_eq!(house.config(), CONFIG);
     }
     assert!(!house.mock.calls().contains(&"reload".to_owned()));
+}
+
+#[tokio::test]
+async fn a_move_that_left_backups_behind_is_not_switched_to() {
+    let house = House::new(fine).await;
+    let new = house.new_place();
+    let details = CompletedView {
+        detail: "2 backups were left behind".into(),
+        ..CompletedView::default()
+    };
+    house.mock.script().steps = vec![copying(), Step::End(Outcome::BackupDamaged, details)];
+    let ran = house.run(&["store", "move", new.to_str().unwrap()]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
+    for words in [
+        "Error: the move of the store did not take every backup along\n",
+        "Caused by:\n1: 2 backups were left behind\n",
+        "Hint: the store stays where it is: ",
+        "`ibakctl verify --all`",
+    ] {
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+    }
+    assert!(!ran.err.contains("rm -r"), "{ran:?}");
+    assert_eq!(house.config(), CONFIG);
+    assert!(!house.mock.calls().contains(&"reload".to_owned()));
+}
+
+#[tokio::test]
+async fn a_busy_daemon_is_given_the_new_place_later() {
+    let house = House::new(fine).await;
+    house.mock.script().steps = vec![
+        copying(),
+        Step::Refuse(|| Error::Busy("a job uses the store".into())),
+        end(Outcome::Succeeded),
+    ];
+    let new = house.new_place();
+    let ran = house.run(&["store", "move", new.to_str().unwrap()]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""), "{ran:?}");
+    let ready = format!(
+        "2: everything is copied, and {0} is ready; the configuration is as it was\nHint: `ibakctl store use {0}` finishes it once the job is done",
+        new.display()
+    );
+    assert!(ran.err.contains(&ready), "{ran:?}");
+    assert_eq!(house.config(), CONFIG);
+    assert_eq!(house.mock.calls()[1..], ["reload"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,24 @@ fn storage_of_everything() {
     soon[0].full = Some(wall("2026-11-22T22:00:00Z"));
     soon[1].full = None;
     soon[0].trash = 1;
+    // The disk has less left than the quota; the other phone has none.
+    let mut tight = rows.clone();
+    for row in &mut tight {
+        row.left = Bytes::from_gib(20);
+        row.full = Some(wall("2026-11-25T12:00:00Z"));
+        row.damaged = 0;
+        row.retired = false;
+    }
+    let mut none_left = tight.clone();
+    none_left[1].left = Bytes::ZERO;
+    // Its own quota has less left than the disk, or just nothing.
+    let mut used_up = full.clone();
+    used_up[1].used = Bytes::from_gib(201);
     let shown = [
+        render::storage(&report(&tight), &style()),
+        render::storage(&report(&tight[1..]), &style()),
+        render::storage(&report(&none_left[1..2]), &style()),
+        render::storage(&report(&used_up[1..2]), &style()),
         render::storage(&report(&rows), &style()),
         render::storage(&report(&rows[1..2]), &style()),
         render::storage(&report(&soon), &style()),
