@@ -55,8 +55,8 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS uses (phone TEXT NOT NULL, day INTEGER NOT NULL, at INTEGER NOT NULL,
         used INTEGER NOT NULL, PRIMARY KEY (phone, day)) WITHOUT ROWID;";
 /// What a file of version 1 lacks.
-const FROM_1: &str =
-    "ALTER TABLE attempts ADD COLUMN kind TEXT NOT NULL DEFAULT 'backup'; PRAGMA user_version = 2;";
+const FROM_1: &str = "BEGIN; ALTER TABLE attempts ADD COLUMN kind TEXT NOT NULL DEFAULT 'backup';
+    PRAGMA user_version = 2; COMMIT;";
 /// The version of the tables above.
 const VERSION: i64 = 2;
 /// Microseconds of a day.

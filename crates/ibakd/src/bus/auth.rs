@@ -22,7 +22,8 @@ const ALLOW_USER_INTERACTION: u32 = 1;
 pub enum Action {
     /// Begin, queue or cancel a backup.
     Backup,
-    /// Pair, unpair, pause, resume, switch automatic backup or iCloud Backup, reload.
+    /// Pair, unpair, pause, resume, switch automatic backup or iCloud Backup, reload; pin, bound,
+    /// retire, adopt, replace, move.
     Manage,
     /// Set, change or remove the password of a phone's backups.
     SetEncryption,

@@ -61,7 +61,11 @@ impl Trouble {
             }
             Self::Store(error) => of_reading(&error, stop),
             Self::Client(error) if is_stopped(&error) => stop.outcome(),
-            Self::Client(error) => gone(&error),
+            Self::Client(error) if error.kind() == io::ErrorKind::BrokenPipe => gone(&error),
+            Self::Client(error) => Outcome::failed(
+                Failure::NotAdoptable,
+                format!("what was sent is no whole backup: {error}"),
+            ),
             Self::Stream(words) => Outcome::failed(Failure::NotAdoptable, words),
             Self::TooLarge(left) => Outcome::failed(
                 Failure::NoSpace,
@@ -135,6 +139,19 @@ async fn throw_away(adopting: Adopting) {
     }
 }
 
+/// A stream whose end is its end mark, before which it may not break off: a reader of tar would take
+/// either for an end.
+struct ToItsEnd(Pipe);
+
+impl Read for ToItsEnd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 if !buffer.is_empty() => Err(io::Error::other("the stream broke off")),
+            count => Ok(count),
+        }
+    }
+}
+
 /// Receives every file; what is left of it after an error is thrown away.
 fn receive(
     mut adopting: Adopting,
@@ -161,10 +178,12 @@ fn all(
     most: Bytes,
     counted: &Counted,
 ) -> Result<(), Trouble> {
-    let mut archive = tar::Archive::new(pipe);
+    let mut archive = tar::Archive::new(ToItsEnd(pipe));
     let mut files = 0_u64;
     let mut piece = vec![0; PIECE];
-    for entry in archive.entries().map_err(Trouble::Client)? {
+    // No backup has names that are too long for a plain header, and whatever else a stream can
+    // carry in place of one is unbounded.
+    for entry in archive.entries().map_err(Trouble::Client)?.raw(true) {
         let mut entry = entry.map_err(Trouble::Client)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         match entry.header().entry_type() {

@@ -42,12 +42,20 @@ impl BackupJob {
         let (mut end, mut copy) = self.attempt(full).await;
         if copy == EarlierCopy::Unusable && self.work.stop.why().is_none() {
             info!("the phone cannot use its earlier backup, and is to send everything");
-            (end, copy) = self.attempt(Full::Forced).await;
+            let first = end;
+            (end, _) = self.attempt(Full::Forced).await;
+            end.bytes = end.bytes.saturating_add(first.bytes);
+            end.files = end.files.saturating_add(first.files);
+            copy = if matches!(end.outcome, Outcome::BackedUp(_)) {
+                EarlierCopy::Usable
+            } else {
+                EarlierCopy::Unusable
+            };
         }
-        tracing::debug!(?copy, "the backup ended");
         let made = self.room.and_then(|room| room.made);
         End {
             made_room: made.filter(|made| made.removed > 0),
+            copy_unusable: copy == EarlierCopy::Unusable,
             ..end
         }
     }
@@ -304,6 +312,7 @@ pub(crate) fn facts(generation: &Generation) -> BackupFacts {
         day: local_day(generation.finished),
         verified: generation.verified,
         pinned: generation.pinned || generation.guarded,
+        adopted: generation.adopted,
     }
 }
 

@@ -70,6 +70,9 @@ pub struct End {
     pub bytes: u64,
     /// Files that arrived.
     pub files: u64,
+    /// Whether the phone could not use a copy of its earlier backup (its error 205), and did not
+    /// send everything instead.
+    pub copy_unusable: bool,
     /// What was removed to make room for it.
     pub made_room: Option<Made>,
 }
@@ -82,6 +85,7 @@ impl End {
             device_code: 0,
             bytes: 0,
             files: 0,
+            copy_unusable: false,
             made_room: None,
         }
     }

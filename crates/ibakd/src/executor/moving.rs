@@ -68,7 +68,15 @@ impl MoveJob {
         let outcome = match copied {
             Ok(copied) => {
                 say(&copied, &target);
-                Outcome::Done
+                match copied.unreadable.len() {
+                    0 => Outcome::Done,
+                    left => Outcome::failed(
+                        Failure::BackupDamaged,
+                        format!(
+                            "{left} backups were left behind, for their records cannot be read"
+                        ),
+                    ),
+                }
             }
             Err(error) => of_place(&error, &stop),
         };
@@ -89,6 +97,9 @@ fn say(copied: &Copied, target: &std::path::Path) {
     );
     for (phone, backup) in &copied.damaged {
         warn!(%phone, %backup, "it is as damaged there as it is here");
+    }
+    for (phone, backup) in &copied.unreadable {
+        warn!(%phone, %backup, "it was left behind: its record cannot be read");
     }
     for phone in &copied.left {
         warn!(%phone, "its unfinished backup was left behind; the next one begins anew");

@@ -45,6 +45,12 @@ impl RoomMaker {
         self.made = Some(Made::default());
         let needed = Bytes::new(amount).min(self.capacity.unwrap_or(Bytes::new(amount)));
         let (udid, now) = (self.phone.clone(), self.clock.now().wall);
+        // What was removed already and still takes room goes first.
+        let free = staging.make_room(&[])?;
+        let needed = Bytes::new(needed.get().saturating_sub(free));
+        if needed == Bytes::ZERO {
+            return Ok(free);
+        }
         let parent = staging.parent().cloned();
         let candidates: Vec<Candidate> = self
             .store
@@ -74,9 +80,9 @@ impl RoomMaker {
                 needed = needed.get(),
                 "no old backups may go that would make room enough"
             );
-            return Ok(0);
+            return Ok(free);
         };
-        let freed = staging.make_room(&ids)?;
+        let freed = staging.make_room(&ids)?.saturating_add(free);
         let made = Made {
             removed: u32::try_from(ids.len()).unwrap_or(u32::MAX),
             freed: Bytes::new(freed),

@@ -5,8 +5,9 @@
 
 use super::blocking;
 use crate::clock::Clock;
-use ibak_core::{Udid, scrub_is_due};
+use ibak_core::{BackupId, Udid, scrub_is_due};
 use ibak_store::{Store, StoreError, Swept};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -269,37 +270,37 @@ impl Caretaker {
          ),
     ) -> Result<Round, StoreError> {
         let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
-        let swept = blocking(move || sweep(&store, &gate)).await?;
-        if swept.files > 0 {
-            info!(files = swept.files, bytes = swept.bytes, "removed for good");
-            news(UpkeepNews::Swept(swept)).await;
+        // What cannot be removed keeps nothing else from being read.
+        match blocking(move || sweep(&store, &gate)).await {
+            Ok(swept) if swept.files == 0 => {}
+            Ok(swept) => {
+                info!(files = swept.files, bytes = swept.bytes, "removed for good");
+                news(UpkeepNews::Swept(swept)).await;
+            }
+            Err(error) => warn!(%error, "the trash cannot be emptied"),
         }
-        let (store, now) = (self.store.clone(), self.clock.now().wall);
-        let within = *self.within.borrow();
-        for udid in blocking(move || due(&store, within, now)).await? {
+        let store = self.store.clone();
+        for udid in blocking(move || store.phones()).await? {
             let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
-            let (phone, now) = (udid.clone(), self.clock.now().wall);
-            let report = blocking(move || {
-                let mut throttle = Throttle::new();
-                store.scrub(&phone, now, &mut |seen| throttle.take(seen.read, &gate))
-            })
-            .await?;
-            let damaged = u32::try_from(report.damaged.len()).unwrap_or(u32::MAX);
-            for (backup, paths) in &report.damaged {
-                warn!(phone = %udid, %backup, files = paths.len(), first = paths.first(), "reading again found damage");
-            }
-            if report.complete {
-                info!(phone = %udid, files = report.files, bytes = report.bytes, damaged, "its backups were read again");
-            }
-            if report.complete || damaged > 0 {
-                news(UpkeepNews::Read {
-                    phone: udid,
-                    damaged,
-                })
-                .await;
-            }
-            if !report.complete {
-                return Ok(Round::Stopped);
+            let (within, clock) = (*self.within.borrow(), self.clock.clone());
+            let phone = udid.clone();
+            let read = blocking(move || scrub(&store, &phone, within, &clock, &gate)).await;
+            match read {
+                Ok(None) => {}
+                Ok(Some(read)) => {
+                    if read.complete || read.damaged > 0 {
+                        let damaged = read.damaged;
+                        news(UpkeepNews::Read {
+                            phone: udid,
+                            damaged,
+                        })
+                        .await;
+                    }
+                    if !read.complete && !read.failed {
+                        return Ok(Round::Stopped);
+                    }
+                }
+                Err(error) => warn!(phone = %udid, %error, "its backups cannot be read again"),
             }
         }
         let left = self.gate.pass(Duration::ZERO);
@@ -318,14 +319,59 @@ fn sweep(store: &Store, gate: &Gate) -> Result<Swept, StoreError> {
     store.sweep(&mut |_| throttle.take(FILE_COUNTS_AS, gate))
 }
 
-fn due(store: &Store, within: Duration, now: ibak_core::Wall) -> Result<Vec<Udid>, StoreError> {
-    let mut due = Vec::new();
-    for udid in store.phones()? {
-        if scrub_is_due(store.last_read(&udid)?, within, now) {
-            due.push(udid);
-        }
+/// What a scrub of one phone's backups came to.
+struct Scrubbed {
+    complete: bool,
+    failed: bool,
+    /// Backups that are damaged and were not known to be.
+    damaged: u32,
+}
+
+/// Reads a phone's backups again if they are due; `None` if not.
+fn scrub(
+    store: &Store,
+    udid: &Udid,
+    within: Duration,
+    clock: &Clock,
+    gate: &Gate,
+) -> Result<Option<Scrubbed>, StoreError> {
+    let now = clock.now().wall;
+    if !scrub_is_due(store.last_read(udid)?, within, now) {
+        return Ok(None);
     }
-    Ok(due)
+    let before = damaged(store, udid)?;
+    let mut throttle = Throttle::new();
+    let report = store.scrub(udid, now, &mut |seen| throttle.take(seen.read, gate));
+    let mut new = damaged(store, udid)?;
+    // Also what was found before it failed.
+    new.retain(|backup| !before.contains(backup));
+    for backup in &new {
+        warn!(phone = %udid, %backup, "reading again found damage");
+    }
+    let damaged = u32::try_from(new.len()).unwrap_or(u32::MAX);
+    let (complete, failed) = match report {
+        Ok(report) => {
+            if report.complete {
+                info!(phone = %udid, files = report.files, bytes = report.bytes, damaged, "its backups were read again");
+            }
+            (report.complete, false)
+        }
+        Err(error) => {
+            warn!(phone = %udid, %error, "its backups cannot be read again to their end");
+            (false, true)
+        }
+    };
+    Ok(Some(Scrubbed {
+        complete,
+        failed,
+        damaged,
+    }))
+}
+
+fn damaged(store: &Store, udid: &Udid) -> Result<BTreeSet<BackupId>, StoreError> {
+    let list = store.list(udid)?;
+    let bad = list.into_iter().filter(|found| !found.verified);
+    Ok(bad.map(|found| found.id).collect())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::bus::Call;
 use crate::config::Config;
 use crate::executor::blocking;
 use crate::history::{Attempt, History};
-use ibak_core::{Event, RequestId, Wall};
+use ibak_core::{Event, RequestId, StoreObservation, StoreReport, StoreTrouble, Wall};
 use ibak_dbus::views::AttemptView;
 use ibak_dbus::words::{JobKind, Outcome, Trigger};
 use ibak_dbus::{Dict, Error};
@@ -94,6 +94,11 @@ impl House {
         self.upkeep.wake();
         if other_store {
             self.close_store();
+            self.handle(Event::Store(StoreObservation {
+                report: StoreReport::Unavailable(StoreTrouble::Moving),
+                at: self.clock.now(),
+                time_to_live: None,
+            }));
             // A look at the store as it was says nothing of this one.
             self.looks += 1;
             self.looking = false;

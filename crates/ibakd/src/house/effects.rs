@@ -1,11 +1,10 @@
 //! Doing what the core asks for.
 
 use super::{House, Input, Running};
-use crate::executor::{self, BackupJob, End, PairJob, PhoneWork, Report, Reporter, Stop, blocking};
-use crate::history::Attempt;
+use crate::executor::{self, BackupJob, End, PairJob, PhoneWork, Report, Reporter, Stop};
 use ibak_core::{
-    Attention, Bytes, Effect, Event, Failure, JobId, JobKind, JobResult, Outcome, Progress, Signal,
-    StartJob, StoreComplaint, Udid,
+    Attention, Bytes, Effect, Event, Extent, Failure, JobId, JobKind, JobResult, Outcome, Progress,
+    Signal, StartJob, StoreComplaint, Udid,
 };
 use ibak_dbus::Dict;
 use ibak_device::PairOptions;
@@ -51,6 +50,16 @@ impl House {
                 }
             }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
+            Effect::Answer { id, answer }
+                if self.forgetting.as_ref().is_some_and(|it| it.0 == id) =>
+            {
+                // Decided here and now; what follows is done by who asked.
+                if let Some((_, asker)) = self.forgetting.take()
+                    && asker.send(answer).is_err()
+                {
+                    debug!("nobody asks any more");
+                }
+            }
             Effect::Answer { id, answer } => {
                 if let Some(asker) = self.asked.remove(&id) {
                     self.replies.push(Box::new(move || {
@@ -119,7 +128,12 @@ impl House {
         self.attention.push((phone, kind, details));
     }
 
-    fn start(&mut self, start: StartJob) {
+    fn start(&mut self, mut start: StartJob) {
+        if let (JobKind::Backup, Some(phone)) = (start.kind, &start.phone)
+            && self.afresh.remove(phone)
+        {
+            start.extent = Extent::Full;
+        }
         let (job, phone) = (start.job, start.phone.clone());
         let span = tracing::info_span!(
             "job",
@@ -280,6 +294,10 @@ impl House {
             "ended"
         );
         if let Some(phone) = phone.clone() {
+            if end.copy_unusable {
+                self.afresh.insert(phone.clone());
+            }
+            self.recorded.insert(job);
             self.keep_history(job, &running, phone, &end, result, detail);
         }
         self.tell_what_went(phone.as_ref(), &end);
@@ -313,39 +331,6 @@ impl House {
             ..last
         };
         self.handle(Event::JobProgress(job, progress));
-    }
-
-    fn keep_history(
-        &mut self,
-        job: JobId,
-        running: &Running,
-        phone: Udid,
-        end: &End,
-        result: &str,
-        detail: String,
-    ) {
-        let attempt = Attempt {
-            phone,
-            kind: running.kind.word().to_owned(),
-            job: job.get(),
-            started: running.started,
-            ended: self.clock.now().wall,
-            trigger: running.trigger.to_owned(),
-            result: result.to_owned(),
-            device_code: end.device_code,
-            detail,
-            backup: if let Outcome::BackedUp(facts) = &end.outcome {
-                Some(facts.id.as_str().to_owned())
-            } else {
-                None
-            },
-            bytes: end.bytes,
-            files: end.files,
-        };
-        let history = Arc::clone(&self.history);
-        while self.keeping.try_join_next().is_some() {}
-        self.keeping
-            .spawn(blocking(move || history.record(&attempt)));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::history::{History, Use};
 use crate::sources::store::StoreSettings;
 use ibak_core::retention::Fate;
 use ibak_core::{
-    Answer, BackupId, Bytes, Event, Failure, Outcome, PhoneShare, Request, RequestError, RequestId,
+    BackupId, Bytes, Event, Failure, JobKind, Outcome, PhoneShare, PhoneView, Request, RequestId,
     StoreNumbers, StoreReport, Udid, Wall, forecast,
 };
 use ibak_dbus::views::{BackupView, StorageView};
@@ -75,7 +75,14 @@ impl House {
         work: impl FnOnce(&Store, &Udid) -> Result<(), StoreError> + Send + 'static,
         reply: oneshot::Sender<Result<(), Error>>,
     ) {
-        let store = self.usable_store();
+        let store = self.usable_store().and_then(|store| {
+            let moves = |it: &super::Running| it.kind == JobKind::MoveStore;
+            if self.running.values().any(moves) {
+                let busy = "the store is being moved: try again when that is done";
+                return Err(Error::Busy(busy.to_owned()));
+            }
+            Ok(store)
+        });
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             let done = match store {
@@ -132,54 +139,46 @@ impl House {
         });
     }
 
-    fn forget(&self, phone: Udid, reply: oneshot::Sender<Result<(), Error>>) {
-        // Nothing is removed that a job still talks about; the core says it again at the end.
-        let mine = |it: &&super::Running| it.phone.as_ref() == Some(&phone);
-        if self.running.values().any(|it| mine(&it)) {
-            let busy = "a job of this phone is running".to_owned();
-            return answer(reply, Err(Error::Busy(busy)));
-        }
-        let store = self.usable_store();
-        let (inputs, udid) = (self.inputs.clone(), phone.clone());
-        tokio::spawn(async move {
-            let gone = match store {
-                Err(error) => Err(error),
-                Ok(store) => blocking(move || store.forget(&udid))
-                    .await
-                    .map_err(|error| bus_error(&error)),
-            };
-            if let Err(error) = gone {
-                return answer(reply, Err(error));
-            }
-            let (told, forgotten) = oneshot::channel();
-            if inputs.send(Input::Forgotten(phone, told)).await.is_err() {
-                debug!("the loop has ended before the phone was forgotten");
-            }
-            let forgotten = match forgotten.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(crate::bus::refusal(error)),
-                Err(_) => Err(Error::Failed("the daemon is stopping".into())),
-            };
-            answer(reply, forgotten);
-        });
-    }
-
-    pub(super) fn forgotten(
-        &mut self,
-        phone: Udid,
-        reply: oneshot::Sender<Result<Answer, RequestError>>,
-    ) {
+    /// Asks the core first: it knows of every job that would miss what is removed. A phone that is
+    /// there is met anew, and not backed up by itself.
+    fn forget(&mut self, phone: Udid, reply: oneshot::Sender<Result<(), Error>>) {
+        let store = match self.usable_store() {
+            Ok(store) => store,
+            Err(error) => return answer(reply, Err(error)),
+        };
         let id = RequestId(self.next_request);
         self.next_request += 1;
-        self.asked.insert(id, reply);
+        let (told, mut asked) = oneshot::channel();
+        self.forgetting = Some((id, told));
         let request = Request::Forget {
             phone: phone.clone(),
         };
         self.handle(Event::Requested { id, request });
-        let history = Arc::clone(&self.history);
-        self.keeping.spawn(blocking(move || history.forget(&phone)));
-        self.upkeep.wake();
-        self.look_at_store();
+        self.forgetting = None;
+        match asked.try_recv() {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return answer(reply, Err(crate::bus::refusal(error))),
+            Err(_) => return answer(reply, Err(Error::Failed("no answer".into()))),
+        }
+        // What a look that is under way saw of it is old.
+        self.contents_seen
+            .insert(phone.clone(), self.contents_asked);
+        let (inputs, history) = (self.inputs.clone(), Arc::clone(&self.history));
+        tokio::spawn(async move {
+            let udid = phone.clone();
+            let gone = blocking(move || {
+                store.forget(&udid)?;
+                history.forget(&udid);
+                Ok(())
+            })
+            .await
+            .map_err(|error: StoreError| bus_error(&error));
+            // If it could not be removed, it is seen again.
+            if inputs.send(Input::StoreChanged(phone)).await.is_err() {
+                debug!("the loop has ended before the phone was forgotten");
+            }
+            answer(reply, gone);
+        });
     }
 
     fn list_backups(
@@ -191,11 +190,21 @@ impl House {
     ) {
         let store = self.usable_store();
         let today = local_day(self.clock.now().wall);
-        let fates = explain.then(|| self.machine.fates(&phone, today));
+        // Of one that nobody knows, or that is retired, there will be no next backup.
+        let goes_on = |view: &PhoneView| !view.retired;
+        let known = self.machine.view().phones.get(&phone).is_some_and(goes_on);
+        let fates = (explain && known).then(|| self.machine.fates(&phone, today));
+        let measuring = Arc::clone(&self.measuring);
         tokio::spawn(async move {
             let rows = match store {
                 Err(error) => Err(error),
                 Ok(store) => {
+                    // To measure is to walk through a whole backup: one at a time.
+                    let _turn = if frees {
+                        measuring.acquire_owned().await.ok()
+                    } else {
+                        None
+                    };
                     let list = move || rows(&store, &phone, frees, fates.as_deref());
                     blocking(list).await.map_err(|error| bus_error(&error))
                 }

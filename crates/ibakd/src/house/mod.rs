@@ -2,6 +2,7 @@
 //! decides; what it wants is done by somebody else. Nothing in here waits for a phone, a disk or
 //! the bus.
 
+mod attempts;
 mod calls;
 mod diagnose;
 mod effects;
@@ -44,7 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -66,6 +67,8 @@ enum Input {
     Mdns(Listener, MdnsEvent),
     Hearing(Listener, Hearing),
     Phone(PhoneNews),
+    /// The store is worth another look.
+    LookAtStore,
     /// A look at the store, and at which one.
     Store(u64, StoreLook),
     /// What a look at a phone's backups saw, and which look.
@@ -75,8 +78,6 @@ enum Input {
     Upkeep(UpkeepNews),
     /// Somebody changed what the store holds of a phone.
     StoreChanged(Udid),
-    /// The backups of a phone are gone for good.
-    Forgotten(Udid, oneshot::Sender<Result<Answer, RequestError>>),
     SchedulePlanned(Option<Wall>),
     ScheduleDue,
     Call(Call),
@@ -146,6 +147,14 @@ struct House {
     apple_devices: Vec<Place>,
     /// What is being written to the history.
     keeping: JoinSet<()>,
+    /// Who asks whether a phone may be forgotten, while that is being decided on.
+    forgetting: Option<(RequestId, AnswerTo)>,
+    /// Lets one at a time measure what removing backups would free.
+    measuring: Arc<Semaphore>,
+    /// Jobs whose end is in the history.
+    recorded: BTreeSet<JobId>,
+    /// Phones that could not use a copy of an earlier backup: the next one begins from nothing.
+    afresh: BTreeSet<Udid>,
     /// Who asked for another store, and is told once it was looked at.
     reloading: Vec<oneshot::Sender<Result<(), Error>>>,
 }
@@ -210,12 +219,12 @@ impl House {
             Input::Mdns(listener, event) => self.announced(listener, event),
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
+            Input::LookAtStore => self.look_at_store(),
             Input::Store(number, look) => self.store_seen(number, look),
             Input::StoreContents(udid, number, held) => self.contents_seen(udid, number, held),
             Input::Report(report) => self.report(report),
             Input::Upkeep(news) => self.upkeep_news(news),
             Input::StoreChanged(udid) => self.store_changed(udid),
-            Input::Forgotten(udid, reply) => self.forgotten(udid, reply),
             Input::SchedulePlanned(next) => self.handle(Event::SchedulePlanned(next)),
             Input::ScheduleDue => self.schedule_due(),
             Input::Call(call) => self.call(call),
@@ -235,6 +244,7 @@ impl House {
     fn publish(&mut self) {
         let view = self.machine.view();
         self.tell_locks(&view);
+        self.keep_what_never_ran(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
         let wire = Wire::of(&view, &self.policies, &places);

@@ -170,6 +170,10 @@ async fn build(
         apple_devices: Vec::new(),
         keeping: JoinSet::new(),
         reloading: Vec::new(),
+        forgetting: None,
+        measuring: Arc::new(tokio::sync::Semaphore::new(1)),
+        recorded: BTreeSet::new(),
+        afresh: BTreeSet::new(),
     };
     house.start_sources(served.calls, &stop);
     Ok((

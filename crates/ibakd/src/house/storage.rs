@@ -4,8 +4,14 @@ use super::{House, Input, answer};
 use crate::executor::blocking;
 use crate::sources::store::{Held, StoreLook, StoreSettings, backups_of, look};
 use ibak_core::{Event, Fact, Identity, Source, Udid};
+use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tracing::{debug, error, warn};
+
+/// For how long the earlier store may be held on to.
+const LET_GO_MAX: Duration = Duration::from_secs(10);
+/// When a store that we hold ourselves is tried again: somebody was just reading it.
+const OURS_AGAIN: Duration = Duration::from_secs(1);
 
 impl House {
     /// Looks at the store, unless a look is under way.
@@ -22,7 +28,9 @@ impl House {
         let (number, gone) = (self.looks, self.upkeep.gone());
         tokio::spawn(async move {
             // Whoever still holds the earlier store would keep this one from being opened.
-            gone.await;
+            if tokio::time::timeout(LET_GO_MAX, gone).await.is_err() {
+                warn!("the earlier store is not let go of; its disk may hang");
+            }
             let at = clock.clone();
             // A look that broke must be told as well, or there would never be another.
             let found = match spawn_blocking(move || look(store, &settings, &at)).await {
@@ -55,6 +63,16 @@ impl House {
         if look.lost && !self.store_is_used() {
             self.close_store();
         }
+        if look.held_by_us {
+            let inputs = self.inputs.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(OURS_AGAIN).await;
+                if inputs.send(Input::LookAtStore).await.is_err() {
+                    debug!("the loop has ended before the look");
+                }
+            });
+            return;
+        }
         self.store_trouble = look.trouble.clone();
         self.handle(Event::Store(look.observation));
         if let Some(opened) = look.opened {
@@ -72,6 +90,10 @@ impl House {
     }
 
     fn recovered(&mut self, contents: Vec<(Udid, Held)>) {
+        // What looks at the store before saw is old.
+        for udid in self.machine.view().phones.into_keys() {
+            self.contents_seen.insert(udid, self.contents_asked);
+        }
         let mut backups = Vec::new();
         let mut names = Vec::new();
         for (udid, held) in contents {

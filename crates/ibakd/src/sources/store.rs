@@ -54,6 +54,8 @@ pub struct StoreLook {
     pub trouble: Option<String>,
     /// Whether only opening it anew can help.
     pub lost: bool,
+    /// Whether it is this very process that still has it open.
+    pub held_by_us: bool,
 }
 
 /// What the store holds of one phone.
@@ -94,6 +96,7 @@ impl StoreLook {
             opened: None,
             trouble: Some("looking at the store broke".to_owned()),
             lost: true,
+            held_by_us: false,
         }
     }
 }
@@ -136,9 +139,10 @@ pub fn look(store: Option<Store>, settings: &StoreSettings, clock: &Clock) -> St
             numbers
         }),
     };
+    let held_by_us = found.as_ref().is_err_and(|trouble| trouble.held_by_us);
     let (report, trouble) = match found {
         Ok(numbers) => (StoreReport::Open(numbers), None),
-        Err((trouble, words)) => (StoreReport::Unavailable(trouble), Some(words)),
+        Err(trouble) => (StoreReport::Unavailable(trouble.kind), Some(trouble.words)),
     };
     let observation = StoreObservation {
         report,
@@ -147,13 +151,29 @@ pub fn look(store: Option<Store>, settings: &StoreSettings, clock: &Clock) -> St
     };
     StoreLook {
         lost: is_lost(&report, read_only),
+        held_by_us,
         observation,
         opened,
         trouble,
     }
 }
 
-type Trouble = (StoreTrouble, String);
+/// Why a store cannot take backups.
+struct Trouble {
+    kind: StoreTrouble,
+    words: String,
+    held_by_us: bool,
+}
+
+impl Trouble {
+    fn new(kind: StoreTrouble, words: String) -> Self {
+        Self {
+            kind,
+            words,
+            held_by_us: false,
+        }
+    }
+}
 
 fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble> {
     let options = OpenOptions {
@@ -170,7 +190,7 @@ fn open(settings: &StoreSettings, clock: &Clock) -> Result<OpenedStore, Trouble>
     if store.facts().half_copied {
         let words =
             "it is an unfinished copy of another store: `ibakctl store move` goes on with it";
-        return Err((StoreTrouble::Damaged, words.to_owned()));
+        return Err(Trouble::new(StoreTrouble::Damaged, words.to_owned()));
     }
     let nothing = ibak_store::Recovery {
         waiting: recovery.waiting,
@@ -220,7 +240,7 @@ pub fn backups_of(store: &Store, udid: &Udid, now: Wall) -> Result<Held, StoreEr
 fn numbers(store: &Store, settings: &StoreSettings) -> Result<StoreNumbers, Trouble> {
     let totals = store.totals().map_err(|error| trouble(&error))?;
     if store.facts().on_root_filesystem && !settings.may_be_on_root {
-        return Err((
+        return Err(Trouble::new(
             StoreTrouble::OnRoot,
             format!("{} is on the root file system", settings.path.display()),
         ));
@@ -260,5 +280,9 @@ fn trouble(error: &StoreError) -> Trouble {
         | StoreError::NoSuchBackup(_)
         | StoreError::Cancelled => StoreTrouble::Failing,
     };
-    (kind, error.to_string())
+    let ours = std::process::id();
+    Trouble {
+        held_by_us: matches!(error, StoreError::Locked { holder: Some(holder), .. } if *holder == ours),
+        ..Trouble::new(kind, error.to_string())
+    }
 }

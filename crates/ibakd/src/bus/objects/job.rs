@@ -57,7 +57,8 @@ impl Job {
         details: Dict,
     ) -> zbus::Result<()>;
 
-    /// backup, verify, restore, pair, encryption, prune, check-password, read, purchases or icloud;
+    /// backup, verify, restore, pair, encryption, prune, check-password, read, purchases, icloud,
+    /// adopt or move-store;
     /// show the word of a new one.
     #[zbus(property(emits_changed_signal = "const"))]
     fn kind(&self) -> String {

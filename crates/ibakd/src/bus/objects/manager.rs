@@ -152,8 +152,8 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        self.manage(connection, &header, &options).await?;
-        storage::move_store(&self.0, &target.into()).await
+        let caller = Caller::new(connection, &header);
+        storage::move_store(&self.0, target.into(), &options, caller).await
     }
 
     /// Checks what backups need; a row each with `id`, `status`, `detail`, `remedy`.
@@ -170,7 +170,7 @@ impl Manager {
     }
 
     /// Says that somebody should look: asking, failed-needs-you, overdue, store-trouble,
-    /// done-after-gap, made-room; show the phone's state for a kind that is new.
+    /// done-after-gap, check-password, made-room; show the phone's state for a kind that is new.
     #[zbus(signal)]
     pub async fn attention(
         emitter: &SignalEmitter<'_>,

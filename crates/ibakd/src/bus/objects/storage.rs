@@ -4,12 +4,14 @@ use super::errands::{Caller, backup_id};
 use super::{Phone, job_of};
 use crate::bus::auth::Action;
 use crate::bus::{Call, Door, StorageCall, refusal};
-use crate::executor::ErrandWork;
+use crate::executor::{ErrandWork, blocking};
 use ibak_core::{Bytes, Errand, Request, Udid};
 use ibak_dbus::{Dict, Error, check_options};
 use ibak_store::Remover;
 use rustix::fs::FileType;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use zbus::wire::OwnedObjectPath;
 
 pub(super) fn udid(text: &str) -> Result<Udid, Error> {
@@ -133,15 +135,29 @@ pub(super) async fn adopt(
     door.call(call).await?.map_err(refusal).and_then(job_of)
 }
 
+/// Returns the path of a folder's descriptor.
+fn path_of(target: &OwnedFd) -> io::Result<PathBuf> {
+    let stat = rustix::fs::fstat(target)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(io::Error::other("it is no folder"));
+    }
+    std::fs::read_link(format!("/proc/self/fd/{}", target.as_raw_fd()))
+}
+
 /// Begins to copy the store into the folder of this descriptor. The path is what the kernel says it
 /// is; the store opens it anew and looks at every step of the way.
-pub(super) async fn move_store(door: &Door, target: &OwnedFd) -> Result<OwnedObjectPath, Error> {
-    let io = |error: rustix::io::Errno| Error::InvalidOption(format!("the target: {error}"));
-    let stat = rustix::fs::fstat(target).map_err(io)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(Error::InvalidOption("the target is no folder".into()));
-    }
-    let target = std::fs::read_link(format!("/proc/self/fd/{}", target.as_raw_fd()))
+pub(super) async fn move_store(
+    door: &Door,
+    target: OwnedFd,
+    options: &Dict,
+    caller: Caller<'_>,
+) -> Result<OwnedObjectPath, Error> {
+    let options = check_options(options, &[])?;
+    // It is a copy of everything that everybody has.
+    caller.may(Action::Manage, &options).await?;
+    caller.may(Action::ReadBackup, &options).await?;
+    let target = blocking(move || path_of(&target))
+        .await
         .map_err(|error| Error::InvalidOption(format!("the target: {error}")))?;
     let call = |reply| Call::Storage(StorageCall::Move { target, reply });
     door.call(call).await?.map_err(refusal).and_then(job_of)
