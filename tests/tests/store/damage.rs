@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ibak_dbus::MirrorEvent;
 use ibak_dbus::words::{AttentionKind, Outcome};
-use ibak_tests::night::{self, DAY, Setup};
+use ibak_tests::night::{self, DAY, Night, Setup};
 use ibak_tests::trouble::phone;
 
 use crate::home::{Home, some_file};
@@ -83,20 +83,21 @@ async fn what_rots_unseen_is_found_within_the_month_and_told() {
     night.stop_daemon().await;
     night.clock.advance(31 * DAY);
     night.start_daemon().await;
-    // The attention is an event, so the picture is asked until the reading has come so far.
+    // It is read when nobody is looking, and told as an event of its own.
     for _ in 0..600 {
-        if night
-            .events
-            .iter()
-            .any(|event| matches!(event, MirrorEvent::Attention { .. }))
-        {
+        if !troubles(&night).is_empty() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         night.settle().await;
     }
+    assert_eq!(troubles(&night), ["damage-found"]);
     assert_eq!(night.backups(0).await[0].damaged, 1);
-    let reasons: Vec<String> = night
+}
+
+/// What was said to be wrong with the store.
+fn troubles(night: &Night) -> Vec<String> {
+    night
         .events
         .iter()
         .filter_map(|event| match event {
@@ -107,8 +108,7 @@ async fn what_rots_unseen_is_found_within_the_month_and_told() {
             }
             _ => None,
         })
-        .collect();
-    assert_eq!(reasons, ["damage-found"]);
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

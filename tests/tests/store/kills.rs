@@ -33,6 +33,9 @@ async fn a_daemon_killed_anywhere_loses_nothing_and_needs_no_hands() {
             .await
             .with_context(|| format!("kill {number}, {spot:?}, seed {SEED:#x}"))
             .unwrap();
+        if trial.kills % 100 == 0 {
+            trial.tell(begun.elapsed());
+        }
     }
     trial.finish().await.unwrap();
     trial.tell(begun.elapsed());

@@ -51,7 +51,7 @@ struct Figures {
 ///
 /// # Errors
 /// Something does not build, or what was made is not a whole backup.
-pub fn bench(options: Options) -> Result<()> {
+pub(super) fn bench(options: Options) -> Result<()> {
     let teller = Teller::new(options.json);
     let (programs, build) = programs(options.profile)?;
     let program = programs.join("ibak-bench");
