@@ -52,7 +52,7 @@ pub fn render(view: &BackupsView, style: &Style) -> String {
                 style
             ),
             passwords(&backups, current, style),
-            marked(&backups, style),
+            marked(&backups, phone.phone.retired, style),
         ));
     }
     let own = "\nOWN is what it added to the disk when it was made.\n";
@@ -158,8 +158,18 @@ fn marks(backup: &BackupView, style: &Style) -> String {
     .collect()
 }
 
+/// Says what becomes of damage in one backup, or in several.
+pub(super) fn repair(count: u64, retired: bool) -> String {
+    let them = if count == 1 { "it" } else { "them" };
+    if retired {
+        "the phone is retired, so nothing repairs that".to_owned()
+    } else {
+        format!("what is damaged in {them} is sent again with the next one")
+    }
+}
+
 /// Explains the marks that ask for something.
-pub(super) fn marked(newest_first: &[&BackupView], style: &Style) -> String {
+pub(super) fn marked(newest_first: &[&BackupView], retired: bool, style: &Style) -> String {
     let count = |is: fn(&BackupView) -> bool| {
         let found = newest_first.iter().filter(|backup| is(backup)).count();
         u64::try_from(found).unwrap_or(u64::MAX)
@@ -167,13 +177,10 @@ pub(super) fn marked(newest_first: &[&BackupView], style: &Style) -> String {
     let mut said = Vec::new();
     match count(|backup| backup.damaged > 0) {
         0 => {}
-        1 => said.push(
-            "One backup is damaged; what is damaged in it is sent again with the next one."
-                .to_owned(),
-        ),
+        1 => said.push(format!("One backup is damaged; {}.", repair(1, retired))),
         many => said.push(format!(
-            "{} are damaged; what is damaged in them is sent again with the next one.",
-            text::count(many, "backup", "backups")
+            "{many} backups are damaged; {}.",
+            repair(many, retired)
         )),
     }
     if count(|backup| backup.guarded) > 0 {

@@ -101,12 +101,7 @@ fn words(
         ConditionReason::NoPasscode => {
             "it has no passcode, so it never says whether it is locked".to_owned()
         }
-        ConditionReason::SizeNotKnown => {
-            let free = condition
-                .free
-                .map_or_else(String::new, |free| format!("{} free; ", text::bytes(free)));
-            format!("{free}how much the first backup needs is not known yet")
-        }
+        ConditionReason::SizeNotKnown => size_not_known(condition),
         ConditionReason::StoreNotRead => "the store has not been looked at yet".to_owned(),
         ConditionReason::Other(word) => format!("{}{since}", text::escape(word, style)),
         trouble @ (ConditionReason::StoreMissing
@@ -133,6 +128,13 @@ fn words(
     } else {
         format!("{known}; this phone does not need it")
     }
+}
+
+fn size_not_known(condition: &ConditionView) -> String {
+    let free = condition
+        .free
+        .map_or_else(String::new, |free| format!("{} free; ", text::bytes(free)));
+    format!("{free}how much the first backup needs is not known yet")
 }
 
 fn room(phone: &PhoneView, condition: &ConditionView) -> String {

@@ -41,12 +41,12 @@ fn part(phone: &PhoneBackups, ids: &[&str], style: &Style) -> String {
         })
         .collect();
     let going = backups.iter().filter(|backup| goes(backup, phone)).count();
-    let told = backups.iter().all(|backup| backup.keep.is_some());
+    let told = !phone.phone.retired && backups.iter().all(|backup| backup.keep.is_some());
     let sum = match u64::try_from(going).unwrap_or(u64::MAX) {
         0 if !told => String::new(),
         0 => "None of them goes after the next backup.\n".to_owned(),
         count => format!(
-            "{} after the next backup; until then all are here.\n",
+            "{} after the next backup, or before it if that lacks room.\n",
             text::count(count, "goes", "go")
         ),
     };
@@ -54,7 +54,7 @@ fn part(phone: &PhoneBackups, ids: &[&str], style: &Style) -> String {
         "{}{}{}{sum}",
         heading(phone, style),
         table::render(["FINISHED", "ID", "WHY IT STAYS"], &rows, style),
-        marked(&backups, style),
+        marked(&backups, phone.phone.retired, style),
     )
 }
 

@@ -209,6 +209,8 @@ fn of_taking(kind: &JobKind, outcome: &Outcome) -> Option<String> {
     })
 }
 
+const MAKE_ROOM: &str = "make room on the store's disk, or raise the quota";
+
 /// Says what a person can do after a backup; `None` when nothing needs doing. `me` is how the
 /// phone is named on a command line, with a space before it, or nothing.
 pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
@@ -227,9 +229,7 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
             "plug the phone in, or bring it to the network, and unlock it once".to_owned()
         }
         Outcome::SnapshotLeft | Outcome::PhoneInternal => "restart the phone".to_owned(),
-        Outcome::NoSpace | Outcome::LostSpace => {
-            "make room on the store's disk, or raise the quota".to_owned()
-        }
+        Outcome::NoSpace | Outcome::LostSpace => MAKE_ROOM.to_owned(),
         Outcome::SetupUnfinished => "finish the phone's setup".to_owned(),
         Outcome::FindMy => {
             "switch Find My off on the phone (Settings, your name, Find My)".to_owned()

@@ -1,5 +1,6 @@
 //! `ibakctl storage`: what is used, what is left, and for how long.
 
+use super::backups::repair;
 use super::table::{self, Cell};
 use crate::moment;
 use crate::select::shown_name;
@@ -117,10 +118,12 @@ fn sentences(report: &StorageReport, style: &Style) -> Vec<String> {
         match storage.damaged {
             0 => {}
             1 => said.push(format!(
-                "{name}: one backup is damaged; what is damaged in it is sent again with the next one."
+                "{name}: one backup is damaged; {}.",
+                repair(1, storage.retired)
             )),
             many => said.push(format!(
-                "{name}: {many} backups are damaged; what is damaged in them is sent again with the next one."
+                "{name}: {many} backups are damaged; {}.",
+                repair(many, storage.retired)
             )),
         }
     }

@@ -10,7 +10,7 @@ use ibak_dbus::{BackupId, Bytes};
 use ibakctl::intake::{Folder, Stopped, pack};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Makes a folder such as other programs make.
@@ -171,9 +171,8 @@ async fn a_person_is_asked_before_anything_is_sent() {
     assert_eq!(tty.end().0, Some(0));
 }
 
-#[tokio::test]
-async fn what_is_no_backup_is_refused_with_a_sentence() {
-    let house = House::new(fine).await;
+/// Makes what is no backup, or not only one; with it, what is wrong with it.
+fn no_backups(house: &House) -> Vec<(PathBuf, &'static str)> {
     let home = house.home.path();
     let good = home.join("good");
     folder(&good, true);
@@ -189,7 +188,7 @@ async fn what_is_no_backup_is_refused_with_a_sentence() {
     let info =
         |text: &'static str| move |at: &Path| fs::write(at.join("Info.plist"), text).unwrap();
     let deep = |at: &Path| fs::create_dir_all(at.join("a/b/c/d/e/f/g/h/i/j")).unwrap();
-    let cases = [
+    vec![
         (home.join("nothing"), "No such file"),
         (house.new_place(), "there is no backup in "),
         (good.join("Manifest.db"), "is no directory"),
@@ -234,9 +233,14 @@ async fn what_is_no_backup_is_refused_with_a_sentence() {
             }),
             "larger than any phone writes",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn what_is_no_backup_is_refused_with_a_sentence() {
+    let house = House::new(fine).await;
     house.mock.script().steps = vec![Step::Gate, end(Outcome::NotWhole)];
-    for (path, why) in cases {
+    for (path, why) in no_backups(&house) {
         let ran = house.run(&["adopt", path.to_str().unwrap(), "--yes"]).await;
         assert_eq!(
             (ran.code, ran.out.as_str()),

@@ -107,7 +107,7 @@ fn why_each_one_stays() {
         render::explained(&one, &ascii()),
         render::explained(&view(vec![silent.clone()]), &style()),
         render::explained(&retired(vec![silent]), &style()),
-        render::explained(&retired(kept()[3..5].to_vec()), &style()),
+        render::explained(&retired(kept()[3..6].to_vec()), &style()),
         render::explained(&view(vec![]), &style()),
     ];
     assert_fits(&shown[0]);

@@ -381,27 +381,38 @@ async fn play(
             }
             Step::Vanish(result) => {
                 let phone = state.lock().unwrap().phone.clone().unwrap();
-                shared
-                    .script()
-                    .phones
-                    .iter_mut()
-                    .find(|view| view.udid == phone)
-                    .unwrap()
-                    .last_result = Some(result.clone());
-                let word = Variant::from(result.to_string()).try_into_owned().unwrap();
-                tell(
-                    &connection,
-                    &names::phone_path(&phone),
-                    names::PHONE_INTERFACE,
-                    HashMap::from([("LastResult".to_owned(), word)]),
-                )
-                .await;
-                connection
-                    .object_server()
-                    .remove::<Job, _>(&path)
-                    .await
-                    .unwrap();
+                vanish(&shared, &connection, &path, &phone, &result).await;
             }
         }
     }
+}
+
+/// Takes a job away; its phone remembers how it ended.
+async fn vanish(
+    shared: &Shared,
+    connection: &Connection,
+    path: &OwnedObjectPath,
+    phone: &Udid,
+    result: &Outcome,
+) {
+    shared
+        .script()
+        .phones
+        .iter_mut()
+        .find(|view| view.udid == *phone)
+        .unwrap()
+        .last_result = Some(result.clone());
+    let word = Variant::from(result.to_string()).try_into_owned().unwrap();
+    tell(
+        connection,
+        &names::phone_path(phone),
+        names::PHONE_INTERFACE,
+        HashMap::from([("LastResult".to_owned(), word)]),
+    )
+    .await;
+    connection
+        .object_server()
+        .remove::<Job, _>(path)
+        .await
+        .unwrap();
 }

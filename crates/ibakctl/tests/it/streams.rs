@@ -4,6 +4,7 @@ use super::end_to_end::two;
 use super::fixtures::ada;
 use super::jobs::receiving;
 use super::mock::{Mock, Ran, Script, Step};
+use super::tty::Tty;
 use ibak_dbus::views::{CompletedView, PhoneView};
 use ibak_dbus::words::{Outcome, PhoneState};
 use std::io::{BufRead, BufReader, Read};
@@ -207,9 +208,8 @@ async fn a_closed_pipe_is_no_panic() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_there_is_a_bar() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let mock = Mock::start(Script {
         steps: vec![
             receiving(0.41),
@@ -220,66 +220,17 @@ async fn on_a_terminal_there_is_a_bar() {
         ..Script::default()
     })
     .await;
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let size = rustix::termios::Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    rustix::termios::tcsetwinsize(&terminal, size).unwrap();
-    let name = ptsname(&terminal, Vec::new())
-        .unwrap()
-        .into_string()
-        .unwrap();
-    let other_end = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(name)
-        .unwrap();
     let mut command = mock.command(&["backup", "--wait"]);
-    command
-        .stdout(Stdio::null())
-        .stderr(other_end)
-        .env("TERM", "xterm");
-    let mut child = command.spawn().unwrap();
-    // Only the child holds the other end from here on, so that its end is ours.
-    drop(command);
-    let mut screen = std::fs::File::from(terminal);
-    let wanted = "\rreceiving  \u{1b}[32m━━━━━━━━─────────────\u{1b}[0m  41 %  3.1 of 7.6 GiB  42 MiB/s  12 min left\u{1b}[K";
-    let (mut screen, mut shown) = tokio::task::spawn_blocking(move || {
-        let mut shown = Vec::new();
-        let mut block = [0; 4096];
-        while !String::from_utf8_lossy(&shown).contains(wanted) {
-            let read = screen
-                .read(&mut block)
-                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&shown)));
-            shown.extend_from_slice(&block[..read]);
-        }
-        (screen, shown)
-    })
-    .await
-    .unwrap();
+    // Set to nothing, it is as if it were not set.
+    command.env("NO_COLOR", "");
+    let mut tty = Tty::with(command);
+    tty.until("\rreceiving  \u{1b}[32m━━━━━━━━─────────────\u{1b}[0m  41 %  3.1 of 7.6 GiB  42 MiB/s  12 min left\u{1b}[K");
     mock.open_gate();
-    let (code, shown) = tokio::task::spawn_blocking(move || {
-        let mut block = [0; 4096];
-        // A terminal whose other end closed reads as an error; that is the end.
-        while let Ok(read @ 1..) = screen.read(&mut block) {
-            shown.extend_from_slice(&block[..read]);
-        }
-        (
-            child.wait().unwrap().code(),
-            String::from_utf8(shown).unwrap(),
-        )
-    })
-    .await
-    .unwrap();
+    let (code, shown) = tty.end();
     assert_eq!(code, Some(7), "{shown}");
     // The bar keeps its line, and the error begins on its own.
     assert!(
-        shown.contains("\u{1b}[K\r\n\u{1b}[31mError:\u{1b}[0m the backup did not start"),
+        shown.contains("\u{1b}[K\n\u{1b}[31mError:\u{1b}[0m the backup did not start"),
         "{shown:?}"
     );
 }

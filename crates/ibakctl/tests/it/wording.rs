@@ -456,3 +456,21 @@ fn every_kind_of_job_has_its_words() {
     }
     insta::assert_snapshot!(shown);
 }
+
+#[test]
+fn every_result_has_words_and_most_have_a_remedy() {
+    let mut shown = String::new();
+    for outcome in Outcome::ALL
+        .iter()
+        .chain([&Outcome::Other("new-word".into())])
+    {
+        let phrase = render::outcome_phrase(outcome);
+        assert!(
+            !phrase.ends_with('.') && phrase.starts_with(char::is_lowercase),
+            "{phrase}"
+        );
+        let remedy = render::outcome_remedy(outcome, " ada").unwrap_or_else(|| "-".into());
+        shown.push_str(&format!("{outcome}: the backup {phrase}\n    {remedy}\n"));
+    }
+    insta::assert_snapshot!(shown);
+}
