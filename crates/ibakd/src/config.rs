@@ -231,7 +231,8 @@ impl Reader<'_> {
             locked,
             battery_min,
         } = raw.conditions;
-        let config = Config {
+        let (backoff_first, backoff_longest) = self.backoff(raw.backoff)?;
+        Ok(Config {
             store_is_explicit: raw.store.is_some(),
             store: self.store(raw.store)?,
             reserve_bytes: self.parsed("reserve", raw.reserve.as_deref(), parse_size)?,
@@ -280,23 +281,23 @@ impl Reader<'_> {
             )?,
             wifi_lost: self.on_loss("lost.wifi", raw.lost.wifi, OnLoss::Stop)?,
             locked_lost: self.on_loss("lost.locked", raw.lost.locked, OnLoss::Finish)?,
-            backoff_first: self.bounded("backoff.first", raw.backoff.first, 300, (1, 86_400))?,
-            backoff_longest: self.bounded(
-                "backoff.longest",
-                raw.backoff.longest,
-                4 * 3_600,
-                (1, 7 * 86_400),
-            )?,
+            backoff_first,
+            backoff_longest,
             mdns: raw.network.mdns.unwrap_or(true),
             interfaces: raw.network.interfaces.unwrap_or_default(),
-        };
-        if config.backoff_longest < config.backoff_first {
+        })
+    }
+
+    fn backoff(&self, raw: RawBackoff) -> Result<(Duration, Duration), ConfigError> {
+        let first = self.bounded("backoff.first", raw.first, 300, (1, 86_400))?;
+        let longest = self.bounded("backoff.longest", raw.longest, 4 * 3_600, (1, 7 * 86_400))?;
+        if longest < first {
             return Err(self.error(
                 "backoff.longest",
                 "must not be shorter than `backoff.first`",
             ));
         }
-        Ok(config)
+        Ok((first, longest))
     }
 
     fn keep(&self, raw: &RawKeep) -> Result<[u16; 5], ConfigError> {

@@ -126,7 +126,7 @@ words! {
         Yearly = "yearly",
         /// A newer one is not known to be good.
         NewerDamaged = "newer-damaged",
-        /// The clock jumped, so nothing goes for two days.
+        /// Its date cannot be trusted, for the clock has jumped.
         ClockJumped = "clock-jumped",
     }
 }

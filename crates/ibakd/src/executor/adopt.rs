@@ -186,15 +186,15 @@ fn all(
     for entry in archive.entries().map_err(Trouble::Client)?.raw(true) {
         let mut entry = entry.map_err(Trouble::Client)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        match entry.header().entry_type() {
-            tar::EntryType::Regular => {}
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
             // They are made with the files in them.
-            tar::EntryType::Directory => continue,
-            _ => {
-                return Err(Trouble::Stream(format!(
-                    "{name:?} is neither a file nor a folder"
-                )));
-            }
+            continue;
+        }
+        if !kind.is_file() {
+            return Err(Trouble::Stream(format!(
+                "{name:?} is neither a file nor a folder"
+            )));
         }
         files += 1;
         if files > FILES_MAX {

@@ -100,8 +100,8 @@ impl House {
                 time_to_live: None,
             }));
             // A look at the store as it was says nothing of this one.
-            self.looks += 1;
-            self.looking = false;
+            self.looks.store += 1;
+            self.looks.busy = false;
         }
         self.handle(Event::PoliciesChanged(policies));
         self.plan_schedule();

@@ -51,10 +51,10 @@ impl House {
             }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
             Effect::Answer { id, answer }
-                if self.forgetting.as_ref().is_some_and(|it| it.0 == id) =>
+                if self.hand.forgetting.as_ref().is_some_and(|it| it.0 == id) =>
             {
                 // Decided here and now; what follows is done by who asked.
-                if let Some((_, asker)) = self.forgetting.take()
+                if let Some((_, asker)) = self.hand.forgetting.take()
                     && asker.send(answer).is_err()
                 {
                     debug!("nobody asks any more");

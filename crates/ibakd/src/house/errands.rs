@@ -3,8 +3,8 @@
 use super::effects::Work;
 use super::{House, Input, answer};
 use crate::executor::{
-    AdoptJob, CheckJob, EncryptionJob, ErrandWork, ICloudJob, PurchasesJob, ReadJob, Reporter,
-    RestoreJob, Stop, VerifyJob,
+    AdoptJob, CheckJob, EncryptionJob, ErrandWork, ICloudJob, PhoneWork, PurchasesJob, ReadJob,
+    Reporter, RestoreJob, Stop, VerifyJob,
 };
 use ibak_core::{
     Answer, Errand, Event, Fact, Failure, JobId, JobResult, Outcome, Request, RequestError,
@@ -31,10 +31,10 @@ impl House {
         self.next_request += 1;
         self.asked.insert(id, reply);
         // An errand begins in this very step or not at all.
-        self.in_hand = Some(work);
+        self.hand.work = Some(work);
         let request = Request::Errand { phone, errand };
         self.handle(Event::Requested { id, request });
-        self.in_hand = None;
+        self.hand.work = None;
     }
 
     /// Makes the job of an errand that the core has let begin.
@@ -46,26 +46,33 @@ impl House {
         reporter: Reporter,
         stop: Stop,
     ) -> Result<Work, Outcome> {
-        let Some(work) = self.in_hand.take() else {
-            return Err(Outcome::failed(
-                Failure::Crashed,
-                "an errand without its work",
-            ));
+        let Some(work) = self.hand.work.take() else {
+            return Err(mistaken());
         };
-        Ok(match work {
-            ErrandWork::Encryption { old, new } => {
-                let required = self.demands_encryption(&phone);
-                let job = EncryptionJob {
-                    work: self.phone_work(start, &phone, reporter, stop)?,
-                    errand,
-                    store: self.open_store()?,
-                    quota: self.quota_of(&phone),
-                    old,
-                    new,
-                    required,
-                };
-                Box::pin(job.run())
+        match work {
+            ErrandWork::CheckPassword { .. }
+            | ErrandWork::Read(_)
+            | ErrandWork::Verify { .. }
+            | ErrandWork::Adopt { .. } => self.reading(work, phone, reporter, stop),
+            ErrandWork::Encryption { .. }
+            | ErrandWork::Restore(_)
+            | ErrandWork::Purchases { .. }
+            | ErrandWork::ICloud { .. } => {
+                let talk = self.phone_work(start, &phone, reporter, stop)?;
+                self.talking(work, errand, &phone, talk)
             }
+        }
+    }
+
+    /// Makes the job of an errand that does without the phone.
+    fn reading(
+        &self,
+        work: ErrandWork,
+        phone: Udid,
+        reporter: Reporter,
+        stop: Stop,
+    ) -> Result<Work, Outcome> {
+        Ok(match work {
             ErrandWork::CheckPassword { backup, password } => {
                 let job = CheckJob {
                     phone,
@@ -74,14 +81,6 @@ impl House {
                     password,
                     reporter,
                     stop,
-                };
-                Box::pin(job.run())
-            }
-            ErrandWork::Restore(wish) => {
-                let job = RestoreJob {
-                    work: self.phone_work(start, &phone, reporter, stop)?,
-                    store: self.open_store()?,
-                    wish,
                 };
                 Box::pin(job.run())
             }
@@ -94,18 +93,6 @@ impl House {
                     stop,
                 };
                 Box::pin(job.run())
-            }
-            ErrandWork::Purchases { out, have } => {
-                let job = PurchasesJob {
-                    work: self.phone_work(start, &phone, reporter, stop)?,
-                    out,
-                    have,
-                };
-                Box::pin(job.run())
-            }
-            ErrandWork::ICloud { on } => {
-                let work = self.phone_work(start, &phone, reporter, stop)?;
-                Box::pin(ICloudJob { work, on }.run())
             }
             ErrandWork::Verify { backup } => {
                 let job = VerifyJob {
@@ -131,6 +118,59 @@ impl House {
                 };
                 Box::pin(job.run())
             }
+            ErrandWork::Encryption { .. }
+            | ErrandWork::Restore(_)
+            | ErrandWork::Purchases { .. }
+            | ErrandWork::ICloud { .. } => return Err(mistaken()),
+        })
+    }
+
+    /// Makes the job of an errand that talks to the phone.
+    fn talking(
+        &self,
+        work: ErrandWork,
+        errand: Errand,
+        phone: &Udid,
+        talk: PhoneWork,
+    ) -> Result<Work, Outcome> {
+        Ok(match work {
+            ErrandWork::Encryption { old, new } => {
+                let required = self.demands_encryption(phone);
+                let job = EncryptionJob {
+                    work: talk,
+                    errand,
+                    store: self.open_store()?,
+                    quota: self.quota_of(phone),
+                    old,
+                    new,
+                    required,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Restore(wish) => {
+                let job = RestoreJob {
+                    work: talk,
+                    store: self.open_store()?,
+                    wish,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::Purchases { out, have } => {
+                let job = PurchasesJob {
+                    work: talk,
+                    out,
+                    have,
+                };
+                Box::pin(job.run())
+            }
+            ErrandWork::ICloud { on } => {
+                let work = talk;
+                Box::pin(ICloudJob { work, on }.run())
+            }
+            ErrandWork::CheckPassword { .. }
+            | ErrandWork::Read(_)
+            | ErrandWork::Verify { .. }
+            | ErrandWork::Adopt { .. } => return Err(mistaken()),
         })
     }
 
@@ -239,6 +279,10 @@ impl House {
         }
         self.attend(phone);
     }
+}
+
+fn mistaken() -> Outcome {
+    Outcome::failed(Failure::Crashed, "an errand without its work")
 }
 
 fn tell(phone: &Udid, done: &Unpaired) {

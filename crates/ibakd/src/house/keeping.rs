@@ -57,13 +57,13 @@ impl House {
             } => self.list_backups(phone, frees, explain, reply),
             StorageCall::Storage(reply) => self.list_storage(reply),
             StorageCall::Move { target, reply } => {
-                self.move_target = Some(target);
+                self.hand.target = Some(target);
                 let id = RequestId(self.next_request);
                 self.next_request += 1;
                 self.asked.insert(id, reply);
                 let request = Request::MoveStore;
                 self.handle(Event::Requested { id, request });
-                self.move_target = None;
+                self.hand.target = None;
             }
         }
     }
@@ -149,20 +149,19 @@ impl House {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         let (told, mut asked) = oneshot::channel();
-        self.forgetting = Some((id, told));
+        self.hand.forgetting = Some((id, told));
         let request = Request::Forget {
             phone: phone.clone(),
         };
         self.handle(Event::Requested { id, request });
-        self.forgetting = None;
+        self.hand.forgetting = None;
         match asked.try_recv() {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return answer(reply, Err(crate::bus::refusal(error))),
             Err(_) => return answer(reply, Err(Error::Failed("no answer".into()))),
         }
         // What a look that is under way saw of it is old.
-        self.contents_seen
-            .insert(phone.clone(), self.contents_asked);
+        self.looks.seen.insert(phone.clone(), self.looks.asked);
         let (inputs, history) = (self.inputs.clone(), Arc::clone(&self.history));
         tokio::spawn(async move {
             let udid = phone.clone();
@@ -246,7 +245,9 @@ impl House {
             .get(phone)
             .map_or_else(PhoneShare::default, |phone| phone.share);
         match view.house.store {
-            Some(StoreReport::Open(numbers)) => numbers.quota_of(share),
+            Some(StoreReport::Open(numbers)) => {
+                numbers.quota_of(share, self.machine.promised_to_others(phone))
+            }
             Some(StoreReport::Unavailable(_)) | None => share.quota,
         }
     }
@@ -290,7 +291,7 @@ impl House {
 
     /// Makes the job that copies the store.
     pub(super) fn moving(&mut self, reporter: Reporter, stop: Stop) -> Result<Work, Outcome> {
-        let Some(target) = self.move_target.take() else {
+        let Some(target) = self.hand.target.take() else {
             return Err(Outcome::failed(
                 Failure::Crashed,
                 "moving the store without a place",
@@ -358,7 +359,9 @@ fn rows(
     for found in &list {
         let mut row = backup_row(found);
         if frees {
-            row.frees = Some(Bytes::new(store.gains(phone, &[found.id.clone()])?));
+            row.frees = Some(Bytes::new(
+                store.gains(phone, std::slice::from_ref(&found.id))?,
+            ));
         }
         row.keep = fates.map(|fates| reasons(fates, &found.id));
         rows.push(row.to_dict());

@@ -117,13 +117,7 @@ struct House {
     network: Network,
     store: Option<Store>,
     store_trouble: Option<String>,
-    looking: bool,
-    /// Counts the stores that were looked at.
-    looks: u64,
-    /// Counts the looks at phones' backups.
-    contents_asked: u64,
-    /// The newest of them that was seen, for each phone.
-    contents_seen: BTreeMap<Udid, u64>,
+    looks: Looks,
     /// Reads everything again and empties the trash, while nothing else needs the store.
     upkeep: Upkeep,
     /// Within which time everything is read again.
@@ -132,10 +126,7 @@ struct House {
     running: BTreeMap<JobId, Running>,
     asked: BTreeMap<RequestId, AnswerTo>,
     next_request: u64,
-    /// What a client gave with the errand that is being decided on.
-    in_hand: Option<ErrandWork>,
-    /// Where the store is to be moved to, while that is being decided on.
-    move_target: Option<PathBuf>,
+    hand: Hand,
     /// Phones whose pairing is just being ended.
     unpairing: BTreeSet<Udid>,
     /// Who waits for a job to end.
@@ -147,8 +138,6 @@ struct House {
     apple_devices: Vec<Place>,
     /// What is being written to the history.
     keeping: JoinSet<()>,
-    /// Who asks whether a phone may be forgotten, while that is being decided on.
-    forgetting: Option<(RequestId, AnswerTo)>,
     /// Lets one at a time measure what removing backups would free.
     measuring: Arc<Semaphore>,
     /// Jobs whose end is in the history.
@@ -157,6 +146,30 @@ struct House {
     afresh: BTreeSet<Udid>,
     /// Who asked for another store, and is told once it was looked at.
     reloading: Vec<oneshot::Sender<Result<(), Error>>>,
+}
+
+/// Looks at the store that are under way or done.
+#[derive(Default)]
+struct Looks {
+    /// Whether the store is being looked at.
+    busy: bool,
+    /// Counts the stores that were looked at.
+    store: u64,
+    /// Counts the looks at phones' backups.
+    asked: u64,
+    /// The newest of them that was seen, for each phone.
+    seen: BTreeMap<Udid, u64>,
+}
+
+/// What a client gave with what is being decided on in this very step.
+#[derive(Default)]
+struct Hand {
+    /// For an errand.
+    work: Option<ErrandWork>,
+    /// Where the store is to be moved to.
+    target: Option<PathBuf>,
+    /// Who asks whether a phone may be forgotten.
+    forgetting: Option<(RequestId, AnswerTo)>,
 }
 
 /// What may end the loop.

@@ -1,7 +1,7 @@
 //! Putting the daemon together, and taking it apart.
 
 use super::network::{Hearing, Network};
-use super::{Ends, House, INPUTS_MAX, Input, policy};
+use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
 use crate::clock::Clock;
@@ -101,6 +101,7 @@ impl Daemon {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each of its belongings")]
 async fn build(
     options: Options,
     stop: CancellationToken,
@@ -149,18 +150,14 @@ async fn build(
         phones: BTreeMap::new(),
         store: None,
         store_trouble: None,
-        looking: false,
-        looks: 0,
-        contents_asked: 0,
-        contents_seen: BTreeMap::new(),
+        looks: Looks::default(),
         upkeep: Upkeep::default(),
         scrub_within: tokio::sync::watch::Sender::default(),
         schedule: None,
         running: BTreeMap::new(),
         asked: BTreeMap::new(),
         next_request: 0,
-        in_hand: None,
-        move_target: None,
+        hand: Hand::default(),
         unpairing: BTreeSet::new(),
         awaited: BTreeMap::new(),
         attention: Vec::new(),
@@ -170,7 +167,6 @@ async fn build(
         apple_devices: Vec::new(),
         keeping: JoinSet::new(),
         reloading: Vec::new(),
-        forgetting: None,
         measuring: Arc::new(tokio::sync::Semaphore::new(1)),
         recorded: BTreeSet::new(),
         afresh: BTreeSet::new(),

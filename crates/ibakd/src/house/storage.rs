@@ -16,16 +16,16 @@ const OURS_AGAIN: Duration = Duration::from_secs(1);
 impl House {
     /// Looks at the store, unless a look is under way.
     pub(super) fn look_at_store(&mut self) {
-        if self.looking {
+        if self.looks.busy {
             return;
         }
-        self.looking = true;
+        self.looks.busy = true;
         let settings = StoreSettings::of(
             &self.config,
             self.memory.store_uuid(&self.config.store).is_some(),
         );
         let (store, clock, inputs) = (self.store.clone(), self.clock.clone(), self.inputs.clone());
-        let (number, gone) = (self.looks, self.upkeep.gone());
+        let (number, gone) = (self.looks.store, self.upkeep.gone());
         tokio::spawn(async move {
             // Whoever still holds the earlier store would keep this one from being opened.
             if tokio::time::timeout(LET_GO_MAX, gone).await.is_err() {
@@ -47,11 +47,11 @@ impl House {
     }
 
     pub(super) fn store_seen(&mut self, number: u64, look: StoreLook) {
-        if number != self.looks {
+        if number != self.looks.store {
             debug!("a look at the store that was");
             return;
         }
-        self.looking = false;
+        self.looks.busy = false;
         if let Some(trouble) = look
             .trouble
             .as_ref()
@@ -92,7 +92,7 @@ impl House {
     fn recovered(&mut self, contents: Vec<(Udid, Held)>) {
         // What looks at the store before saw is old.
         for udid in self.machine.view().phones.into_keys() {
-            self.contents_seen.insert(udid, self.contents_asked);
+            self.looks.seen.insert(udid, self.looks.asked);
         }
         let mut backups = Vec::new();
         let mut names = Vec::new();
@@ -145,8 +145,8 @@ impl House {
             return;
         };
         let (inputs, now) = (self.inputs.clone(), self.clock.now().wall);
-        self.contents_asked += 1;
-        let number = self.contents_asked;
+        self.looks.asked += 1;
+        let number = self.looks.asked;
         tokio::spawn(async move {
             let phone = udid.clone();
             match blocking(move || backups_of(&store, &phone, now)).await {
@@ -167,7 +167,7 @@ impl House {
     /// Takes in what a look at a phone's backups saw; one that began earlier than another that was
     /// seen already is old.
     pub(super) fn contents_seen(&mut self, udid: Udid, number: u64, held: Held) {
-        let newest = self.contents_seen.entry(udid.clone()).or_default();
+        let newest = self.looks.seen.entry(udid.clone()).or_default();
         if number <= *newest {
             return;
         }

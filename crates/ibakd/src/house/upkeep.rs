@@ -27,7 +27,13 @@ impl House {
 
     pub(super) fn upkeep_news(&mut self, news: UpkeepNews) {
         match news {
-            UpkeepNews::Swept(_) => self.look_at_store(),
+            UpkeepNews::Swept(_) => {
+                self.look_at_store();
+                // Each may take less by now.
+                for phone in self.machine.view().phones.into_keys() {
+                    self.look_at_contents(phone);
+                }
+            }
             UpkeepNews::Read { phone, damaged } => {
                 if damaged > 0 {
                     self.handle(Event::DamageFound(phone.clone(), damaged));
