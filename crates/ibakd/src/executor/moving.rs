@@ -72,9 +72,7 @@ impl MoveJob {
                     0 => Outcome::Done,
                     left => Outcome::failed(
                         Failure::BackupDamaged,
-                        format!(
-                            "{left} backups were left behind, for their records cannot be read"
-                        ),
+                        format!("left behind, for their records cannot be read: {left}"),
                     ),
                 }
             }
