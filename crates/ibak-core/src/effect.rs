@@ -42,7 +42,8 @@ pub enum Effect {
         attention: Attention,
     },
     /// Remove these backups of a phone, oldest first, and report [`crate::Event::BackupsKnown`].
-    /// One that was pinned or is read meanwhile stays; it is not asked for again before a commit.
+    /// One that was pinned or is read meanwhile stays; it is asked for again at the next occasion: a
+    /// commit, other rules, a start, or backups that changed while the next one has no room.
     RemoveBackups {
         /// Whose they are.
         phone: Udid,

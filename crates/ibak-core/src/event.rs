@@ -16,10 +16,11 @@ pub enum Event {
     LookedAt(Udid),
     /// The store was looked at.
     Store(StoreObservation),
-    /// The store is recovered, and this is all it holds. Before this nothing starts.
+    /// The store is recovered, and this is all it holds. Before this nothing starts, and after a
+    /// move nothing until this or [`crate::RELOAD_MAX`].
     StoreRecovered(Vec<(Udid, PhoneBackups)>),
     /// What the store holds of one phone, read after a job of it ended or its backups were changed
-    /// otherwise. Retention waits for it after a commit.
+    /// otherwise. Retention waits for it after each job that used the store.
     BackupsKnown(Udid, PhoneBackups),
     /// What was kept about one phone before a restart. Comes before the first observation.
     Recalled(PhoneMemory),

@@ -45,7 +45,7 @@ pub use event::{
 };
 pub use forecast::forecast;
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
-pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX};
+pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX, RELOAD_MAX};
 pub use observation::{Fact, Observation, Source, Transport};
 pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcome, Retry};
 pub use passcode::Passcode;

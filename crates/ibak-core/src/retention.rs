@@ -154,23 +154,8 @@ pub struct Fate {
     pub reasons: BTreeSet<Reason>,
 }
 
-/// Says of each backup why it stays, newest first; one without a reason goes.
-///
-/// ```
-/// use ibak_core::retention::{Candidate, ClockTrust, Day, Keep, retain};
-/// use ibak_core::BackupId;
-/// let one = |n: u8, day| Candidate {
-///     id: BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P8N0{n:02}")).unwrap(),
-///     day: Day(day),
-///     verified: true,
-///     pinned: false,
-/// };
-/// let keep = Keep { last: 1, daily: 2, weekly: 0, monthly: 0, yearly: 0 };
-/// let plan = retain(&[one(1, 10), one(2, 11), one(3, 11), one(4, 12)], keep, ClockTrust::Steady);
-/// let gone: Vec<bool> = plan.iter().map(|it| it.reasons.is_empty()).collect();
-/// assert_eq!(gone, [false, false, true, true]);
-/// ```
-pub fn retain(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<Fate> {
+/// Says what [`retain_at`] says, of backups whose dates are all believed.
+fn retain(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<Fate> {
     let mut newest: Vec<&Candidate> = backups.iter().collect();
     newest.sort_by(|a, b| b.id.cmp(&a.id));
     let good: Vec<&Candidate> = newest.iter().copied().filter(|it| it.verified).collect();
@@ -206,9 +191,28 @@ pub fn retain(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<Fate>
     plan
 }
 
-/// Says what [`retain`] says, at this moment: a backup with a date in the future stays, and takes
-/// the place of none that came since. Such dates are left by a clock that was ahead for a while;
-/// beside them every new backup would look like the oldest.
+/// Says of each backup why it stays, newest first; one without a reason goes.
+///
+/// A backup with a date after `now` stays, and takes the place of none that came since. Such dates
+/// are left by a clock that was ahead for a while; beside them every new backup would look like the
+/// oldest.
+///
+/// ```
+/// use ibak_core::retention::{Candidate, ClockTrust, Day, Keep, retain_at};
+/// use ibak_core::{BackupId, Wall};
+/// let one = |n: u8, day| Candidate {
+///     id: BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P8N0{n:02}")).unwrap(),
+///     day: Day(day),
+///     verified: true,
+///     pinned: false,
+/// };
+/// let keep = Keep { last: 1, daily: 2, weekly: 0, monthly: 0, yearly: 0 };
+/// let now = Wall::from_secs(12 * 86_400);
+/// let backups = [one(1, 10), one(2, 11), one(3, 11), one(4, 12)];
+/// let plan = retain_at(&backups, keep, ClockTrust::Steady, now);
+/// let gone: Vec<bool> = plan.iter().map(|it| it.reasons.is_empty()).collect();
+/// assert_eq!(gone, [false, false, true, true]);
+/// ```
 pub fn retain_at(backups: &[Candidate], keep: Keep, clock: ClockTrust, now: Wall) -> Vec<Fate> {
     let (believed, future): (Vec<Candidate>, Vec<Candidate>) = backups
         .iter()
@@ -258,16 +262,6 @@ fn by_rule<'a>(newest: &[&'a Candidate], keep: Keep) -> Vec<(Reason, &'a BackupI
 
 /// Backups that emergency retention always leaves, the newest ones (phone.md §5).
 pub const EMERGENCY_LEAVES: u16 = 3;
-
-/// Chooses what [`make_room_at`] chooses, of backups whose dates are all believed.
-pub fn make_room(
-    backups: &[Candidate],
-    needed: Bytes,
-    clock: ClockTrust,
-    gain: impl FnMut(&[BackupId]) -> Bytes,
-) -> Option<Vec<BackupId>> {
-    shortest(retain(backups, EMERGENCY, clock), needed, gain)
-}
 
 /// Chooses backups to remove so that `needed` becomes free: the oldest first, and no more than it
 /// takes. `None` when all that may go would not be enough: then nothing goes.

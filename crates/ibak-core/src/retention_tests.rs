@@ -3,6 +3,9 @@
 use super::*;
 use proptest::prelude::*;
 
+/// After every date of these tables.
+const LATER: Wall = Wall::from_secs(50_000 * 86_400);
+
 fn id(n: usize) -> BackupId {
     BackupId::parse(&format!("01JD8Z3YQ9V6W2X4T5R7P{n:05}")).unwrap()
 }
@@ -28,7 +31,7 @@ fn keep(last: u16, daily: u16, weekly: u16, monthly: u16, yearly: u16) -> Keep {
 
 /// Lists what stays, oldest first, by number.
 fn stays(backups: &[Candidate], keep: Keep, clock: ClockTrust) -> Vec<usize> {
-    let plan = retain(backups, keep, clock);
+    let plan = retain_at(backups, keep, clock, LATER);
     let mut left: Vec<usize> = (0..backups.len())
         .filter(|n| {
             plan.iter()
@@ -166,7 +169,7 @@ fn dates_from_the_future_take_nobodys_place() {
 fn reasons_are_told() {
     let mut list: Vec<_> = (0..3).map(|n| good(n, 20_000)).collect();
     list[0].pinned = true;
-    let plan = retain(&list, keep(1, 1, 0, 0, 0), ClockTrust::Steady);
+    let plan = retain_at(&list, keep(1, 1, 0, 0, 0), ClockTrust::Steady, LATER);
     let told: Vec<Vec<&str>> = plan
         .iter()
         .map(|it| it.reasons.iter().map(|reason| reason.word()).collect())
@@ -193,7 +196,7 @@ fn emergency_room() {
         Bytes::new(each + if both { 5 } else { 0 })
     };
     let room = |list: &[Candidate], needed, clock| {
-        make_room(list, Bytes::new(needed), clock, gain).map(|ids| ids.len())
+        make_room_at(list, Bytes::new(needed), clock, LATER, gain).map(|ids| ids.len())
     };
     let steady = ClockTrust::Steady;
     for (needed, want) in [
@@ -212,7 +215,7 @@ fn emergency_room() {
     assert_eq!(room(&list[..3], 1, steady), None, "the last three stay");
     let mut pinned = list.clone();
     pinned[0].pinned = true;
-    let gone = make_room(&pinned, Bytes::new(5), steady, gain);
+    let gone = make_room_at(&pinned, Bytes::new(5), steady, LATER, gain);
     assert_eq!(gone, Some(vec![id(1)]));
     let mut damaged = list;
     damaged[7].verified = false;

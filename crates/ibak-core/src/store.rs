@@ -85,10 +85,12 @@ pub struct StoreNumbers {
 
 impl StoreNumbers {
     /// Returns the most that one phone's backups may take on the disk: its own quota, or what the
-    /// quota of all leaves it, whichever is less; `None` without either.
-    pub fn quota_of(&self, share: PhoneShare) -> Option<Bytes> {
+    /// quota of all leaves it beside what is `promised` to others, whichever is less; `None` without
+    /// either. The quota of all takes nothing away that it has.
+    pub fn quota_of(&self, share: PhoneShare, promised: Bytes) -> Option<Bytes> {
         let of_all = self.quota.map(|quota| {
             let left = quota.get().saturating_sub(self.used.get());
+            let left = left.saturating_sub(promised.get());
             Bytes::new(left.saturating_add(share.used.get()))
         });
         match (of_all, share.quota) {
@@ -187,6 +189,8 @@ pub struct BackupFacts {
     pub verified: bool,
     /// Whether a person, or the guard against backups that lost too much, holds it.
     pub pinned: bool,
+    /// Whether another program made it, and it was taken in.
+    pub adopted: bool,
 }
 
 impl BackupFacts {

@@ -15,6 +15,7 @@ fn backup(n: u8, size: u64, added: u64) -> BackupFacts {
         day: Day(i32::from(n)),
         verified: true,
         pinned: false,
+        adopted: false,
     }
 }
 
@@ -50,15 +51,18 @@ fn available_is_the_tighter_of_disk_and_quota() {
 
 #[test]
 fn a_share_is_the_tighter_of_both_quotas() {
-    for (quota, used, own, of_phone, want) in [
-        (None, 90, None, 20, None),
-        (None, 90, Some(50), 20, Some(50)),
-        (Some(100), 90, None, 20, Some(30)),
-        (Some(100), 90, Some(25), 20, Some(25)),
-        (Some(100), 90, Some(50), 20, Some(30)),
-        (Some(100), 130, None, 20, Some(20)), // more is used than may be: no more than it has
-        (Some(100), 130, Some(10), 20, Some(10)),
-        (Some(u64::MAX), 0, None, 20, Some(u64::MAX)),
+    for (quota, used, promised, own, of_phone, want) in [
+        (None, 90, 4, None, 20, None),
+        (None, 90, 4, Some(50), 20, Some(50)),
+        (Some(100), 90, 0, None, 20, Some(30)),
+        (Some(100), 90, 4, None, 20, Some(26)), // the others write 4 more
+        (Some(100), 90, 4, Some(25), 20, Some(25)),
+        (Some(100), 90, 0, Some(50), 20, Some(30)),
+        (Some(100), 90, 4, Some(50), 20, Some(26)),
+        (Some(100), 90, 11, None, 20, Some(20)), // more is promised than is left: what it has
+        (Some(100), 130, 0, None, 20, Some(20)), // more is used than may be: no more than it has
+        (Some(100), 130, 4, Some(10), 20, Some(10)),
+        (Some(u64::MAX), 0, 0, None, 20, Some(u64::MAX)),
     ] {
         let store = StoreNumbers {
             free: Bytes::new(1),
@@ -70,8 +74,9 @@ fn a_share_is_the_tighter_of_both_quotas() {
             used: Bytes::new(of_phone),
             quota: own.map(Bytes::new),
         };
-        let got = store.quota_of(share);
-        assert_eq!(got, want.map(Bytes::new), "{quota:?} {used} {own:?}");
+        let got = store.quota_of(share, Bytes::new(promised));
+        let row = format!("{quota:?} {used} {promised} {own:?}");
+        assert_eq!(got, want.map(Bytes::new), "{row}");
         let left = own.map(|own: u64| Bytes::new(own.saturating_sub(of_phone)));
         assert_eq!(share.left(), left);
     }

@@ -47,7 +47,7 @@ impl Machine {
                 freed,
             } => self.note_made_room(&phone, removed, freed),
             Event::DamageFound(udid, backups) => self.note_damage(&udid, backups),
-            Event::PoliciesChanged(policies) => self.policies = policies,
+            Event::PoliciesChanged(policies) => self.set_policies(policies),
             Event::Muxer(state) => self.set_muxer(state, now),
             Event::AppleOnUsb(count) => self.apple_on_usb = count,
             Event::Requested { id, request } => {
@@ -72,6 +72,7 @@ impl Machine {
         let Some(phone) = self.phone_mut(&seen.phone, now) else {
             return;
         };
+        phone.seen = true;
         match &seen.fact {
             Fact::Reachable {
                 transport,
@@ -121,6 +122,7 @@ impl Machine {
     /// Takes in all that the store holds.
     fn store_recovered(&mut self, all: Vec<(Udid, PhoneBackups)>, now: Now) {
         self.recovered = true;
+        self.moved = None;
         let held: BTreeSet<&Udid> = all.iter().map(|(udid, _)| udid).collect();
         let others = self.phones.keys().filter(|udid| !held.contains(udid));
         let others: Vec<Udid> = others.cloned().collect();
@@ -129,6 +131,8 @@ impl Machine {
         }
         for (udid, backups) in all {
             self.know_backups(&udid, backups, now);
+            // The end of the last process may have come between a commit and what goes for it.
+            self.look_at_what_is_kept(&udid);
         }
     }
 
@@ -141,6 +145,9 @@ impl Machine {
             return;
         };
         let before = std::mem::take(&mut phone.backups);
+        let same = |one: &BackupFacts| before.iter().any(|it| it.facts == *one);
+        let as_before = before.len() == backups.committed.len();
+        phone.room_sought &= as_before && backups.committed.iter().all(same);
         phone.staged = backups.staged;
         phone.used = backups.used;
         let known = |facts: BackupFacts| {
@@ -234,6 +241,7 @@ impl Machine {
         {
             self.pause = None;
         }
+        self.moved = self.moved.filter(|(_, until)| *until > now.monotonic);
         for phone in self.phones.values_mut() {
             phone.backing_off = phone.backing_off.filter(|wait| wait.until > now.monotonic);
             phone.asked.looked_at_until = phone
@@ -264,7 +272,7 @@ impl Machine {
     }
 
     /// Returns what the running jobs of other phones are still expected to write.
-    pub(super) fn promised_to_others(&self, udid: &Udid) -> Bytes {
+    pub fn promised_to_others(&self, udid: &Udid) -> Bytes {
         let others = self
             .jobs
             .values()

@@ -5,7 +5,7 @@ use super::errand::check_at;
 use super::phone::{TellAgain, tell_again};
 use crate::{
     Attention, AttentionKind, Decision, Effect, Monotonic, Now, StorageState, StoreComplaint,
-    StoreReport, Udid, Unmet, Verdict,
+    StoreReport, StoreTrouble, Udid, Unmet, Verdict,
 };
 
 impl Machine {
@@ -82,6 +82,8 @@ impl Machine {
     fn store_complaint(&self, now: Now) -> Option<StoreComplaint> {
         let report = self.store_report(now).ok()?;
         match (StorageState::of(Some(&report)), report) {
+            // That is wanted, and over soon.
+            (_, StoreReport::Unavailable(StoreTrouble::Moving)) => None,
             (_, StoreReport::Unavailable(trouble)) => Some(StoreComplaint::Unavailable(trouble)),
             (StorageState::Full, StoreReport::Open(_)) => Some(StoreComplaint::Full),
             (

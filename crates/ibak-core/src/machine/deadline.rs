@@ -17,6 +17,7 @@ impl Machine {
     pub(super) fn find_deadline(&self, now: Now) -> Option<Monotonic> {
         let mut moments = self.next_messages(now);
         moments.extend(self.clock.steady_at());
+        moments.extend(self.moved.map(|(_, until)| until));
         moments.extend(self.next_store_reread(now));
         moments.extend(
             self.store

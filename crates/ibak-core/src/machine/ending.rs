@@ -2,6 +2,7 @@
 
 use super::Machine;
 use super::job::{Job, Stage};
+use super::keeping::RELOAD_MAX;
 use super::phone::{KnownBackup, Phone};
 use crate::{
     Asking, Attention, BackupFacts, Bytes, Effect, Failure, Interruption, JobId, JobKind,
@@ -61,14 +62,21 @@ impl Machine {
             at: now,
         };
         let (kind, trigger, asked) = (job.kind, job.trigger(), job.asked);
+        if kind == JobKind::MoveStore && result == JobResult::Succeeded {
+            self.moved = Some((id, now.monotonic + RELOAD_MAX));
+        }
         let Some(udid) = job.phone.clone() else {
             return;
         };
+        if let Some(phone) = self.phones.get_mut(&udid).filter(|_| ran) {
+            phone.backups_read &= !kind.uses_store();
+            phone.room_sought = false;
+        }
         match kind {
             // What it moved is looked at where it lies then.
             JobKind::MoveStore => {}
             JobKind::Pair => self.pairing_ended(&udid, &outcome),
-            JobKind::Errand(errand) => self.errand_ended(&udid, errand, &outcome, now),
+            JobKind::Errand(errand) => self.errand_ended(&udid, errand, &outcome, now, effects),
             JobKind::Backup => {
                 let policy = self.policies.of(&udid).clone();
                 let gap = self.gap_closed_by(&udid, &outcome, now);
@@ -174,6 +182,7 @@ fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
     let listed = phone.backups.iter().any(same);
     phone.backups.retain(|it| !same(it));
     phone.committed = Some(facts.id.clone());
+    phone.retention_due = true;
     phone.backups.push(KnownBackup {
         facts,
         known_at: now.monotonic,
@@ -181,7 +190,6 @@ fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
         listed,
     });
     phone.staged = Bytes::ZERO;
-    phone.backups_read = false;
     phone.clear_back_off();
 }
 

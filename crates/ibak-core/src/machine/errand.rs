@@ -32,7 +32,7 @@ impl Machine {
             .moving()
             .filter(|_| JobKind::Errand(errand).uses_store())
         {
-            return Err(RequestError::StoreMoving { job: job.id });
+            return Err(RequestError::StoreMoving { job });
         }
         if errand.uses_phone() {
             if let Some(job) = self.job_of(udid) {
@@ -75,6 +75,7 @@ impl Machine {
         errand: Errand,
         outcome: &Outcome,
         now: Now,
+        effects: &mut Vec<Effect>,
     ) {
         let Some(phone) = self.phones.get_mut(udid) else {
             return;
@@ -102,6 +103,12 @@ impl Machine {
         }
         // What it says of itself may have changed.
         phone.asked.appeared |= errand.uses_phone();
+        // Whoever was only known because a backup was to be taken in, and none was, is unknown again.
+        let taken_in = matches!(outcome, Outcome::Adopted(_));
+        if !taken_in && phone.is_nobody() && self.any_job_of(udid).is_none() {
+            self.phones.remove(udid);
+            effects.push(Effect::Forget(udid.clone()));
+        }
     }
 
     /// Tells whose password was not proved for too long: forgotten, it would be missed on the

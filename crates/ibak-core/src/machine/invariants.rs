@@ -23,8 +23,13 @@ impl Machine {
             self.verify_job(job);
         }
         let holds = |job: &&Job| job.is_running() && job.kind.uses_store();
+        let moves = |job: &&Job| job.is_running() && job.kind == JobKind::MoveStore;
+        let (holding, moving) = (
+            self.jobs.values().filter(holds),
+            self.jobs.values().filter(moves),
+        );
         assert!(
-            self.moving().is_none() || self.jobs.values().filter(holds).count() == 1,
+            self.moving().is_none() || holding.count() == moving.count(),
             "who moves the store has it alone"
         );
         let used = self.jobs.values().all(|job| job.id < self.next_job);

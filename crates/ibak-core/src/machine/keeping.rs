@@ -1,14 +1,21 @@
-//! What becomes of the store around the backups: what goes after a commit, whose share is how large,
-//! who is retired, forgotten or replaced, and when nothing else may touch it.
+//! What becomes of the store around the backups: what goes and when, whose share is how large, who
+//! is retired, forgotten or replaced, and when nothing else may touch it.
 
 use super::Machine;
 use super::job::Job;
 use super::phone::Phone;
 use crate::retention::{Candidate, Fate, retain_at};
 use crate::{
-    Answer, Attention, Automatic, BackupId, Bytes, ClockTrust, Day, Demand, Effect, Extent,
-    JobKind, Now, PhoneShare, RequestError, StoreComplaint, StoreReport, Udid, Upkeep,
+    Answer, Attention, Automatic, BackupId, Bytes, ClockTrust, Day, Demand, Effect, Extent, JobId,
+    JobKind, Keep, Now, PhoneShare, Policies, RequestError, StoreComplaint, StoreReport, Udid,
+    Unmet, Upkeep, Verdict,
 };
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// For how long a store that was copied is left alone: in that time the configuration is to name
+/// the copy. What would be written meanwhile would be missing there.
+pub const RELOAD_MAX: Duration = Duration::from_secs(120);
 
 impl Machine {
     /// Says why each backup of a phone will stay, newest first, once it has one more, made `today`:
@@ -35,34 +42,61 @@ impl Machine {
         retain_at(&candidates, keep, self.clock.trust(), now.wall)
     }
 
-    /// Removes what no rule keeps, once the store has told what it holds after a commit.
-    pub(super) fn retain_after_commit(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.stopping || self.moving().is_some() {
+    /// Removes what no rule keeps, once the store has told what it holds: after a commit, when the
+    /// rules have changed, once after a start, and when the next backup has no room.
+    pub(super) fn retain_what_is_kept(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.stopping || !self.recovered || self.store_is_gone() || self.moving().is_some() {
             return;
         }
+        let steady = self.clock.trust() == ClockTrust::Steady;
         let mut plans = Vec::new();
         for phone in self.phones.values().filter(|phone| phone.backups_read) {
-            let Some(committed) = &phone.committed else {
+            let occasion = phone.retention_due || (steady && lacks_room(phone));
+            if !occasion {
                 continue;
-            };
+            }
             let mine = |job: &Job| job.phone.as_ref() == Some(&phone.udid) && job.is_running();
             if self.jobs.values().any(mine) {
                 continue;
             }
             // A clock that was set back makes the newest look old.
-            let goes = |fate: &Fate| fate.reasons.is_empty() && fate.id != *committed;
+            let goes =
+                |fate: &Fate| fate.reasons.is_empty() && phone.committed.as_ref() != Some(&fate.id);
             let gone = self.fates_of(phone, None, now).into_iter().filter(goes);
             let backups: Vec<BackupId> = gone.map(|fate| fate.id).rev().collect();
             plans.push((phone.udid.clone(), backups));
         }
         for (udid, backups) in plans {
             if let Some(phone) = self.phones.get_mut(&udid) {
-                phone.committed = None;
+                phone.retention_due = false;
+                phone.room_sought = steady;
             }
             if !backups.is_empty() {
                 let phone = udid;
                 effects.push(Effect::RemoveBackups { phone, backups });
             }
+        }
+    }
+
+    /// Takes in new policies; where other backups are to be kept, what no rule keeps any more goes.
+    pub(super) fn set_policies(&mut self, policies: Policies) {
+        let before: BTreeMap<Udid, Keep> = self
+            .phones
+            .keys()
+            .map(|udid| (udid.clone(), self.policy(udid).keep))
+            .collect();
+        self.policies = policies;
+        for (udid, keep) in before {
+            if keep != self.policy(&udid).keep {
+                self.look_at_what_is_kept(&udid);
+            }
+        }
+    }
+
+    /// Lets retention look at a phone's backups; those of a retired one are kept as they are.
+    pub(super) fn look_at_what_is_kept(&mut self, udid: &Udid) {
+        if let Some(phone) = self.phones.get_mut(udid).filter(|phone| !phone.retired) {
+            phone.retention_due = true;
         }
     }
 
@@ -105,10 +139,9 @@ impl Machine {
             return Err(RequestError::NoSuchPhone);
         }
         if let Some(job) = self.moving() {
-            return Err(RequestError::StoreMoving { job: job.id });
+            return Err(RequestError::StoreMoving { job });
         }
-        let mine = |job: &&Job| job.phone.as_ref() == Some(udid) && !job.has_ended();
-        if let Some(job) = self.jobs.values().find(mine) {
+        if let Some(job) = self.any_job_of(udid) {
             return Err(RequestError::Busy { job: job.id });
         }
         let phone = self.phones.remove(udid);
@@ -161,16 +194,33 @@ impl Machine {
         if let Some(job) = self.jobs.values().find(holds) {
             return Err(RequestError::StoreInUse { job: job.id });
         }
+        if let Some(job) = self.moving() {
+            return Err(RequestError::StoreMoving { job });
+        }
         let kind = JobKind::MoveStore;
         let id = self.accept(None, kind, Demand::AtOnce, Extent::Changes, now);
         self.start(id, effects);
         Ok(Answer::Job(id))
     }
 
-    /// Returns the job that moves the store, if one does.
-    pub(super) fn moving(&self) -> Option<&Job> {
+    /// Returns the job that moves the store, if one does or did and the copy is not there yet.
+    pub(super) fn moving(&self) -> Option<JobId> {
         let moves = |job: &&Job| job.kind == JobKind::MoveStore && !job.has_ended();
-        self.jobs.values().find(moves)
+        let job = self.jobs.values().find(moves).map(|job| job.id);
+        job.or(self.moved.map(|(job, _)| job))
+    }
+
+    /// Returns the job of this phone that has not ended, if there is one.
+    pub(super) fn any_job_of(&self, udid: &Udid) -> Option<&Job> {
+        let mine = |job: &&Job| job.phone.as_ref() == Some(udid) && !job.has_ended();
+        self.jobs.values().find(mine)
+    }
+
+    fn store_is_gone(&self) -> bool {
+        self.store.is_some_and(|seen| match seen.report {
+            StoreReport::Unavailable(_) => true,
+            StoreReport::Open(_) => false,
+        })
     }
 
     /// Says whether upkeep may work: only while the store is there and no job needs it.
@@ -179,11 +229,8 @@ impl Machine {
             .jobs
             .values()
             .any(|job| job.is_running() && job.kind.uses_store());
-        let gone = self.store.is_some_and(|seen| match seen.report {
-            StoreReport::Unavailable(_) => true,
-            StoreReport::Open(_) => false,
-        });
-        if busy || gone || self.stopping || !self.recovered {
+        let away = self.store_is_gone() || self.moving().is_some();
+        if busy || away || self.stopping || !self.recovered {
             Upkeep::Rests
         } else {
             Upkeep::May
@@ -245,6 +292,15 @@ impl Machine {
     pub(super) fn clock_trust(&self) -> ClockTrust {
         self.clock.trust()
     }
+}
+
+/// Tells whether the next backup has no room, and nobody has looked yet what of these may go.
+fn lacks_room(phone: &Phone) -> bool {
+    let no_room = matches!(
+        phone.conditions.space.verdict,
+        Verdict::Unmet(Unmet::NoRoom(_))
+    );
+    no_room && !phone.room_sought && !phone.retired
 }
 
 const fn changed(changed: bool) -> Answer {

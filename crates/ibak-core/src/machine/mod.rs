@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 
 pub use deadline::DEADLINE_MAX;
 pub use errand::READERS_MAX;
+pub use keeping::RELOAD_MAX;
 pub use viewing::JOB_KEPT;
 
 /// The most phones that are kept in mind. Further ones are not taken in.
@@ -74,6 +75,8 @@ pub struct Machine {
     apple_on_usb: Option<u32>,
     told: ToldTable,
     clock: clock::ClockGuard,
+    /// Who copied the store to another place, and until when that place is waited for.
+    moved: Option<(JobId, Monotonic)>,
     remembered: HouseMemory,
     stopping: bool,
     /// The slots, or the jobs that still run from when there were more.
@@ -101,6 +104,7 @@ impl Machine {
             apple_on_usb: None,
             told: BTreeMap::new(),
             clock: clock::ClockGuard::new(now),
+            moved: None,
             remembered: HouseMemory::default(),
             stopping: false,
             now,
@@ -129,7 +133,7 @@ impl Machine {
         self.stop_what_lost_its_ground(now, &mut effects);
         self.end_what_cannot_start(now, &mut effects);
         self.start_what_may_start(now, &mut effects);
-        self.retain_after_commit(now, &mut effects);
+        self.retain_what_is_kept(now, &mut effects);
         self.ask_for_signals(now, &mut effects);
         self.call_for_attention(now, &mut effects);
         self.remember(&mut effects);

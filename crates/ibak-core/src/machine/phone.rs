@@ -90,6 +90,8 @@ pub(super) struct Asked {
 pub(super) struct Phone {
     pub(super) udid: Udid,
     pub(super) identity: Option<Identity>,
+    /// Whether anything was seen of it since the start.
+    pub(super) seen: bool,
     pub(super) reach: Reach,
     pub(super) unplugged_at: Option<Monotonic>,
     pub(super) trust: Trust,
@@ -106,9 +108,13 @@ pub(super) struct Phone {
     pub(super) quota: Option<Bytes>,
     /// Whether nothing further is made or missed.
     pub(super) retired: bool,
-    /// A commit after which retention has not run yet.
+    /// The last commit; whatever its date, it stays.
     pub(super) committed: Option<BackupId>,
-    /// Whether the store told all it holds since the last commit.
+    /// Whether retention is to look at the backups.
+    pub(super) retention_due: bool,
+    /// Whether retention has seen these backups, so that a want of room brings nothing new.
+    pub(super) room_sought: bool,
+    /// Whether the store told all it holds since the last job that used it.
     pub(super) backups_read: bool,
     /// How many backups were found damaged that nobody was told of yet.
     pub(super) damaged: u32,
@@ -139,6 +145,7 @@ impl Phone {
         Self {
             udid,
             identity: None,
+            seen: false,
             reach: Reach::default(),
             unplugged_at: None,
             trust: Trust::Unknown,
@@ -158,6 +165,8 @@ impl Phone {
             quota: None,
             retired: false,
             committed: None,
+            retention_due: false,
+            room_sought: false,
             damaged: 0,
             made_room: None,
             backups_read: false,
@@ -310,7 +319,9 @@ impl Phone {
         automatic: Automatic,
         now: Now,
     ) -> Option<Wall> {
-        let ours = self.trust == Trust::Trusted || !self.backups.is_empty();
+        // A phone whose backups were all taken in may never come.
+        let made_here = self.backups.iter().any(|it| !it.facts.adopted);
+        let ours = self.trust == Trust::Trusted || made_here;
         if automatic == Automatic::Off || !ours {
             return None;
         }
@@ -338,6 +349,15 @@ impl Phone {
         self.backing_off = None;
         self.not_before = None;
         self.failures = 0;
+    }
+
+    /// Tells whether there is nothing to keep in mind of it: it never came, holds nothing, and nobody
+    /// asked anything of it.
+    pub(super) fn is_nobody(&self) -> bool {
+        let never_met = !self.seen && self.last_seen.is_none() && self.identity.is_none();
+        let holds_nothing = self.backups.is_empty() && self.staged == Bytes::ZERO;
+        let nothing_asked = self.quota.is_none() && self.automatic.is_none() && !self.retired;
+        never_met && holds_nothing && nothing_asked && self.last_result.is_none()
     }
 
     pub(super) fn memory(&self) -> PhoneMemory {

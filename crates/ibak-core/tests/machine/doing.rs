@@ -17,6 +17,7 @@ impl Run {
         };
         let until = self.now.monotonic + TTL;
         let heard = self.heard.entry(phone.clone()).or_default();
+        heard.met = true;
         let level = |it: &Option<bool>| it.map(|on| (on, until));
         match &fact {
             Fact::Reachable {
@@ -80,6 +81,8 @@ impl Run {
         if let Some(phone) = start.phone.clone() {
             let heard = self.account(&phone);
             heard.late = Some(heard.stored.clone());
+            heard.told &= !start.kind.uses_store();
+            heard.sought = None;
         }
         let outcome = match (start.kind, how) {
             (JobKind::Pair, 0..=3) => Outcome::Paired,
@@ -104,6 +107,7 @@ impl Run {
                 let heard = self.account(&start.phone.clone().unwrap());
                 heard.succeeded = Some(now);
                 heard.committed = Some(facts.id.clone());
+                heard.may_go = true;
                 heard.stored.push(facts.clone());
                 Outcome::BackedUp(facts)
             }
@@ -121,6 +125,10 @@ impl Run {
                 JobResult::Failed(Failure::NotTrusted) if !stopped => heard.trusted = false,
                 _ => {}
             }
+        }
+        if start.kind == JobKind::MoveStore && outcome.result() == JobResult::Succeeded {
+            let until = self.now.monotonic + RELOAD_MAX;
+            self.moved = Some((start.job, until));
         }
         self.handle(Event::JobEnded(start.job, outcome));
         // Sometimes the store cannot be read afterwards.
@@ -147,8 +155,7 @@ impl Run {
     /// The shell removes a phone's backups before it is forgotten.
     fn forget(&mut self, phone: &Udid) {
         let mine = |it: &StartJob| it.phone.as_ref() == Some(phone);
-        let moves = |it: &StartJob| it.kind == JobKind::MoveStore;
-        if !self.open.values().any(|it| mine(it) || moves(it)) {
+        if !self.open.values().any(mine) && self.moving().is_none() {
             self.account(phone).stored.clear();
         }
         let phone = phone.clone();
@@ -169,6 +176,16 @@ impl Run {
             removed,
             freed,
         });
+    }
+
+    /// The store turns out to hold old backups of a phone, and is nearly full.
+    fn crowd(&mut self, phone: &Udid) {
+        self.apply(&Step::Store(Some(3)));
+        for _ in 0..4 {
+            let facts = self.make(400);
+            self.account(phone).stored.push(facts);
+        }
+        self.list(phone);
     }
 
     fn damage(&mut self, phone: &Udid) {
@@ -337,6 +354,8 @@ impl Run {
                 new: udid(new),
             }),
             Step::MoveStore => self.request(Request::MoveStore),
+            Step::Recover => self.recover(),
+            Step::Crowd(n) => self.crowd(&udid(n)),
             Step::MadeRoom(n, removed) => self.make_room(&udid(n), u32::from(removed)),
             Step::Damage(n) => self.damage(&udid(n)),
             Step::Pin(n, which) => {
@@ -366,7 +385,11 @@ impl Run {
             )),
             Step::Look(n) => self.handle(Event::LookedAt(udid(n))),
             Step::Slots(slots) => {
+                let changed = usize::from(slots) != self.slots;
                 self.slots = usize::from(slots);
+                for heard in self.heard.values_mut() {
+                    heard.may_go |= changed && !heard.retired;
+                }
                 self.handle(Event::PoliciesChanged(policies(self.slots)));
             }
         }

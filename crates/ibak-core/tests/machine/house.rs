@@ -29,6 +29,7 @@ pub(crate) fn blank_backup() -> BackupFacts {
         day: Day(0),
         verified: true,
         pinned: false,
+        adopted: false,
     }
 }
 
@@ -80,6 +81,8 @@ pub(crate) struct House {
     pub(crate) backups: BTreeMap<Udid, PhoneBackups>,
     /// Whether the shell gets to list a phone's backups after a job.
     pub(crate) lists: bool,
+    /// Whether what is to go can be removed.
+    pub(crate) removes: bool,
     pub(crate) policies: Policies,
     /// Whether the backups that succeed are under a password.
     pub(crate) encrypts: bool,
@@ -110,6 +113,7 @@ impl House {
             house_memory: HouseMemory::default(),
             backups: BTreeMap::new(),
             lists: true,
+            removes: true,
             policies,
             encrypts: false,
             next_backup: 1,
@@ -187,11 +191,9 @@ impl House {
                     self.memory.remove(phone);
                 }
                 Effect::RemoveBackups { phone, backups } => {
-                    let stored = self
-                        .backups
-                        .get_mut(phone)
-                        .expect("only what there is goes");
-                    stored.committed.retain(|it| !backups.contains(&it.id));
+                    let stored = self.backups.get_mut(phone);
+                    let stored = &mut stored.expect("only what there is goes").committed;
+                    stored.retain(|it| !self.removes || !backups.contains(&it.id));
                 }
                 Effect::RefreshSignals { .. }
                 | Effect::RefreshStore
@@ -416,6 +418,7 @@ impl House {
             day: day_of(self.now.wall),
             verified: true,
             pinned: false,
+            adopted: false,
         };
         self.next_backup += 1;
         self.backups

@@ -1,21 +1,9 @@
-//! What goes after a commit, what never goes, and who may use how much.
+//! What goes and when, what never goes, and who may use how much.
 
+use crate::going::{ids, keeps_last};
 use crate::house::*;
 use ibak_core::*;
 use std::time::Duration;
-
-/// A house that keeps the last so many backups.
-fn keeps_last(last: u16) -> House {
-    let mut policies = Policies::default();
-    policies.default.keep = Keep {
-        last,
-        daily: 0,
-        weekly: 0,
-        monthly: 0,
-        yearly: 0,
-    };
-    House::new(policies)
-}
 
 fn held(house: &House, phone: &Udid) -> Vec<BackupId> {
     let mut held: Vec<_> = house
@@ -26,10 +14,6 @@ fn held(house: &House, phone: &Udid) -> Vec<BackupId> {
         .collect();
     held.reverse();
     held
-}
-
-fn ids<const N: usize>(numbers: [u64; N]) -> Vec<BackupId> {
-    numbers.map(backup_id).to_vec()
 }
 
 /// Writes a day as year, month and day.
@@ -102,18 +86,10 @@ fn what_goes_after_a_commit_and_what_never() {
             ids([1, 2, 3, 4]),
         ),
     ] {
-        let (mut house, ada) = (keeps_last(9), udid(1));
-        house.nights(&ada, 3);
-        house.policies = keeps_last(2).policies;
-        house.send(Event::PoliciesChanged(house.policies.clone()));
-        house.pass(DAY);
-        assert_eq!(
-            house.removed(),
-            Vec::<Vec<BackupId>>::new(),
-            "{what}: no commit"
-        );
+        let (mut house, ada) = (keeps_last(2), udid(1));
         house.lists = false;
-        house.nights(&ada, 1);
+        house.nights(&ada, 4);
+        assert!(house.removed().is_empty(), "{what}: nothing is told yet");
         let stored = house.backups.get_mut(&ada).unwrap();
         let changed = stored
             .committed
@@ -238,6 +214,7 @@ fn a_backup_that_was_taken_in_changes_no_other_date() {
             id: backup_id(number),
             finished,
             day: day_of(finished),
+            adopted: true,
             ..blank_backup()
         });
         house.list(&ada);
@@ -262,15 +239,39 @@ fn a_backup_that_was_taken_in_changes_no_other_date() {
 }
 
 #[test]
-fn a_phone_whose_backups_were_taken_in_is_not_overdue_on_the_same_day() {
-    let (mut house, bob) = (House::quiet(), udid(2));
-    let stored = house.backups.entry(bob.clone()).or_default();
-    stored.committed.push(blank_backup());
-    house.list(&bob);
-    house.pass(3 * DAY - MINUTE);
-    assert_eq!(house.messages(), []);
-    house.pass(MINUTE);
-    assert_eq!(house.messages(), [(Some(bob), AttentionKind::Overdue)]);
+fn a_phone_that_was_only_taken_in_is_missed_once_it_is_ours() {
+    for (what, adopted, comes, missed) in [
+        ("made here by an earlier house", [false, false], false, true),
+        ("one of them was made here", [true, false], false, true),
+        (
+            "all were taken in, and it never came",
+            [true, true],
+            false,
+            false,
+        ),
+        ("it came, and trusts us", [true, true], true, true),
+    ] {
+        let (mut house, bob) = (House::quiet(), udid(2));
+        let stored = house.backups.entry(bob.clone()).or_default();
+        stored.committed = (0..)
+            .zip(adopted)
+            .map(|(n, adopted)| BackupFacts {
+                id: backup_id(n),
+                adopted,
+                ..blank_backup()
+            })
+            .collect();
+        house.list(&bob);
+        if comes {
+            house.set(&bob, |it| it.usb = true);
+        }
+        house.pass(3 * DAY - MINUTE);
+        assert_eq!(house.messages(), [], "{what}: not on the same day");
+        house.pass(MINUTE);
+        let want = missed.then(|| (Some(bob.clone()), AttentionKind::Overdue));
+        assert_eq!(house.messages(), Vec::from_iter(want), "{what}");
+        assert_eq!(house.phone(&bob).overdue, missed, "{what}");
+    }
 }
 
 #[test]

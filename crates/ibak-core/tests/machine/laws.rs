@@ -29,7 +29,7 @@ impl Run {
         assert!(reached, "no start without a way");
         let moves = |it: &StartJob| it.kind == JobKind::MoveStore;
         let holds = |it: &StartJob| it.kind.uses_store();
-        let stands_still = !self.open.values().any(moves) || !holds(start);
+        let stands_still = self.moving().is_none() || !holds(start);
         assert!(stands_still, "while the store moves nobody uses it");
         let let_go = !moves(start) || !self.open.values().any(holds);
         assert!(let_go, "nobody uses a store that begins to move");
@@ -92,7 +92,7 @@ impl Run {
         assert_eq!(view.house.running, self.slots_taken());
         assert!(self.slots_taken() <= self.slots.max(self.slots_were));
         let held = self.open.values().any(|it| it.kind.uses_store());
-        let upkeep = if self.store_there && !held {
+        let upkeep = if self.store_there && !held && self.moving().is_none() {
             Upkeep::May
         } else {
             Upkeep::Rests
@@ -159,24 +159,26 @@ impl Run {
             !self.open.values().any(mine),
             "never while a job of that phone runs"
         );
-        let moves = |it: &StartJob| it.kind == JobKind::MoveStore;
-        assert!(
-            !self.open.values().any(moves),
-            "never while the store moves"
-        );
+        assert_eq!(self.moving(), None, "never while the store moves");
+        assert!(self.store_there, "nor from one that is away");
         let rested = |at| self.now.monotonic.saturating_since(at) >= 2 * DAY;
         assert!(
             self.clock_jumped.is_none_or(rested),
             "never after the clock jumped"
         );
+        let space = self.machine.view().phones[phone].conditions.space.verdict;
+        let no_room = matches!(space, Verdict::Unmet(Unmet::NoRoom(_)));
         let heard = self.heard.get_mut(phone).unwrap();
-        let committed = heard.committed.take().expect("after a commit, and once");
-        assert!(!backups.contains(&committed), "what was just made stays");
+        let unseen = heard.sought.as_ref() != Some(&heard.listed);
+        let occasion = std::mem::take(&mut heard.may_go) || (no_room && !heard.retired && unseen);
+        assert!(occasion, "when there is an occasion, and once: {heard:?}");
+        heard.sought = Some(heard.listed.clone());
+        self.removed_for_room += usize::from(no_room);
         let told = |id: &BackupId| heard.listed.iter().find(|it| it.id == *id);
-        assert!(
-            told(&committed).is_some(),
-            "only once the store told of the commit"
-        );
+        assert!(heard.told, "only once the store told what it holds");
+        if let Some(committed) = &heard.committed {
+            assert!(!backups.contains(committed), "what was just made stays");
+        }
         assert!(!backups.is_empty() && backups.is_sorted(), "oldest first");
         let newest_good = heard
             .listed
@@ -208,6 +210,15 @@ impl Run {
         );
         self.told.retain(|(of, _), _| of.as_ref() != Some(phone));
         let before = self.heard.remove(phone).unwrap_or_default();
+        if !matches!(self.pending, Some(Request::Forget { .. })) {
+            let nobody = !before.met && before.listed.is_empty() && before.quota.is_none();
+            assert!(nobody, "only nobody is forgotten unasked: {before:?}");
+            // What was taken in and not told of yet is told of later.
+            let stored = before.stored.clone();
+            self.account(phone).stored = stored;
+            self.forgotten += 1;
+            return;
+        }
         let view = self.machine.view().phones.remove(phone);
         assert_eq!(
             view.is_some(),

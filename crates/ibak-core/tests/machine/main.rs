@@ -13,6 +13,7 @@ mod calendar;
 mod decide;
 mod doing;
 mod errands;
+mod going;
 mod house;
 mod keeping;
 mod laws;

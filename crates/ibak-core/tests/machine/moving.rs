@@ -296,7 +296,7 @@ fn while_the_store_moves_nothing_that_needs_it_starts() {
     let ready = begun(house.back_up(&ada, When::Ready));
     house.pass(MINUTE);
     assert_eq!(house.starts().len(), starts);
-    house.end(job, Outcome::Done);
+    house.end(job, Outcome::Cancelled);
     house.pass(MINUTE);
     assert_eq!(house.starts().last().unwrap().job, ready);
     assert_eq!(upkeep(&house), Upkeep::Rests, "a backup runs");
@@ -327,6 +327,157 @@ fn what_a_commit_before_the_move_leaves_to_remove_waits_for_its_end() {
         house.removed().is_empty(),
         "a tree that is copied stands still"
     );
-    house.end(job, Outcome::Done);
+    house.end(job, Outcome::Cancelled);
     assert_eq!(house.removed(), [vec![backup_id(1)]]);
+}
+
+#[test]
+fn a_store_that_was_copied_is_left_alone_until_the_copy_is_there() {
+    let upkeep = |house: &House| house.machine.view().house.upkeep;
+    for (what, recovers) in [("the copy is there", true), ("nobody reloads", false)] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        house.nights(&ada, 1);
+        let job = begun(house.ask(Request::MoveStore));
+        house.bed(&ada);
+        house.pass(DAY);
+        let ready = begun(house.back_up(&ada, When::Ready));
+        house.end(job, Outcome::Done);
+        let starts = house.starts().len();
+        house.pass(RELOAD_MAX - Duration::from_secs(1));
+        assert_eq!(house.starts().len(), starts, "{what}");
+        assert!(
+            !house.machine.view().jobs.contains_key(&job),
+            "{what}: long ended"
+        );
+        let space = house.phone(&ada).conditions.get(Condition::Space).verdict;
+        assert_eq!(space, Verdict::Unmet(Unmet::Store(StoreTrouble::Moving)));
+        assert_eq!(upkeep(&house), Upkeep::Rests, "{what}");
+        let moving = Err(RequestError::StoreMoving { job });
+        for request in [
+            errand(&ada, Errand::Verify),
+            errand(&udid(9), Errand::Adopt),
+            forget(&ada),
+            Request::MoveStore,
+        ] {
+            assert_eq!(house.ask(request), moving, "{what}");
+        }
+        if recovers {
+            let all = house.backups.clone().into_iter().collect();
+            house.send(Event::StoreRecovered(all));
+        } else {
+            let at = house.machine.next_deadline().unwrap();
+            assert!(at <= house.now.monotonic + Duration::from_secs(1));
+            house.pass(Duration::from_secs(1));
+        }
+        house.pass(MINUTE);
+        assert_eq!(house.starts().last().unwrap().job, ready, "{what}");
+    }
+}
+
+#[test]
+fn a_reload_between_two_stores_is_no_trouble() {
+    let mut house = House::quiet();
+    house.nights(&udid(1), 1);
+    house.store = StoreReport::Unavailable(StoreTrouble::Moving);
+    house.look_at_store();
+    house.bed(&udid(1));
+    house.pass(2 * DAY);
+    assert_eq!(house.messages(), []);
+    house.store = StoreReport::Unavailable(StoreTrouble::Missing);
+    house.look_at_store();
+    assert_eq!(house.messages(), [(None, AttentionKind::StoreTrouble)]);
+}
+
+#[test]
+fn nobody_is_known_for_a_backup_that_was_not_taken_in() {
+    type Before = fn(&mut House);
+    let refused = Outcome::failed(Failure::NotAdoptable, "");
+    let nothing: Before = |_| {};
+    for (what, before, outcome, known) in [
+        ("it failed", nothing, refused.clone(), false),
+        ("it was called off", nothing, Outcome::Cancelled, false),
+        (
+            "it was taken in",
+            nothing,
+            Outcome::Adopted(backup_id(7)),
+            true,
+        ),
+        (
+            "it came before",
+            |house| {
+                house.set(&udid(9), |it| it.usb = true);
+                house.set(&udid(9), |it| it.usb = false);
+            },
+            refused.clone(),
+            true,
+        ),
+        (
+            "it is here, a stranger",
+            |house| {
+                house.set(&udid(9), |it| {
+                    it.usb = true;
+                    it.trusted = false;
+                });
+            },
+            refused.clone(),
+            true,
+        ),
+        (
+            "it has backups",
+            |house| {
+                let stored = house.backups.entry(udid(9)).or_default();
+                stored.committed.push(BackupFacts {
+                    adopted: true,
+                    ..blank_backup()
+                });
+                house.list(&udid(9));
+            },
+            refused.clone(),
+            true,
+        ),
+    ] {
+        let (mut house, bob) = (House::quiet(), udid(9));
+        before(&mut house);
+        let job = begun(house.ask(errand(&bob, Errand::Adopt)));
+        assert!(house.machine.view().phones.contains_key(&bob), "{what}");
+        house.end(job, outcome);
+        let view = house.machine.view();
+        assert_eq!(view.phones.contains_key(&bob), known, "{what}");
+        assert_eq!(house.memory.contains_key(&bob), known, "{what}");
+        assert_eq!(
+            view.jobs[&job].phone,
+            Some(bob),
+            "{what}: the job is told of"
+        );
+    }
+    // While another one of the same phone runs it stays.
+    let (mut house, bob) = (House::quiet(), udid(9));
+    let first = begun(house.ask(errand(&bob, Errand::Adopt)));
+    let second = begun(house.ask(errand(&bob, Errand::Adopt)));
+    for (job, known) in [(first, true), (second, false)] {
+        house.end(job, refused.clone());
+        assert_eq!(house.machine.view().phones.contains_key(&bob), known);
+    }
+}
+
+#[test]
+fn what_others_still_write_is_promised() {
+    let (mut house, ada, bob) = (House::quiet(), udid(1), udid(2));
+    house.bed(&ada);
+    house.bed(&bob);
+    house.pass(2 * MINUTE);
+    let job = house.job(&ada).unwrap();
+    assert!(house.job(&bob).is_some());
+    let promised = |house: &House, phone| house.machine.promised_to_others(phone);
+    let whole = promised(&house, &bob);
+    assert!(whole > Bytes::from_gib(20), "{whole:?}");
+    let bytes_done = Bytes::from_gib(5);
+    let progress = Progress {
+        bytes_done,
+        ..Progress::default()
+    };
+    house.send(Event::JobProgress(job, progress));
+    let left = Bytes::new(whole.get() - bytes_done.get());
+    assert_eq!(promised(&house, &bob), left);
+    assert_eq!(promised(&house, &ada), whole, "of the other");
 }

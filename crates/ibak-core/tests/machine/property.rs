@@ -30,8 +30,16 @@ pub(crate) struct Heard {
     pub(crate) listed: Vec<BackupFacts>,
     /// A list that was begun before the last commit, and has not come yet.
     pub(crate) late: Option<Vec<BackupFacts>>,
-    /// The commit after which nothing was removed yet.
+    /// The last commit, which stays.
     pub(crate) committed: Option<BackupId>,
+    /// Whether something may go: after a commit, other rules, or a start.
+    pub(crate) may_go: bool,
+    /// What went last for want of room, of which list.
+    pub(crate) sought: Option<Vec<BackupFacts>>,
+    /// Whether the store told of it since the last job that used it.
+    pub(crate) told: bool,
+    /// Whether it was ever heard of.
+    pub(crate) met: bool,
     /// What happened to its backups since a person was last told of that.
     pub(crate) damaged: u32,
     pub(crate) made_room: u32,
@@ -50,6 +58,7 @@ pub(crate) struct Run {
     pub(crate) store_until: Option<Monotonic>,
     pub(crate) store_open: bool,
     pub(crate) store_there: bool,
+    pub(crate) moved: Option<(JobId, Monotonic)>,
     pub(crate) paused: bool,
     pub(crate) slots: usize,
     pub(crate) slots_were: usize,
@@ -64,6 +73,8 @@ pub(crate) struct Run {
     pub(crate) trace: Vec<Vec<Effect>>,
     pub(crate) scheduled: usize,
     pub(crate) removed: usize,
+    pub(crate) removed_for_room: usize,
+    pub(crate) forgotten: usize,
     pub(crate) granted: BTreeMap<&'static str, usize>,
 }
 
@@ -98,6 +109,7 @@ impl Run {
             store_until: None,
             store_open: false,
             store_there: true,
+            moved: None,
             paused: false,
             slots: 2,
             slots_were: 2,
@@ -112,6 +124,8 @@ impl Run {
             trace: Vec::new(),
             scheduled: 0,
             removed: 0,
+            removed_for_room: 0,
+            forgotten: 0,
             granted: BTreeMap::new(),
         }
     }
@@ -173,13 +187,43 @@ impl Run {
     }
 
     pub(crate) fn tell_list(&mut self, phone: &Udid, committed: Vec<BackupFacts>) {
-        self.account(phone).listed.clone_from(&committed);
+        let heard = self.account(phone);
+        heard.told = true;
+        heard.listed.clone_from(&committed);
         let backups = PhoneBackups {
             used: Bytes::from_gib(u64::try_from(committed.len()).unwrap()),
             committed,
             staged: Bytes::ZERO,
         };
         self.handle(Event::BackupsKnown(phone.clone(), backups));
+    }
+
+    /// Begins anew with all that the store holds.
+    pub(crate) fn recover(&mut self) {
+        self.moved = None;
+        let mut all = Vec::new();
+        for (phone, heard) in &mut self.heard {
+            heard.late = None;
+            heard.listed.clone_from(&heard.stored);
+            heard.told = true;
+            heard.may_go |= !heard.stored.is_empty();
+            if !heard.stored.is_empty() {
+                let backups = PhoneBackups {
+                    committed: heard.stored.clone(),
+                    ..PhoneBackups::default()
+                };
+                all.push((phone.clone(), backups));
+            }
+        }
+        self.handle(Event::StoreRecovered(all));
+    }
+
+    /// Returns who moves the store, or moved it so that the copy is waited for.
+    pub(crate) fn moving(&self) -> Option<JobId> {
+        let moves = |it: &&StartJob| it.kind == JobKind::MoveStore;
+        let waited = self.moved.filter(|(_, until)| self.now.monotonic < *until);
+        let job = self.open.values().find(moves).map(|it| it.job);
+        job.or(waited.map(|(job, _)| job))
     }
 
     pub(crate) fn account(&mut self, phone: &Udid) -> &mut Heard {
@@ -189,11 +233,11 @@ impl Run {
     /// Takes in what a request that was granted means.
     fn note_answer(&mut self, answer: &Result<Answer, RequestError>) {
         let request = self.pending.take().unwrap();
-        let moving = self.open.values().find(|it| it.kind == JobKind::MoveStore);
+        let moving = self.moving();
         match answer {
             Ok(_) => self.note_granted(request),
             Err(RequestError::StoreMoving { job }) => {
-                assert_eq!(moving.map(|it| it.job), Some(*job), "the store does move");
+                assert_eq!(moving, Some(*job), "the store does move");
             }
             Err(RequestError::StoreInUse { job }) => {
                 let holds = self.open.get(job).is_some_and(|it| it.kind.uses_store());
@@ -263,6 +307,7 @@ fn the_random_steps_do_start_jobs() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let (mut scheduled, mut all, mut removed) = (0, 0, 0);
+    let (mut for_room, mut forgotten) = (0, 0);
     let mut granted: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..50 {
         let steps = prop::collection::vec(step(), 100..150)
@@ -274,6 +319,8 @@ fn the_random_steps_do_start_jobs() {
         scheduled += run.scheduled;
         all += run.started.len();
         removed += run.removed;
+        for_room += run.removed_for_room;
+        forgotten += run.forgotten;
         for (what, times) in run.granted {
             *granted.entry(what).or_default() += times;
         }
@@ -283,6 +330,8 @@ fn the_random_steps_do_start_jobs() {
         "{scheduled} of {all} by schedule in 50 runs"
     );
     assert!(removed >= 25, "{removed} backups removed in 50 runs");
+    let rare = (for_room, forgotten);
+    assert!(for_room >= 5 && forgotten >= 5, "{rare:?} in 50 runs");
     let enough = granted.values().filter(|times| **times >= 5).count();
     assert_eq!(enough, 6, "{granted:?} granted in 50 runs");
 }
