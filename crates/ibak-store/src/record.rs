@@ -138,6 +138,9 @@ pub(crate) const SCRUB: &str = "scrub.json";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScrubRecord {
     pub(crate) began_unix_us: i64,
+    /// Whether what earlier readings had found was lost before it began.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) after_loss: bool,
     pub(crate) bytes: u64,
     /// Backups that are done.
     pub(crate) done: BTreeMap<String, ScrubDone>,

@@ -13,7 +13,9 @@ use crate::index::{IndexEntry, IndexReader, walk_order};
 use crate::lease::Lease;
 use crate::marks::{Bad, Findings, Found, Stats, look};
 use crate::phone::{PhoneDir, Unreadable};
-use crate::record::{CommitRecord, RECORD_DAMAGED, SCRUB, ScrubDone, ScrubHere, ScrubRecord};
+use crate::record::{
+    ChecksRecord, CommitRecord, RECORD_DAMAGED, SCRUB, ScrubDone, ScrubHere, ScrubRecord,
+};
 use crate::store::{Inner, Store};
 use crate::verify::{extra, look_again, whole_tree};
 use ibak_core::{BackupId, Udid, Wall};
@@ -22,7 +24,6 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How far a pass is; told before each file and at least once a MiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,8 +54,6 @@ pub struct ScrubReport {
     pub damaged: BTreeMap<BackupId, Vec<String>>,
 }
 
-/// Age at which a pass is begun anew rather than finished.
-const PASS_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Bytes read, and files passed, after which a crash has something to lose.
 const SAVE_BYTES: u64 = 1 << 30;
 const SAVE_FILES: u64 = 100_000;
@@ -161,16 +160,19 @@ impl<F: Fs> Drop for Claim<'_, F> {
     }
 }
 
-/// Returns the pass that was begun, or a new one.
+/// Returns the pass that was begun, however long ago, or a new one.
 fn begun<F: Fs>(phone: &PhoneDir<'_, F>, now: Wall) -> Result<ScrubRecord, StoreError> {
     let found: Option<ScrubRecord> = phone.small(SCRUB)?;
+    let lost = phone.checks()?.lost;
     let usable = |state: &ScrubRecord| {
+        // A clock that went back would give readings a date to come. What a pass had found
+        // before the loss is lost too, so that it proves nothing.
         let began = Wall::from_micros(state.began_unix_us);
-        // A clock that went back would give readings a date to come.
-        began <= now && now.saturating_since(began) < PASS_AGE_MAX
+        *state != ScrubRecord::default() && began <= now && (!lost || state.after_loss)
     };
     Ok(found.filter(usable).unwrap_or_else(|| ScrubRecord {
         began_unix_us: now.as_micros(),
+        after_loss: lost,
         ..ScrubRecord::default()
     }))
 }
@@ -230,12 +232,23 @@ impl<F: Fs> Pass<'_, F> {
         {
             let _guard = self.inner.records();
             let mut checks = self.phone.checks()?;
-            if checks.lost {
+            if checks.lost && self.makes_up_for_loss(&checks)? {
                 checks.lost = false;
                 self.phone.write_small("checks.json", &checks)?;
             }
         }
         self.phone.remove_small(SCRUB)
+    }
+
+    /// Says whether this pass began after what was known was lost, has passed over nothing, and
+    /// what it found is still there.
+    fn makes_up_for_loss(&self, checks: &ChecksRecord) -> Result<bool, StoreError> {
+        let is_known = |id: &BackupId| {
+            let check = checks.checks.get(id.as_str());
+            self.state.done.contains_key(id.as_str())
+                && check.is_some_and(|check| check.checked_unix_us.is_some())
+        };
+        Ok(self.state.after_loss && self.phone.ids("gens")?.iter().all(is_known))
     }
 
     fn one(&mut self, id: &BackupId) -> Result<(), StoreError> {

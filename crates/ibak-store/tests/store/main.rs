@@ -13,12 +13,14 @@
     unreachable_pub
 )]
 
+mod adopted;
 mod adopting;
 mod commit;
 mod copying;
 mod damage;
 mod days;
 mod device;
+mod doubts;
 mod either;
 mod fault;
 mod faults;
@@ -37,12 +39,13 @@ mod readings;
 mod rekeyed;
 mod repairing;
 mod resume;
+mod rotten;
 mod scale;
 mod scenarios;
 mod scrubbing;
-mod rotten;
 mod sealed;
 mod serving;
+mod spoilt;
 mod unadoptable;
 mod verbs;
 mod watch;
