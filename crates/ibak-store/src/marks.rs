@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 /// Damaged paths kept of one backup at most: with more of them it is no use as a whole.
 pub(crate) const DAMAGED_MAX: usize = 1000;
 /// What is said of a backup with more of them than are kept.
-const TOO_MANY: &str = "more than 1000 of its files are damaged";
+pub(crate) const TOO_MANY: &str = "more than 1000 of its files are damaged";
 /// Bytes read between two calls at most.
 const STRIDE: usize = 1 << 20;
 

@@ -7,8 +7,8 @@ use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::{ensure_dir, read_small};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::{PhoneDir, Unreadable, phones};
-use crate::record::{FORMAT, Generation, Phase, RECORD_MAX, StateRecord, decode};
-use crate::staging::{Place, RESUME_AGE_MAX, install};
+use crate::record::{CommitRecord, FORMAT, Generation, Phase, RECORD_MAX, StateRecord, decode};
+use crate::staging::{Place, RESUME_AGE_MAX, install_marked};
 use crate::store::Inner;
 use crate::sweep::waiting;
 use crate::usage::TRASH;
@@ -64,18 +64,18 @@ fn staging<F: Fs>(
     let mut kept = false;
     for id in phone.ids("staging")?.into_iter().rev() {
         let named = (phone.udid.clone(), id.clone());
-        let state = read_state(phone, &id)?;
+        let state = state_of(phone, &id)?;
         match state {
-            None if complete(phone, &id)? => report.completed.push(named),
-            Some(state) if !kept && is_resumable(&state, now) => {
+            State::Absent if complete(phone, &id)? => report.completed.push(named),
+            State::Known(state) if !kept && is_resumable(&state, now) => {
                 kept = true;
                 report.resumable.push(named);
             }
-            Some(state) if !kept && stays_rekeyed(phone, &state)? => {
+            State::Known(state) if !kept && stays_rekeyed(phone, &state)? => {
                 kept = true;
                 report.rekeyed.push(named);
             }
-            None | Some(_) => {
+            State::Absent | State::Garbled | State::Known(_) => {
                 phone.set_aside("staging", &id, "trash")?;
                 report.removed.push(named);
             }
@@ -95,18 +95,18 @@ fn adopting<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<(),
 }
 
 /// Finishes a commit that was cut short between its barrier and its rename: the state file goes
-/// only after the barrier, so a record without a state is a whole backup.
-fn complete<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<bool, StoreError> {
+/// only after the barrier, so a record without a state is a whole backup. Returns whether it was.
+pub(crate) fn complete<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<bool, StoreError> {
     let at = phone.at(&format!("staging/{id}"));
     let dir = phone
         .inner
         .fs
         .open(&phone.dir, &format!("staging/{id}"), Open::Directory)
         .at("open", &at)?;
-    let Some(wire) = valid(phone, &dir, id, &at)? else {
+    let Some(record) = valid(phone, &dir, id, &at)? else {
         return Ok(false);
     };
-    install(phone, Place::Staging, id, &dir, &wire)?;
+    install_marked(phone, Place::Staging, id, &dir, &record)?;
     Ok(true)
 }
 
@@ -134,14 +134,14 @@ fn generations<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<
     Ok(())
 }
 
-/// Returns the wire spelling when record, index and tree are there; an error that is not about
+/// Returns the record when it, index and tree are there; an error that is not about
 /// their content stays an error, for a bad moment must not cost a backup.
 fn valid<F: Fs>(
     phone: &PhoneDir<'_, F>,
     dir: &F::Handle,
     id: &BackupId,
     at: &str,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<CommitRecord>, StoreError> {
     let record = match phone.commit_record(dir, id, at) {
         Ok(record) => record,
         Err(StoreError::Damaged { .. }) => return Ok(None),
@@ -158,21 +158,40 @@ fn valid<F: Fs>(
             Err(errno) => return Err(errno).at("look at", at),
         }
     }
-    Ok(Some(record.wire_udid))
+    Ok(Some(record))
+}
+
+/// What a working copy says of itself.
+pub(crate) enum State {
+    /// Nothing: its barrier has passed, or it was never begun.
+    Absent,
+    /// Something that makes no sense, or that a newer ibak said.
+    Garbled,
+    /// How far the phone got.
+    Known(StateRecord),
+}
+
+pub(crate) fn state_of<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<State, StoreError> {
+    let path = format!("staging/{id}/state.json");
+    match read_small(&phone.inner.fs, &phone.dir, &path, RECORD_MAX) {
+        Ok(bytes) => Ok(match decode::<StateRecord>(&path, &bytes) {
+            Ok(state) if state.format <= FORMAT => State::Known(state),
+            Ok(_) | Err(_) => State::Garbled,
+        }),
+        Err(Errno::NOENT) => Ok(State::Absent),
+        Err(Errno::FBIG | Errno::INVAL | Errno::ISDIR | Errno::LOOP) => Ok(State::Garbled),
+        Err(errno) => Err(errno).at("read", phone.at(&path)),
+    }
 }
 
 pub(crate) fn read_state<F: Fs>(
     phone: &PhoneDir<'_, F>,
     id: &BackupId,
 ) -> Result<Option<StateRecord>, StoreError> {
-    let path = format!("staging/{id}/state.json");
-    match read_small(&phone.inner.fs, &phone.dir, &path, RECORD_MAX) {
-        Ok(bytes) => Ok(decode::<StateRecord>(&path, &bytes)
-            .ok()
-            .filter(|state| state.format <= FORMAT)),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno).at("read", phone.at(&path)),
-    }
+    Ok(match state_of(phone, id)? {
+        State::Known(state) => Some(state),
+        State::Absent | State::Garbled => None,
+    })
 }
 
 /// Says whether the phone can go on from there. A clock that went back makes nothing old.

@@ -6,9 +6,11 @@ use super::{Place, Staging};
 use crate::error::{Context, StoreError};
 use crate::fs::{Fs, Open};
 use crate::guard::{self, Shape};
-use crate::marks::Stats;
+use crate::marks::{Stats, TOO_MANY};
 use crate::phone::{PhoneDir, Unreadable};
 use crate::record::{CommitRecord, Generation};
+use crate::verify::INDEX_DAMAGED;
+use ibak_core::BackupId;
 
 impl<F: Fs> Staging<F> {
     /// Sees to it that a damaged backup whose files the phone does not send again is not built on
@@ -72,42 +74,77 @@ impl<F: Fs> Staging<F> {
         }
     }
 
-    /// Gives the working copy its place, marked with what it shares of its parent's damage: that
-    /// may have been found while the phone was sending. Returns what is damaged.
+    /// As [`install_marked`]. Returns what is damaged.
     pub(super) fn install_marked(
         &self,
         phone: &PhoneDir<'_, F>,
+        record: &CommitRecord,
     ) -> Result<Vec<String>, StoreError> {
-        // No mark is made meanwhile: whoever makes one later finds this backup in its place.
-        let _guard = self.inner.records();
-        let damaged = self.shared_damage(phone)?;
-        if !damaged.is_empty() {
-            phone.add_findings_locked(&self.id, damaged.iter().cloned())?;
-        }
-        install(phone, self.place, &self.id, &self.dir, &self.wire)?;
-        Ok(damaged)
+        install_marked(phone, self.place, &self.id, &self.dir, record)
     }
+}
 
-    fn shared_damage(&self, phone: &PhoneDir<'_, F>) -> Result<Vec<String>, StoreError> {
-        let fs = &self.inner.fs;
-        let Some(parent) = &self.parent else {
-            return Ok(Vec::new());
-        };
-        let known = damaged_in(phone, parent)?;
-        if known.is_empty() {
+/// Gives a whole and durable working copy its place, marked with what it shares of its parent's
+/// damage: that may have been found while the phone was sending. Returns what is damaged.
+pub(crate) fn install_marked<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    place: Place,
+    id: &BackupId,
+    dir: &F::Handle,
+    record: &CommitRecord,
+) -> Result<Vec<String>, StoreError> {
+    // No mark is made meanwhile: whoever makes one later finds this backup in its place.
+    let _guard = phone.inner.records();
+    let damaged = shared_damage(phone, id, dir, record)?;
+    if !damaged.is_empty() {
+        phone.add_findings_locked(id, damaged.iter().cloned())?;
+    }
+    install(phone, place, id, dir, &record.wire_udid)?;
+    Ok(damaged)
+}
+
+fn shared_damage<F: Fs>(
+    phone: &PhoneDir<'_, F>,
+    id: &BackupId,
+    dir: &F::Handle,
+    record: &CommitRecord,
+) -> Result<Vec<String>, StoreError> {
+    let fs = &phone.inner.fs;
+    let Some(Ok(parent)) = record.parent.as_deref().map(BackupId::parse) else {
+        return Ok(Vec::new());
+    };
+    let known = damaged_in(phone, &parent)?;
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (theirs, their_record) = match phone.generation(&parent) {
+        Ok(found) => found,
+        // Nothing of it can be compared; a reading tells.
+        Err(error)
+            if error.is_absent()
+                || matches!(
+                    error,
+                    StoreError::NoSuchBackup(_) | StoreError::Damaged { .. }
+                ) =>
+        {
             return Ok(Vec::new());
         }
-        let Some(theirs) = self.parent_tree()? else {
-            return Ok(Vec::new());
-        };
-        let ours = fs
-            .open(&self.tree, ".", Open::Directory)
-            .at("open", &self.id)?;
-        let (mut ours, mut theirs) = (Stats::new(fs, ours), Stats::new(fs, theirs));
-        let mut is_shared = |path: &String| match (ours.stat(path), theirs.stat(path)) {
-            (Ok(here), Ok(there)) => (here.device, here.inode) == (there.device, there.inode),
-            (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
-        };
-        Ok(known.into_iter().filter(|path| is_shared(path)).collect())
-    }
+        Err(error) => return Err(error),
+    };
+    let theirs = fs
+        .open(&theirs, &their_record.wire_udid, Open::Directory)
+        .at("open", &parent)?;
+    let ours = fs
+        .open(dir, &record.wire_udid, Open::Directory)
+        .at("open", id)?;
+    let (mut ours, mut theirs) = (Stats::new(fs, ours), Stats::new(fs, theirs));
+    let inherits = record.new_files < record.files;
+    let mut is_shared = |what: &String| match (ours.stat(what), theirs.stat(what)) {
+        (Ok(here), Ok(there)) => (here.device, here.inode) == (there.device, there.inode),
+        // Which of its files are meant is not known any more, or what they should be.
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => {
+            inherits && matches!(what.as_str(), TOO_MANY | INDEX_DAMAGED)
+        }
+    };
+    Ok(known.into_iter().filter(|what| is_shared(what)).collect())
 }

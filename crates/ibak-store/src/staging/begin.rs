@@ -11,7 +11,7 @@ use crate::fs::{Fs, Open};
 use crate::lease::Lease;
 use crate::phone::{PhoneDir, Unreadable};
 use crate::record::{FORMAT, Generation, Phase, StateRecord};
-use crate::recovery::{is_rekeyed, is_resumable, read_state};
+use crate::recovery::{State, complete, is_rekeyed, is_resumable, read_state, state_of};
 use crate::store::Store;
 use ibak_core::{BackupId, Bytes, Now, Udid};
 use std::sync::Arc;
@@ -63,6 +63,13 @@ impl<F: Fs> Store<F> {
         self.inner.usable()?;
         let mut claim = Some(Claim::take(&self.inner, begin.udid)?);
         let phone = PhoneDir::ensure(&self.inner, begin.udid)?;
+        for id in phone.ids("staging")? {
+            // Its commit had passed its barrier.
+            if matches!(state_of(&phone, &id)?, State::Absent) && complete(&phone, &id)? {
+                tracing::info!(phone = %phone.udid, backup = %id, "a commit is finished");
+                phone.point_latest()?;
+            }
+        }
         let list = phone.list(Unreadable::Fail)?;
         for id in phone.ids("staging")?.into_iter().rev() {
             if let Some(state) = self.resumable(&phone, &id, begin, &list)?

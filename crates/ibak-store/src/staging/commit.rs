@@ -121,7 +121,7 @@ impl<F: Fs> Staging<F> {
         fs.unlink(&self.dir, "state.json")
             .at("remove", "state.json")?;
         let phone = self.phone()?;
-        let damaged = self.install_marked(&phone)?;
+        let damaged = self.install_marked(&phone, &record)?;
         self.account_for(&phone, allocated);
         if let Err(error) = phone.point_latest() {
             // For other programs' eyes only; the next opening points it.
@@ -241,7 +241,7 @@ fn stays(name: &str, wire: &str) -> bool {
 }
 
 /// Gives a whole and durable working copy its place under `gens/`.
-pub(crate) fn install<F: Fs>(
+pub(super) fn install<F: Fs>(
     phone: &PhoneDir<'_, F>,
     place: Place,
     id: &ibak_core::BackupId,

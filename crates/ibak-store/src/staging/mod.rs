@@ -17,9 +17,9 @@ mod verbs;
 mod write;
 
 pub use adopt::{Adopted, Adopting};
+pub(crate) use before::install_marked;
 pub(crate) use begin::RESUME_AGE_MAX;
 pub use begin::{Begin, Full};
-pub(crate) use commit::install;
 pub(crate) use verbs::entries;
 pub use verbs::{Entry, EntryKind};
 

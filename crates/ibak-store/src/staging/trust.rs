@@ -24,6 +24,8 @@ struct Sifting<'a, F: Fs> {
     damaged: &'a BTreeSet<String>,
     kept: Ledger,
     dropped: u64,
+    /// Of these, what the phone does not send another time once it has moved what it sent.
+    lost: u64,
 }
 
 impl<F: Fs> Staging<F> {
@@ -45,6 +47,7 @@ impl<F: Fs> Staging<F> {
             damaged: &damaged,
             kept: Ledger::default(),
             dropped: 0,
+            lost: 0,
         };
         let parent = self.parent_tree()?;
         sifting.dir(
@@ -54,10 +57,17 @@ impl<F: Fs> Staging<F> {
         )?;
         sifting.dir(&self.scratch, None, &BackupPath::Scratch(String::new()))?;
         let Sifting {
-            mut kept, dropped, ..
+            mut kept,
+            dropped,
+            lost,
+            ..
         } = sifting;
         if dropped > 0 && self.phase == Phase::Committing {
             tracing::info!(phone = %self.udid, backup = %self.id, dropped, "an interrupted commit cannot go on");
+            return Ok(Err(self._claim));
+        }
+        if lost > 0 && is_past_sending(self.phase) {
+            tracing::info!(phone = %self.udid, backup = %self.id, lost, "what the phone has sent and moved is lost");
             return Ok(Err(self._claim));
         }
         // The one file that a change of the password is about.
@@ -144,6 +154,13 @@ impl<F: Fs> Sifting<'_, F> {
     fn drop(&mut self, dir: &F::Handle, name: &str, path: &BackupPath) -> Result<(), StoreError> {
         tracing::debug!(%path, "not believed after an interruption");
         self.dropped += 1;
+        let is_sent_always = |path: &str| {
+            matches!(path, "Info.plist" | "Status.plist") || path.starts_with("Snapshot/")
+        };
+        match path {
+            BackupPath::Tree(path) if !is_sent_always(path) => self.lost += 1,
+            BackupPath::Tree(_) | BackupPath::Scratch(_) => {}
+        }
         remove_all(self.fs, dir, name)
             .at("remove", path)
             .map(std::mem::drop)
@@ -198,6 +215,16 @@ impl<F: Fs> Sifting<'_, F> {
             return Ok(true);
         }
         Ok(false)
+    }
+}
+
+/// Says whether the phone sends nothing more of what it has sent already.
+fn is_past_sending(phase: Phase) -> bool {
+    match phase {
+        Phase::Moving | Phase::Removing | Phase::Finished | Phase::Committing | Phase::Rekeyed => {
+            true
+        }
+        Phase::Cloning | Phase::New | Phase::Uploading | Phase::Dead => false,
     }
 }
 

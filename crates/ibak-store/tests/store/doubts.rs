@@ -2,7 +2,9 @@
 
 use crate::device::*;
 use crate::scrubbing::{flip, found, home, three, whole};
+use ibak_store::{Full, Generation, Phase, Store};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 #[test]
 fn a_pass_from_before_the_loss_does_not_make_up_for_it() {
@@ -50,4 +52,117 @@ fn a_loss_during_a_pass_is_not_made_up_for_by_that_pass() {
     assert_eq!(guarded(), 3, "nobody knows what the newest was found to be");
     whole(&store, 6);
     assert_eq!(guarded(), 0);
+}
+
+/// Two backups, the second made while damage was found in the first, as a crash after the barrier
+/// of the second leaves it.
+fn cut_short(store: &Store, dir: &Path, device: &Device, bad: &[&str]) -> [Generation; 2] {
+    let first = back_up(store, device, at(0)).unwrap();
+    let mut staging = begin(store, Full::IfNeeded, at(1)).unwrap();
+    run(&mut staging, device, at(1)).unwrap();
+    for name in bad {
+        flip(&home(dir, &first.id).join(place(name)), 7);
+    }
+    assert_eq!(verify(store, &first).damaged.len(), bad.len());
+    let checks = dir.join(UDID).join("checks.json");
+    let before = std::fs::read(&checks).unwrap();
+    let second = staging.commit(done(), at(2)).unwrap();
+    std::fs::write(&checks, before).unwrap();
+    let staged = dir.join(UDID).join("staging").join(second.id.as_str());
+    std::fs::rename(gens(dir).join(second.id.as_str()), staged).unwrap();
+    [first, second]
+}
+
+#[test]
+fn a_commit_that_is_finished_later_is_marked_with_what_it_shares() {
+    let device = Device::new(&[("a", "sixteen bytes ok"), ("b", "another sixteen.")]);
+    for by_begin in [false, true] {
+        let dir = scratch_dir();
+        let (store, _) = open(dir.path());
+        let [_, second] = cut_short(&store, dir.path(), &device, &["b"]);
+        let store = if by_begin {
+            drop(begin(&store, Full::Forced, at(3)).unwrap());
+            store
+        } else {
+            drop(store);
+            let (store, recovery) = open(dir.path());
+            assert_eq!(recovery.completed, [(udid(), second.id.clone())]);
+            store
+        };
+        assert_eq!(found(&store), [[place("b")], [place("b")]], "{by_begin}");
+    }
+}
+
+#[test]
+fn a_working_copy_whose_state_makes_no_sense_is_no_backup() {
+    let device = Device::new(&[("a", "sixteen bytes ok"), ("b", "another sixteen.")]);
+    for garbage in ["{", "", "{\"format\": 99}"] {
+        let dir = scratch_dir();
+        let (store, _) = open(dir.path());
+        let [first, second] = cut_short(&store, dir.path(), &device, &["b"]);
+        drop(store);
+        let staged = dir.path().join(UDID).join("staging");
+        let state = staged.join(second.id.as_str()).join("state.json");
+        std::fs::write(state, garbage).unwrap();
+        let (store, recovery) = open(dir.path());
+        assert_eq!(recovery.removed, [(udid(), second.id)]);
+        assert_eq!(store.list(&udid()).unwrap().len(), 1);
+        assert_eq!(store.list(&udid()).unwrap()[0].id, first.id);
+    }
+}
+
+#[test]
+fn more_damage_than_is_remembered_is_handed_on_as_such() {
+    let dir = scratch_dir();
+    let (store, _) = open(dir.path());
+    let names: Vec<String> = (0..1001).map(|number| format!("file {number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (*name, *name)).collect();
+    cut_short(&store, dir.path(), &Device::new(&files), &names);
+    drop(store);
+    let (store, _) = open(dir.path());
+    let found = found(&store);
+    assert_eq!(found[0].len(), 1);
+    assert_eq!(found[1], found[0]);
+    whole(&store, 9);
+    assert!(
+        store
+            .list(&udid())
+            .unwrap()
+            .iter()
+            .all(|found| !found.verified)
+    );
+}
+
+#[test]
+fn what_was_moved_and_is_lost_ends_the_working_copy() {
+    for (lost, resumed) in [(place("d"), false), ("Status.plist".to_owned(), true)] {
+        let dir = scratch_dir();
+        let (store, _) = open(dir.path());
+        let mut device = Device::new(&[("a", "first"), ("b", "second")]);
+        device.encrypted = true;
+        back_up(&store, &device, at(0)).unwrap();
+        device.put("d", "new d");
+        let mut staging = begin(&store, Full::IfNeeded, at(10)).unwrap();
+        upload(&mut staging, &device, at(10)).unwrap();
+        send(&mut staging, "Status.plist", &status("moving"), at(10)).unwrap();
+        let waits = tree(&format!("Snapshot/{}", place("d")));
+        staging.rename(&waits, &tree(&place("d"))).unwrap();
+        staging.set_phase(Phase::Moving, at(11)).unwrap();
+        let id = staging.id().clone();
+        assert_eq!(staging.keep(at(20)), Ok(true));
+        let staged = dir.path().join(UDID).join("staging").join(id.as_str());
+        flip(&staged.join(UDID).join(&lost), 1);
+        let (store, _) = {
+            drop(store);
+            open(dir.path())
+        };
+        let staging = begin(&store, Full::IfNeeded, at(30)).unwrap();
+        assert_eq!(staging.resumed(), resumed, "{lost}");
+        drop(staging);
+        if !resumed {
+            let made = back_up(&store, &device, at(50)).unwrap();
+            assert_eq!(content(&store, &made), device.backup());
+        }
+    }
 }
