@@ -74,7 +74,7 @@ impl House {
             return;
         }
         self.store_trouble = look.trouble.clone();
-        self.handle(Event::Store(look.observation));
+        // Who hears that there is room may begin at once: what it holds is told before.
         if let Some(opened) = look.opened {
             let uuid = opened.store.facts().uuid.clone();
             if let Err(error) = self.memory.set_store_uuid(&self.config.store, &uuid) {
@@ -84,6 +84,7 @@ impl House {
             self.store = Some(opened.store);
             self.recovered(opened.contents);
         }
+        self.handle(Event::Store(look.observation));
         for reply in std::mem::take(&mut self.reloading) {
             self.replies.push(Box::new(move || answer(reply, Ok(()))));
         }
