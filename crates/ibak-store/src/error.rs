@@ -18,7 +18,7 @@ pub enum ErrorKind {
     IsDirectory,
     /// ELOOP: a symbolic link where none may be.
     Loop,
-    /// EIO.
+    /// EIO, or another word for what the disk cannot give.
     Io,
     /// ENOSPC or EDQUOT.
     NoSpace,
@@ -262,14 +262,22 @@ impl From<KeybagError> for StoreError {
     }
 }
 
+/// Says whether the kernel's answer means that the disk cannot give what lies there.
+pub(crate) fn is_unreadable(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA | Errno::ILSEQ | Errno::REMOTEIO
+    )
+}
+
 fn kind_of(errno: Errno) -> ErrorKind {
     match errno {
+        errno if is_unreadable(errno) => ErrorKind::Io,
         Errno::NOENT => ErrorKind::NotFound,
         Errno::EXIST | Errno::NOTEMPTY => ErrorKind::Exists,
         Errno::NOTDIR => ErrorKind::NotDirectory,
         Errno::ISDIR => ErrorKind::IsDirectory,
         Errno::LOOP => ErrorKind::Loop,
-        Errno::IO => ErrorKind::Io,
         Errno::NOSPC | Errno::DQUOT => ErrorKind::NoSpace,
         Errno::XDEV => ErrorKind::Refused,
         _ => ErrorKind::Other,

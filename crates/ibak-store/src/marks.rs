@@ -1,6 +1,6 @@
 //! What reading backups again has found, and that every backup that holds a bad file says so.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::{Errno, Fs, Kind, Open, Stat};
 use crate::index::{IndexEntry, IndexReader};
 use crate::phone::PhoneDir;
@@ -31,10 +31,11 @@ pub(crate) enum Found {
 
 /// Says whether the kernel's answer is about the one file, and a restore would hear it too.
 pub(crate) fn is_damage(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::IO | Errno::ISDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM | Errno::NXIO
-    )
+    is_unreadable(errno)
+        || matches!(
+            errno,
+            Errno::ISDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM | Errno::NXIO
+        )
 }
 
 /// Reads a file and compares it with what its backup's index says.

@@ -43,17 +43,33 @@ pub(crate) fn recover<F: Fs>(inner: &Inner<F>, now: Wall) -> Result<Recovery, St
         Err(errno) => return Err(errno).at("create", TRASH),
     }
     for udid in phones(inner)? {
-        let Some(phone) = PhoneDir::open(inner, &udid)? else {
-            continue;
-        };
-        report.cleared += phone.clear_scratch()?;
-        staging(&phone, now, &mut report)?;
-        adopting(&phone, &mut report)?;
-        generations(&phone, &mut report)?;
-        phone.point_latest()?;
+        match one(inner, &udid, now, &mut report) {
+            // Whatever the disk cannot give of one phone, the others have their backups.
+            Err(error) if error.kind() == ErrorKind::Io => {
+                tracing::error!(phone = %udid, %error, "a phone's directory cannot be put right");
+            }
+            other => other?,
+        }
     }
     report.waiting = waiting(inner)?;
     Ok(report)
+}
+
+fn one<F: Fs>(
+    inner: &Inner<F>,
+    udid: &Udid,
+    now: Wall,
+    report: &mut Recovery,
+) -> Result<(), StoreError> {
+    let Some(phone) = PhoneDir::open(inner, udid)? else {
+        return Ok(());
+    };
+    // First what is kept: the rest may meet what the disk cannot give.
+    generations(&phone, report)?;
+    report.cleared += phone.clear_scratch()?;
+    staging(&phone, now, report)?;
+    adopting(&phone, report)?;
+    phone.point_latest()
 }
 
 fn staging<F: Fs>(
@@ -64,7 +80,14 @@ fn staging<F: Fs>(
     let mut kept = false;
     for id in phone.ids("staging")?.into_iter().rev() {
         let named = (phone.udid.clone(), id.clone());
-        let state = state_of(phone, &id)?;
+        let state = match state_of(phone, &id) {
+            Err(error) if error.kind() == ErrorKind::Io => {
+                tracing::error!(phone = %phone.udid, backup = %id, %error, "a working copy cannot be looked at");
+                report.unreadable.push(named);
+                continue;
+            }
+            other => other?,
+        };
         match state {
             State::Absent if complete(phone, &id)? => report.completed.push(named),
             State::Known(state) if !kept && is_resumable(&state, now) => {
@@ -117,8 +140,8 @@ fn generations<F: Fs>(phone: &PhoneDir<'_, F>, report: &mut Recovery) -> Result<
             .inner
             .fs
             .open(&phone.dir, &format!("gens/{id}"), Open::Directory)
-            .at("open", &at)?;
-        match valid(phone, &dir, &id, &at) {
+            .at("open", &at);
+        match dir.and_then(|dir| valid(phone, &dir, &id, &at)) {
             Ok(Some(_)) => {}
             Ok(None) => {
                 phone.set_aside("gens", &id, "quarantine")?;

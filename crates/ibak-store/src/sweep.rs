@@ -4,7 +4,7 @@
 //! million names delay nobody. Stopped or crashed anywhere, the next sweep goes on. Promises:
 //! only what lies in a trash goes, no link is followed, and a file goes before its directory.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::DEPTH_MAX;
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::{PhoneDir, phones};
@@ -35,6 +35,7 @@ impl<F: Fs> Store<F> {
         pace: &mut dyn FnMut(Swept) -> ControlFlow<()>,
     ) -> Result<Swept, StoreError> {
         let inner = &*self.inner;
+        inner.writable()?;
         let mut broom = Broom::new(inner, pace);
         let mut first = Ok(());
         for udid in phones(inner)? {
@@ -65,11 +66,21 @@ impl<F: Fs> Store<F> {
 }
 
 pub(crate) fn waiting<F: Fs>(inner: &Inner<F>) -> Result<u64, StoreError> {
-    let mut count = names(&inner.fs, &inner.root)?.len();
-    for udid in phones(inner)? {
-        if let Some(phone) = PhoneDir::open(inner, &udid)? {
-            count += names(&inner.fs, &phone.dir)?.len();
+    let readable = |names: Result<Vec<String>, StoreError>| match names {
+        // A sweep says so.
+        Err(error) if error.kind() == ErrorKind::Io => {
+            tracing::error!(%error, "a trash cannot be looked at");
+            Ok(0)
         }
+        names => names.map(|names| names.len()),
+    };
+    let mut count = readable(names(&inner.fs, &inner.root))?;
+    for udid in phones(inner)? {
+        count += readable(match PhoneDir::open(inner, &udid) {
+            Ok(Some(phone)) => names(&inner.fs, &phone.dir),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        })?;
     }
     Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }

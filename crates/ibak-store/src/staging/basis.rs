@@ -5,10 +5,11 @@
 //! damaged is cloned without its damaged files, so that the phone sends those again.
 
 use super::Staging;
-use crate::error::{Context, StoreError};
+use super::inherited::is_same;
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{DEPTH_MAX, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
-use crate::index::{IndexReader, walk_order};
+use crate::index::{IndexEntry, IndexReader, walk_order};
 use crate::marks::{Findings, Stats, is_damage};
 use crate::phone::{PhoneDir, Unreadable};
 use crate::verify::whole_tree;
@@ -60,7 +61,7 @@ fn open<F: Fs>(
         &phone.inner.fs,
         &dir,
         &record,
-        |errno| errno != Errno::IO,
+        |errno| !is_unreadable(errno),
         go_on,
     )?;
     Ok(whole.map(|tree| Basis {
@@ -114,19 +115,25 @@ impl<F: Fs> Staging<F> {
             full: Vec::new(),
         };
         cloning.dir(&basis.tree, &self.tree, "", 0)?;
-        let Cloning { found, full, .. } = cloning.finish()?;
+        let Cloning {
+            mut found, full, ..
+        } = cloning.finish()?;
         // A file with as many names as its file system gives gets a copy of its own.
-        for path in full {
-            let path = BackupPath::Tree(path);
+        for entry in full {
+            let path = BackupPath::Tree(entry.path.clone());
             let fs = self.inner.fs.clone();
-            match path.as_str().rsplit_once('/') {
+            let received = match path.as_str().rsplit_once('/') {
                 Some((above, name)) => {
                     let dir = fs
                         .open(&basis.tree, above, Open::Directory)
                         .at("open", &path)?;
-                    self.copy_file(&dir, name, &path)?;
+                    self.copy_file(&dir, name, &path)?
                 }
                 None => self.copy_file(&basis.tree, path.as_str(), &path)?,
+            };
+            // What it was is known; what lies there now is no better for being copied.
+            if !is_same(&entry, &received) {
+                found.add(entry.path);
             }
         }
         let missing = basis.damaged.iter().cloned().map(BackupPath::Tree);
@@ -141,7 +148,7 @@ struct Cloning<'a, F: Fs> {
     damaged: &'a BTreeSet<String>,
     found: Findings,
     /// Files that can have no more names.
-    full: Vec<String>,
+    full: Vec<IndexEntry>,
 }
 
 impl<F: Fs> Cloning<'_, F> {
@@ -160,10 +167,10 @@ impl<F: Fs> Cloning<'_, F> {
             };
             match entry.kind {
                 Kind::Regular => {
-                    if self.is_wanted(from, &entry.name, &path)? {
+                    if let Some(wanted) = self.wanted(from, &entry.name, &path)? {
                         match self.fs.link(from, &entry.name, to, &entry.name) {
                             Ok(()) => {}
-                            Err(Errno::MLINK) => self.full.push(path),
+                            Err(Errno::MLINK) => self.full.push(wanted),
                             Err(errno) => return Err(errno).at("link", path),
                         }
                     }
@@ -172,7 +179,7 @@ impl<F: Fs> Cloning<'_, F> {
                     let inner_from = match self.fs.open(from, &entry.name, Open::Directory) {
                         Ok(inner) => inner,
                         // What should be in it is missed.
-                        Err(errno) if is_damage(errno) && errno != Errno::IO => continue,
+                        Err(errno) if is_damage(errno) && !is_unreadable(errno) => continue,
                         Err(errno) => return Err(errno).at("open", &path),
                     };
                     self.fs.make_dir(to, &entry.name).at("create", &path)?;
@@ -194,16 +201,21 @@ impl<F: Fs> Cloning<'_, F> {
         }
     }
 
-    /// Says whether a file belongs to the backup and has its length; notes what should have come
-    /// before it.
-    fn is_wanted(&mut self, dir: &F::Handle, name: &str, path: &str) -> Result<bool, StoreError> {
+    /// Returns what a file should be if it belongs to the backup and has its length; notes what
+    /// should have come before it.
+    fn wanted(
+        &mut self,
+        dir: &F::Handle,
+        name: &str,
+        path: &str,
+    ) -> Result<Option<IndexEntry>, StoreError> {
         while let Some(entry) = self.index.take()? {
             match walk_order(&entry.path, path) {
                 Ordering::Less => self.note(entry.path),
-                Ordering::Equal if self.damaged.contains(path) => return Ok(false),
+                Ordering::Equal if self.damaged.contains(path) => return Ok(None),
                 Ordering::Equal => {
                     if self.fs.stat(dir, name).at("look at", path)?.size == entry.size {
-                        return Ok(true);
+                        return Ok(Some(entry));
                     }
                     break;
                 }
@@ -214,7 +226,7 @@ impl<F: Fs> Cloning<'_, F> {
             }
         }
         self.note(path.to_owned());
-        Ok(false)
+        Ok(None)
     }
 
     fn finish(mut self) -> Result<Self, StoreError> {

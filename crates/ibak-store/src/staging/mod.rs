@@ -9,6 +9,7 @@ mod basis;
 mod before;
 mod begin;
 mod commit;
+mod inherited;
 mod ledger;
 mod log;
 mod room;

@@ -8,7 +8,7 @@ use super::basis::damaged_in;
 use super::ledger::{Ledger, Received};
 use super::log::{ReceivedLog, replay};
 use super::{Claim, Staging};
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{absent_ok, hash_rest, remove_all, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::phone::PhoneDir;
@@ -206,7 +206,7 @@ impl<F: Fs> Sifting<'_, F> {
         let (size, hash) = match hash_rest(self.fs, &file) {
             Ok(found) => found,
             // A block that cannot be read is as good as one that is wrong.
-            Err(Errno::IO) => return Ok(false),
+            Err(errno) if is_unreadable(errno) => return Ok(false),
             Err(errno) => return Err(errno).at("read", path),
         };
         let found = Received { size, hash };

@@ -217,6 +217,7 @@ impl<F: Fs> Staging<F> {
                 let file = self.inner.fs.open(dir, name, Open::Read).at("open", path)?;
                 let (size, hash) = hash_rest(&self.inner.fs, &file).at("read", path)?;
                 let received = Received { size, hash };
+                self.check_inherited(path, dir, name, &received)?;
                 self.ledger.set(path, received);
                 self.log.received(path, &received);
                 Ok(())
@@ -273,7 +274,13 @@ impl<F: Fs> Staging<F> {
         depth: usize,
     ) -> Result<(), StoreError> {
         match kind {
-            Kind::Regular => self.copy_file(from_dir, from_name, to),
+            Kind::Regular => {
+                let received = self.copy_file(from_dir, from_name, to)?;
+                if self.ledger.get(from).is_none() {
+                    self.check_inherited(from, from_dir, from_name, &received)?;
+                }
+                Ok(())
+            }
             Kind::Directory if depth < COMPONENTS_MAX => {
                 let (to_dir, to_name) = self.parent_of(to, true)?;
                 self.inner.fs.make_dir(&to_dir, &to_name).at("create", to)?;
@@ -308,7 +315,7 @@ impl<F: Fs> Staging<F> {
         from_dir: &F::Handle,
         from_name: &str,
         to: &BackupPath,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Received, StoreError> {
         let (to_dir, to_name) = self.parent_of(to, true)?;
         let fs = &self.inner.fs;
         let source = fs
@@ -333,7 +340,7 @@ impl<F: Fs> Staging<F> {
         self.received = self.received.saturating_add(size);
         self.ledger.set(to, received);
         self.log.received(to, &received);
-        Ok(())
+        Ok(received)
     }
 
     pub(super) fn root(&self, path: &BackupPath) -> &F::Handle {

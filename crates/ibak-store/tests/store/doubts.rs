@@ -1,8 +1,10 @@
 //! What was lost, or cannot be read, is never taken for good.
 
 use crate::device::*;
-use crate::scrubbing::{flip, found, home, three, whole};
-use ibak_store::{Full, Generation, Phase, Store};
+use crate::scrubbing::{flip, found, home, inode, three, watched, whole};
+use crate::watch::WatchFs;
+use ibak_store::fs::Errno;
+use ibak_store::{ErrorKind, Full, Generation, Phase, Store};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -164,5 +166,104 @@ fn what_was_moved_and_is_lost_ends_the_working_copy() {
             let made = back_up(&store, &device, at(50)).unwrap();
             assert_eq!(content(&store, &made), device.backup());
         }
+    }
+}
+
+#[test]
+fn what_takes_another_name_is_still_what_it_should_be() {
+    for copies in [false, true] {
+        let dir = scratch_dir();
+        let (store, _) = open(dir.path());
+        let device = Device::new(&[("a", "sixteen bytes ok"), ("b", "another sixteen.")]);
+        let first = back_up(&store, &device, at(0)).unwrap();
+        flip(&home(dir.path(), &first.id).join(place("b")), 7);
+        let mut staging = begin(&store, Full::IfNeeded, at(1)).unwrap();
+        let mut take = |from: &str, to: &str| {
+            let (from, to) = (tree(&place(from)), tree(to));
+            if copies {
+                staging.copy(&from, &to)
+            } else {
+                staging.rename(&from, &to)
+            }
+        };
+        assert_eq!(take("a", "fine"), Ok(()));
+        let error = take("b", "worse").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(found(&store), [[place("b")]]);
+        drop(staging);
+        let next = back_up(&store, &device, at(2)).unwrap();
+        assert_eq!(content(&store, &next), device.backup());
+    }
+}
+
+#[test]
+fn what_the_disk_cannot_give_of_one_keeps_no_store_from_opening() {
+    let dir = scratch_dir();
+    let (store, fs) = watched(dir.path());
+    let (_, made) = three(&store);
+    let mut staging = begin(&store, Full::IfNeeded, at(5)).unwrap();
+    send(&mut staging, "Status.plist", &status("uploading"), at(5)).unwrap();
+    let staged = staging.id().clone();
+    assert_eq!(staging.keep(at(6)), Ok(true));
+    drop(store);
+    let phone = dir.path().join(UDID);
+    let state = phone
+        .join("staging")
+        .join(staged.as_str())
+        .join("state.json");
+    let record = gens(dir.path())
+        .join(made[1].id.as_str())
+        .join("commit.json");
+    let errnos = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::NODATA];
+    let again = || Store::open_on(fs.clone(), dir.path(), options(0)).unwrap();
+    for errno in errnos.into_iter().chain([Errno::ILSEQ, Errno::REMOTEIO]) {
+        for (path, unreadable) in [
+            (
+                gens(dir.path()).join(made[0].id.as_str()),
+                Some(&made[0].id),
+            ),
+            (record.clone(), Some(&made[1].id)),
+            (state.clone(), Some(&staged)),
+            (phone.clone(), None),
+            (phone.join("trash"), None),
+            (phone.join("staging"), None),
+        ] {
+            fs.bar(inode(&path), Some(errno));
+            let (_, recovery) = again();
+            let unreadable: Vec<_> = unreadable
+                .map(|id| (udid(), id.clone()))
+                .into_iter()
+                .collect();
+            assert_eq!(recovery.unreadable, unreadable, "{path:?}");
+            assert_eq!((recovery.removed.len(), recovery.quarantined.len()), (0, 0));
+            fs.bar(inode(&path), None);
+        }
+    }
+    assert_eq!(again().1.resumable, [(udid(), staged)]);
+    assert_eq!(again().0.list(&udid()), Ok(made));
+}
+
+#[test]
+fn every_word_for_what_cannot_be_read_is_damage() {
+    for errno in [
+        Errno::UCLEAN,
+        Errno::BADMSG,
+        Errno::NODATA,
+        Errno::ILSEQ,
+        Errno::REMOTEIO,
+    ] {
+        let dir = scratch_dir();
+        let (store, fs): (_, WatchFs) = watched(dir.path());
+        let (_, made) = three(&store);
+        fs.fail(
+            inode(&home(dir.path(), &made[0].id).join(place("a"))),
+            Some(errno),
+        );
+        whole(&store, 5);
+        assert_eq!(
+            found(&store),
+            [vec![place("a")], vec![], vec![]],
+            "{errno:?}"
+        );
     }
 }

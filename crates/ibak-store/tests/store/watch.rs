@@ -20,6 +20,7 @@ struct Watch {
     read: BTreeMap<Inode, u64>,
     copied: u64,
     failing: BTreeMap<Inode, Errno>,
+    barred: BTreeMap<Inode, Errno>,
 }
 
 impl WatchFs {
@@ -39,6 +40,15 @@ impl WatchFs {
         match errno {
             Some(errno) => failing.insert(inode, errno),
             None => failing.remove(&inode),
+        };
+    }
+
+    /// Lets a file or directory not even be opened, or again.
+    pub fn bar(&self, inode: Inode, errno: Option<Errno>) {
+        let barred = &mut self.watch.lock().unwrap().barred;
+        match errno {
+            Some(errno) => barred.insert(inode, errno),
+            None => barred.remove(&inode),
         };
     }
 
@@ -75,7 +85,12 @@ impl Fs for WatchFs {
         RealFs.user()
     }
     fn open(&self, dir: &Handle, path: &str, how: Open) -> Result<Handle, Errno> {
-        RealFs.open(dir, path, how)
+        let opened = RealFs.open(dir, path, how)?;
+        let inode = self.of(&opened)?;
+        match self.watch.lock().unwrap().barred.get(&inode) {
+            Some(errno) => Err(*errno),
+            None => Ok(opened),
+        }
     }
     fn make_dir(&self, dir: &Handle, name: &str) -> Result<(), Errno> {
         RealFs.make_dir(dir, name)
@@ -112,6 +127,7 @@ impl Fs for WatchFs {
         RealFs.stat_handle(handle)
     }
     fn read_dir(&self, dir: &Handle) -> Result<Vec<Name>, Errno> {
+        self.check(dir)?;
         RealFs.read_dir(dir)
     }
     fn read(&self, file: &Handle, buffer: &mut [u8]) -> Result<usize, Errno> {
