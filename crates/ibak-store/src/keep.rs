@@ -9,7 +9,7 @@ use crate::fs::util::ensure_dir;
 use crate::fs::{Errno, Fs, Replace};
 use crate::phone::{PhoneDir, Unreadable};
 use crate::recovery::read_state;
-use crate::staging::Claim;
+use crate::staging::{Claim, Place};
 use crate::store::Store;
 use crate::usage::{self, TRASH};
 use ibak_core::{BackupId, Udid};
@@ -32,6 +32,7 @@ impl<F: Fs> Store<F> {
     /// wants a pinned or guarded backup or the newest verified one (I7); or a system call's, and
     /// the backup is then either still listed or in the trash, whole.
     pub fn remove(&self, udid: &Udid, id: &BackupId, remover: Remover) -> Result<(), StoreError> {
+        self.inner.writable()?;
         let _removal = self.claim_removal(id)?;
         let phone = self.phone_of(udid, id)?;
         {
@@ -80,7 +81,9 @@ impl<F: Fs> Store<F> {
             return Ok(false);
         }
         // What was removed meanwhile is not spoken of for ever.
-        let there = phone.ids("gens")?;
+        // One that is being adopted is spoken of before it is there.
+        let mut there = phone.ids(Place::Adopting.dir())?;
+        there.extend(phone.ids("gens")?);
         let is_there = |name: &String| there.iter().any(|found| found.as_str() == name);
         pins.pinned.retain(is_there);
         pins.guarded.retain(|guard| is_there(&guard.id));
@@ -96,6 +99,7 @@ impl<F: Fs> Store<F> {
     /// phone that is not there is forgotten already.
     pub fn forget(&self, udid: &Udid) -> Result<(), StoreError> {
         let inner = &self.inner;
+        inner.writable()?;
         let _session = Claim::take(inner, udid)?;
         let _adoption = Claim::take_adopting(inner, udid)?;
         let Some(phone) = PhoneDir::open(inner, udid)? else {
@@ -137,7 +141,7 @@ impl<F: Fs> Store<F> {
 
 impl<F: Fs> PhoneDir<'_, F> {
     /// Says that there is such a backup.
-    fn has(&self, id: &BackupId) -> Result<(), StoreError> {
+    pub(crate) fn has(&self, id: &BackupId) -> Result<(), StoreError> {
         let gens = self.sub("gens")?;
         match self.inner.fs.stat(&gens, id.as_str()) {
             Ok(_) => Ok(()),

@@ -1,6 +1,6 @@
 //! One phone's directory: its committed backups and what is known about them.
 
-use crate::error::{Context, ErrorKind, StoreError};
+use crate::error::{Context, ErrorKind, StoreError, is_unreadable};
 use crate::fs::util::{absent_ok, ensure_dir, read_small, replace};
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::record::{
@@ -269,7 +269,14 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         let bytes = match read_small(&self.inner.fs, &self.dir, name, RECORD_MAX) {
             Ok(bytes) => bytes,
             Err(Errno::NOENT) => return Ok(Some(T::default())),
-            Err(errno @ (Errno::FBIG | Errno::INVAL | Errno::ISDIR | Errno::LOOP)) => {
+            // What the disk cannot give is lost, which keeps more than knowing it would.
+            Err(errno)
+                if is_unreadable(errno)
+                    || matches!(
+                        errno,
+                        Errno::FBIG | Errno::INVAL | Errno::ISDIR | Errno::LOOP
+                    ) =>
+            {
                 tracing::warn!(phone = %self.udid, name, %errno, "ignoring a record");
                 return Ok(None);
             }
@@ -290,6 +297,7 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         name: &str,
         record: &impl serde::Serialize,
     ) -> Result<(), StoreError> {
+        self.inner.writable()?;
         let bytes = encode_sealed(name, record)?;
         replace(&self.inner.fs, &self.dir, name, &bytes).at("write", self.at(name))
     }

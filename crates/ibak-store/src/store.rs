@@ -52,7 +52,8 @@ pub struct StoreFacts {
     pub on_root_filesystem: bool,
     /// Whether this opening made it.
     pub created: bool,
-    /// Whether its disk takes no writes: it is listed and read, and nothing in it was put right.
+    /// Whether its disk took no writes when it was opened: it is listed and read, nothing in it
+    /// was put right, and it has to be opened again before anything is written.
     pub read_only: bool,
     /// Whether a copy of another store into it has not come to its end: what it holds is whole,
     /// but it is not all.
@@ -93,6 +94,8 @@ pub(crate) struct Sessions {
     pub(crate) adopting: BTreeSet<Udid>,
     /// Working copies that met a failed write: what the page cache says of them proves nothing.
     pub(crate) poisoned: BTreeSet<BackupId>,
+    /// A copy of another store into this one met a failed write, likewise.
+    pub(crate) spoilt_copy: bool,
     /// How many read a backup (I8).
     pub(crate) leases: BTreeMap<BackupId, u64>,
     /// Backups that are about to be removed: nobody begins to read them.
@@ -115,6 +118,20 @@ impl<F: Fs> Inner<F> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the path it was opened by.
+    pub(crate) fn path(&self) -> &Path {
+        &self.facts.path
+    }
+
+    /// Says whether this opening may write: one that found a disk without writes put nothing
+    /// right in the store, also when its disk takes them again.
+    pub(crate) fn writable(&self) -> Result<(), StoreError> {
+        if self.facts.read_only {
+            return Err(Errno::ROFS).at("write to", self.facts.path.display());
+        }
+        Ok(())
+    }
+
     /// Says whether what is written here lands in the store: whether its path still leads to it
     /// and its disk takes writes.
     pub(crate) fn usable(&self) -> Result<(), StoreError> {
@@ -133,6 +150,7 @@ impl<F: Fs> Inner<F> {
                 "another disk or directory has come in its place; is its disk still mounted?",
             ));
         }
+        self.writable()?;
         let volume = self.fs.volume(&self.root).at("look at", path.display())?;
         if volume.read_only {
             return Err(Errno::ROFS).at("write to", path.display());

@@ -29,6 +29,43 @@ pub(crate) fn is_half_copied<F: Fs>(fs: &F, root: &F::Handle) -> Result<bool, St
     }
 }
 
+/// Directories on the way up that are looked at; a path has no more of them.
+const ABOVE_MAX: u32 = 2048;
+
+/// Checks that neither of two stores lies in the other: who removes the one he has copied would
+/// remove the copy.
+pub(super) fn are_apart<F: Fs, G: Fs>(from: &Inner<F>, to: &Inner<G>) -> Result<(), StoreError> {
+    let why = if lies_in(to, from)? {
+        "the new place lies in the store that is to be copied"
+    } else if lies_in(from, to)? {
+        "the store that is to be copied lies in the new place"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::refused(to.path().display(), why))
+}
+
+fn lies_in<F: Fs, G: Fs>(inner: &Inner<F>, outer: &Inner<G>) -> Result<bool, StoreError> {
+    let at = inner.path().display();
+    let whole = outer.fs.stat_handle(&outer.root).at("look at", &at)?;
+    let mut above = inner.fs.above(&inner.root).at("look above", &at)?;
+    for _ in 0..ABOVE_MAX {
+        let Some(dir) = above else {
+            return Ok(false);
+        };
+        let found = inner.fs.stat_handle(&dir).at("look above", &at)?;
+        if (found.device, found.inode) == (whole.device, whole.inode) {
+            return Ok(true);
+        }
+        above = match inner.fs.above(&dir) {
+            // What nobody may pass through from here is not the other store, which is ours.
+            Err(Errno::ACCESS) => None,
+            other => other.at("look above", &at)?,
+        };
+    }
+    Ok(false)
+}
+
 /// Checks that a store is empty, or holds what an earlier copy of the same one brought.
 pub(super) fn may_hold_a_copy<G: Fs>(uuid: &str, to: &Inner<G>) -> Result<(), StoreError> {
     let refused = |why| Err(StoreError::refused(NAME, why));
@@ -45,6 +82,12 @@ pub(super) fn may_hold_a_copy<G: Fs>(uuid: &str, to: &Inner<G>) -> Result<(), St
         Err(Errno::NOENT) => refused("the new place holds backups of its own"),
         Err(errno) => Err(errno).at("read", NAME),
     }
+}
+
+/// Says whether a store has never been what it is to become: until its end a copy keeps the
+/// identity it was made with.
+pub(super) fn is_new<G: Fs>(uuid: &str, to: &Inner<G>) -> Result<bool, StoreError> {
+    Ok(own_record(to)?.uuid != uuid)
 }
 
 /// Marks a store as being filled.

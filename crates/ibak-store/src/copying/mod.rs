@@ -5,9 +5,11 @@
 //! backup is copied beside its place and renamed into it when it is durable, so that a copy that
 //! was stopped or died is gone on with. The source is only read.
 
+mod aside;
 mod content;
 mod links;
 mod mark;
+mod notes;
 mod phone;
 mod tree;
 mod unfinished;
@@ -47,7 +49,8 @@ pub struct Copied {
     pub written: u64,
     /// Backups that arrived with files that are not what was once received, and are marked so.
     pub damaged: Vec<(Udid, BackupId)>,
-    /// Backups that stayed behind, for their records cannot be read.
+    /// Backups that stayed behind, for their records cannot be read; the copy is unfinished as
+    /// long as there are any.
     pub unreadable: Vec<(Udid, BackupId)>,
     /// Phones whose unfinished backup stayed behind, for it is being written.
     pub left: Vec<Udid>,
@@ -59,6 +62,8 @@ pub(super) struct Copying<'a, F: Fs, G: Fs> {
     pub(super) to: &'a Arc<Inner<G>>,
     progress: &'a mut dyn FnMut(CopyProgress) -> ControlFlow<()>,
     seen: CopyProgress,
+    /// Whether the target has never been a store of its own.
+    pub(super) is_new: bool,
     pub(super) copied: Copied,
 }
 
@@ -66,10 +71,13 @@ impl<F: Fs> Store<F> {
     /// Copies everything into another open store that is empty or holds an unfinished copy of
     /// this one. Afterwards it is this store: it has its identity, which it knows itself when it
     /// is opened again, and the one copied from may be removed. `progress` is called before each
-    /// file and every few megabytes and may stop the copy, which the next call goes on with.
+    /// file and every few megabytes and may stop the copy, which the next call goes on with. A
+    /// backup in `unreadable` stayed behind: the other is then marked as unfinished still and is
+    /// not this store, and another call may bring it. What was removed here since an earlier call
+    /// brought it is removed there.
     ///
     /// # Errors
-    /// `Refused` when the other is this one or holds something else, `NoRoom`, `Unavailable`,
+    /// `Refused` when the other is this one, lies in it or around it or holds something else, `NoRoom`, `Unavailable`,
     /// `Busy` for a session in the other, `Cancelled`, or a system call's; a block of the source
     /// that cannot be read is damage, not an error.
     pub fn copy_to<G: Fs>(
@@ -84,14 +92,38 @@ impl<F: Fs> Store<F> {
                 "it is the store that is to be copied",
             ));
         }
+        mark::are_apart(&self.inner, &other.inner)?;
         mark::may_hold_a_copy(&self.facts().uuid, &other.inner)?;
+        if other.inner.sessions().spoilt_copy {
+            aside::begin_anew(&other.inner)?;
+        }
         self.fits(other)?;
+        let outcome = self.copy_all(other, progress);
+        if let Err(error) = &outcome
+            && error.poisons()
+        {
+            other.inner.sessions().spoilt_copy = true;
+            if let Err(second) = aside::begin_anew(&other.inner) {
+                // The first cause is the one to tell; the next call tries again.
+                tracing::warn!(error = %second, "and what was half copied could not be put away");
+            }
+        }
+        outcome
+    }
+
+    fn copy_all<G: Fs>(
+        &self,
+        other: &Store<G>,
+        progress: &mut dyn FnMut(CopyProgress) -> ControlFlow<()>,
+    ) -> Result<Copied, StoreError> {
+        let is_new = mark::is_new(&self.facts().uuid, &other.inner)?;
         mark::begin(&self.facts().uuid, &other.inner)?;
         let mut copying = Copying {
             from: &self.inner,
             to: &other.inner,
             progress,
             seen: self.all()?,
+            is_new,
             copied: Copied::default(),
         };
         // A backup that was committed meanwhile goes over in the next round.
@@ -107,7 +139,13 @@ impl<F: Fs> Store<F> {
             round += 1;
         }
         let copied = copying.copied;
-        mark::finish(&self.facts().uuid, &other.inner)?;
+        if is_new {
+            self.remove_what_went(other)?;
+        }
+        // Whoever takes it for this store may remove the only whole copy of what stayed behind.
+        if copied.unreadable.is_empty() {
+            mark::finish(&self.facts().uuid, &other.inner)?;
+        }
         Ok(copied)
     }
 

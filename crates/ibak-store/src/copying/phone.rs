@@ -3,21 +3,22 @@
 use super::Copying;
 use super::content::Arrived;
 use super::links::Links;
-use super::tree::{Before, Expected, Tree};
+use super::tree::{Before, Expected, Tree, readable};
 use crate::error::{Context, ErrorKind, StoreError};
 use crate::fs::util::{
-    DEPTH_MAX, absent_ok, ensure_dir, hash_rest, read_small, remove_all, replace, sync_dirs,
+    DEPTH_MAX, absent_ok, ensure_dir, hash_rest, read_small, remove_all, sync_dirs,
 };
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::index::{IndexReader, hex};
 use crate::lease::Lease;
+use crate::marks::Findings;
 use crate::phone::PhoneDir;
-use crate::record::{CheckRecord, CommitRecord, RECORD_MAX};
+use crate::record::{CommitRecord, RECORD_MAX};
 use crate::staging::Claim;
 use ibak_core::{BackupId, Udid};
 
 /// Where a backup lies at the target until it is durable.
-const COPYING: &str = "copying";
+pub(super) const COPYING: &str = "copying";
 
 /// A phone's directory here and there.
 pub(super) struct Both<'a, F: Fs, G: Fs> {
@@ -46,41 +47,28 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             waiting,
             links: Links::default(),
         };
-        self.notes(&both)?;
-        for id in both.from.ids("gens")? {
-            self.generation(&mut both, &id, first)?;
+        let outcome = self.all_of(&mut both, first);
+        if outcome == Err(StoreError::Cancelled) && to.trusts_sync_fs {
+            // What the next call finds is on the disk, and not only in memory.
+            to.fs.sync_fs(&both.waiting).at("sync", "the file system")?;
         }
-        self.set_aside_ones(&mut both)?;
-        self.staging(&mut both)?;
-        both.to.point_latest()?;
+        outcome?;
         drop(both.waiting);
         remove_all(&to.fs, &both.to.dir, COPYING).at("remove", both.to.at(COPYING))?;
         Ok(())
     }
 
-    /// Brings pins and the findings of readings, before the backups they speak of.
-    fn notes(&self, both: &Both<'_, F, G>) -> Result<(), StoreError> {
-        let name = "pins.json";
-        match read_small(&self.from.fs, &both.from.dir, name, RECORD_MAX) {
-            Ok(bytes) => {
-                replace(&self.to.fs, &both.to.dir, name, &bytes).at("write", both.to.at(name))?;
-            }
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).at("read", both.from.at(name)),
+    fn all_of(&mut self, both: &mut Both<'_, F, G>, first: bool) -> Result<(), StoreError> {
+        self.notes(both)?;
+        for id in both.from.ids("gens")? {
+            self.generation(both, &id, first)?;
         }
-        let known = both.from.checks()?;
-        let mut there = both.to.checks()?;
-        let before = there.clone();
-        there.lost |= known.lost;
-        for (id, check) in known.checks {
-            let own = there.checks.entry(id).or_default();
-            own.checked_unix_us = check.checked_unix_us;
-            add(&mut own.damaged, check.damaged);
-        }
-        if there != before {
-            both.to.write_small("checks.json", &there)?;
-        }
-        Ok(())
+        self.set_aside_ones(both)?;
+        self.staging(both)?;
+        // A call that failed may have left a rename that is not durable.
+        let gens = both.to.sub("gens")?;
+        self.to.fs.sync(&gens).at("sync", both.to.at("gens"))?;
+        both.to.point_latest()
     }
 
     /// Brings one backup.
@@ -122,7 +110,11 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             Err(errno) => return Err(errno).at("look at", id),
         }
         both.links.enter(format!("gens/{id}/{}", record.wire_udid));
-        if self.is_there(both, id)? {
+        let is_there = self.is_there(both, id)?;
+        // One bad moment is over.
+        let named = (both.from.udid.clone(), id.clone());
+        self.copied.unreadable.retain(|other| *other != named);
+        if is_there {
             if first {
                 self.copied.already_there += 1;
                 self.step(record.files, record.bytes)?;
@@ -131,11 +123,9 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         }
         let damaged = self.bring(both, id, &dir, &record)?;
         if !damaged.is_empty() {
-            tracing::warn!(phone = %both.from.udid, backup = %id, files = damaged.len(), "a backup was copied as damaged as it is");
-            self.mark(both, id, damaged)?;
-            self.copied
-                .damaged
-                .push((both.from.udid.clone(), id.clone()));
+            tracing::warn!(phone = %both.from.udid, backup = %id, "a backup was copied as damaged as it is");
+            self.mark(both, id, &damaged)?;
+            self.copied.damaged.push(named);
         }
         self.install(both, id.as_str(), "gens")?;
         self.copied.backups += 1;
@@ -168,11 +158,10 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         dir: &F::Handle,
         record: &CommitRecord,
     ) -> Result<(), StoreError> {
-        let tree = self
-            .from
-            .fs
-            .open(dir, &record.wire_udid, Open::Directory)
-            .at("open", &record.id)?;
+        let tree = self.from.fs.open(dir, &record.wire_udid, Open::Directory);
+        let Some(tree) = readable(tree).at("open", &record.id)? else {
+            return Ok(());
+        };
         let Both { to, links, .. } = both;
         Tree {
             copying: self,
@@ -191,7 +180,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         id: &BackupId,
         dir: &F::Handle,
         record: &CommitRecord,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Findings, StoreError> {
         let (here, there) = (self.from.fs.clone(), self.to.fs.clone());
         let beside = ensure_dir(&there, &both.waiting, id.as_str()).at("create", id)?;
         let index = self.file(dir, &beside, "index.zst")?;
@@ -205,7 +194,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         };
         let mut expected = Expected::by(index);
         if !expected.has_index() {
-            expected.damaged.push("its index is damaged".to_owned());
+            expected.damaged.add("its index is damaged");
         }
         let from = here
             .open(dir, &record.wire_udid, Open::Directory)
@@ -305,26 +294,18 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             Ok(found) => found,
             // Removed here since it went over.
             Err(StoreError::NoSuchBackup(_) | StoreError::Damaged { .. }) => return Ok(None),
+            // Nothing is shared with it then.
+            Err(error) if error.kind() == ErrorKind::Io => return Ok(None),
             Err(error) => return Err(error),
         };
-        let open = |wire: &str| -> Result<_, StoreError> {
-            let from = self
-                .from
-                .fs
-                .open(&from_dir, wire, Open::Directory)
-                .at("open", &near)?;
-            let to = self
-                .to
-                .fs
-                .open(
-                    &both.to.dir,
-                    &format!("gens/{near}/{wire}"),
-                    Open::Directory,
-                )
-                .at("open", &near)?;
-            Ok((from, to))
+        let wire = &found.wire_udid;
+        let from = self.from.fs.open(&from_dir, wire, Open::Directory);
+        let Some(from) = readable(from).at("open", &near)? else {
+            return Ok(None);
         };
-        let (from, to) = open(&found.wire_udid)?;
+        let path = format!("gens/{near}/{wire}");
+        let to = self.to.fs.open(&both.to.dir, &path, Open::Directory);
+        let to = to.at("open", &near)?;
         let damaged = both
             .to
             .checks()?
@@ -337,19 +318,6 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             index: self.index(both, &near, &found)?,
         };
         Ok(Some((before, from, to)))
-    }
-
-    /// Notes at the target what a backup arrives with, before it is seen there.
-    fn mark(
-        &self,
-        both: &Both<'_, F, G>,
-        id: &BackupId,
-        damaged: Vec<String>,
-    ) -> Result<(), StoreError> {
-        let mut checks = both.to.checks()?;
-        let check: &mut CheckRecord = checks.checks.entry(id.as_str().to_owned()).or_default();
-        add(&mut check.damaged, damaged);
-        both.to.write_small("checks.json", &checks)
     }
 
     /// Makes what lies in `copying` durable and gives it its place.
@@ -419,14 +387,5 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         }
         .all_as_it_is((&from, &to))?;
         self.install(both, name, into)
-    }
-}
-
-/// Adds what is not there yet.
-fn add(known: &mut Vec<String>, more: Vec<String>) {
-    for path in more {
-        if !known.contains(&path) {
-            known.push(path);
-        }
     }
 }

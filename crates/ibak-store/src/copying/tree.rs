@@ -7,9 +7,9 @@ use crate::error::{Context, StoreError};
 use crate::fs::util::{DEPTH_MAX, absent_ok, ensure_dir, hash_rest, sorted};
 use crate::fs::{Errno, Fs, Kind, Open, Stat};
 use crate::index::{IndexEntry, IndexReader, walk_order};
+use crate::marks::Findings;
 use crate::paths::join;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 /// What a tree is compared with while it is copied.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(super) struct Expected {
     index: Option<IndexReader>,
     next: Option<IndexEntry>,
     /// Paths that are not what the index says.
-    pub(super) damaged: Vec<String>,
+    pub(super) damaged: Findings,
 }
 
 impl Expected {
@@ -38,7 +38,7 @@ impl Expected {
             None => index.take()?,
         } {
             match walk_order(&entry.path, path) {
-                Ordering::Less => self.damaged.push(entry.path),
+                Ordering::Less => self.damaged.add(entry.path),
                 Ordering::Equal => return Ok(Some(entry)),
                 Ordering::Greater => {
                     self.next = Some(entry);
@@ -59,7 +59,7 @@ impl Expected {
             .extend(self.next.take().map(|entry| entry.path));
         if let Some(index) = &mut self.index {
             while let Some(entry) = index.take()? {
-                self.damaged.push(entry.path);
+                self.damaged.add(entry.path);
             }
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Expected {
 #[derive(Default)]
 pub(super) struct Before {
     /// Its paths that arrived damaged.
-    pub(super) damaged: BTreeSet<String>,
+    pub(super) damaged: Findings,
     /// What it received.
     pub(super) index: Option<IndexReader>,
 }
@@ -103,12 +103,8 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
     /// Copies everything below a directory that nothing vouches for.
     pub(super) fn all_as_it_is(&mut self, dirs: Pair<'_, F, G>) -> Result<(), StoreError> {
         self.all(dirs, None)?;
-        let lost = self.expected.damaged.len();
-        if lost > 0 {
-            tracing::warn!(
-                lost,
-                "what was set aside or unfinished did not come along whole"
-            );
+        if !self.expected.damaged.is_empty() {
+            tracing::warn!("what was set aside or unfinished did not come along whole");
         }
         Ok(())
     }
@@ -126,7 +122,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         }
         // What a bad block hides is lost, and the rest goes on.
         let Some(entries) = readable(sorted(&here, dirs.0)).at("list", at)? else {
-            self.expected.damaged.push(at.to_owned());
+            self.expected.damaged.add(at);
             return Ok(());
         };
         for entry in entries {
@@ -136,7 +132,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
                 Kind::Directory => {
                     let opened = here.open(dirs.0, &entry.name, Open::Directory);
                     let Some(from) = readable(opened).at("open", &path)? else {
-                        self.expected.damaged.push(path);
+                        self.expected.damaged.add(path);
                         continue;
                     };
                     let to = ensure_dir(&there, dirs.1, &entry.name).at("create", &path)?;
@@ -148,7 +144,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
                     self.dir((&from, &to), twins, &path, depth - 1)?;
                 }
                 // Nothing of ours; a backup that has one is damaged, and stays so.
-                Kind::Symlink | Kind::Other => self.expected.damaged.push(path),
+                Kind::Symlink | Kind::Other => self.expected.damaged.add(path),
             }
         }
         Ok(())
@@ -164,7 +160,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         let expected = self.expected.of(path)?;
         let stat = self.copying.from.fs.stat(dirs.0, name);
         let Some(stat) = readable(stat).at("look at", path)? else {
-            self.expected.damaged.push(path.to_owned());
+            self.expected.damaged.add(path);
             return Ok(());
         };
         self.copying.step(0, 0)?;
@@ -175,7 +171,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         // Without an index nothing is known to be bad; with one, what it does not name is.
         let is_extra = self.expected.has_index() && expected.is_none();
         if !good || is_extra {
-            self.expected.damaged.push(path.to_owned());
+            self.expected.damaged.add(path);
         }
         self.links.met(stat.inode, stat.links, path);
         self.copying.step(1, stat.size)
@@ -198,7 +194,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         if let Some((from, near)) = twins {
             let same = match self.copying.from.fs.stat(from, name) {
                 Ok(twin) => (twin.inode, twin.device) == (stat.inode, stat.device),
-                Err(Errno::NOENT) => false,
+                Err(Errno::NOENT | Errno::IO) => false,
                 Err(errno) => return Err(errno).at("look at", path),
             };
             if same && link_over(&self.copying.to.fs, near, name, to, name).at("link", path)? {
@@ -293,18 +289,24 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         if depth == 0 {
             return Ok(());
         }
-        for entry in sorted(&fs, from).at("list", at)? {
+        // What cannot be read is not shared with, and nothing else.
+        for entry in readable(sorted(&fs, from))
+            .at("list", at)?
+            .unwrap_or_default()
+        {
             let path = join(at, &entry.name);
             match entry.kind {
                 Kind::Regular => {
-                    let stat = fs.stat(from, &entry.name).at("look at", &path)?;
-                    self.links.met(stat.inode, stat.links, &path);
+                    let stat = readable(fs.stat(from, &entry.name)).at("look at", &path)?;
+                    if let Some(stat) = stat {
+                        self.links.met(stat.inode, stat.links, &path);
+                    }
                 }
                 Kind::Directory => {
-                    let dir = fs
-                        .open(from, &entry.name, Open::Directory)
-                        .at("open", &path)?;
-                    self.remember(&dir, &path, depth - 1)?;
+                    let dir = readable(fs.open(from, &entry.name, Open::Directory));
+                    if let Some(dir) = dir.at("open", &path)? {
+                        self.remember(&dir, &path, depth - 1)?;
+                    }
                 }
                 Kind::Symlink | Kind::Other => {}
             }
@@ -314,7 +316,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
 }
 
 /// Takes a block that cannot be read for nothing.
-fn readable<T>(outcome: Result<T, Errno>) -> Result<Option<T>, Errno> {
+pub(super) fn readable<T>(outcome: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match outcome {
         Err(Errno::IO) => Ok(None),
         other => other.map(Some),
@@ -331,7 +333,7 @@ fn inner<F: Fs, G: Fs>(
 ) -> Result<Option<OwnPair<F, G>>, StoreError> {
     let from = match here.open(twins.0, name, Open::Directory) {
         Ok(dir) => dir,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::IO) => return Ok(None),
         Err(errno) => return Err(errno).at("open", at),
     };
     match there.open(twins.1, name, Open::Directory) {

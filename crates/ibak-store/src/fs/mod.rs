@@ -203,6 +203,13 @@ pub trait Fs: Clone + Send + Sync + 'static {
         let (one, other) = (self.stat_handle(one)?, self.stat_handle(other)?);
         Ok((one.device, one.inode) == (other.device, other.inode))
     }
+    /// Opens the directory above one, only to ask whether it is another; `None` above a root.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn above(&self, _dir: &Self::Handle) -> Result<Option<Self::Handle>, Errno> {
+        Ok(None)
+    }
     /// Lists a directory, without `.` and `..`, in no order.
     ///
     /// # Errors

@@ -139,6 +139,12 @@ impl Fs for RealFs {
         Ok(look(one)? == look(other)?)
     }
 
+    fn above(&self, dir: &OwnedFd) -> Result<Option<OwnedFd>, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let above = fs::openat(dir, "..", flags, Mode::empty())?;
+        Ok((!self.is_same(dir, &above)?).then_some(above))
+    }
+
     fn read_dir(&self, dir: &OwnedFd) -> Result<Vec<Name>, Errno> {
         let mut names = Vec::new();
         for entry in fs::Dir::read_from(dir)? {

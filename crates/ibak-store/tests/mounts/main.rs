@@ -20,8 +20,9 @@ mod device;
 
 use device::*;
 use ibak_store::fs::Errno;
-use ibak_store::{Create, Full, Generation, Store, StoreError};
+use ibak_store::{Create, Full, Generation, Remover, Store, StoreError};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -176,9 +177,16 @@ fn a_disk_that_takes_no_writes_is_read() {
     is_read_only(begin(&store, Full::IfNeeded, at(1)).err());
     is_read_only(store.adopt(&udid(), UDID, at(1)).err());
     is_read_only(store.totals().err());
+    // Nothing in it was put right: it has to be opened again when its disk takes writes.
+    assert!(mounts.mount(&["-o", "remount,rw"], &home));
+    is_read_only(begin(&store, Full::IfNeeded, at(1)).err());
+    is_read_only(store.adopt(&udid(), UDID, at(1)).err());
+    is_read_only(store.pin(&udid(), &made.id, true).err());
+    is_read_only(store.sweep(&mut |_| ControlFlow::Continue(())).err());
+    is_read_only(store.forget(&udid()).err());
+    is_read_only(store.remove(&udid(), &made.id, Remover::Person).err());
     assert_eq!(fingerprint(&home), before);
     drop(store);
-    assert!(mounts.mount(&["-o", "remount,rw"], &home));
     back_up(&never(&home).unwrap(), &phone(), at(2)).unwrap();
     // A directory without a store does not become one.
     let empty = mounts.at("empty");

@@ -41,6 +41,7 @@ pub struct FaultFs<F: Under = RealFs> {
     count: Arc<AtomicU64>,
     gate: Arc<Mutex<Option<Gate>>>,
     syncs: Arc<Syncs>,
+    sick: Arc<Mutex<Sick>>,
     /// Whether `sync_fs` is said to suffice.
     pub trusts_sync_fs: bool,
     /// Whether syncing everything does anything.
@@ -54,6 +55,15 @@ struct Gate {
     at: u64,
     reached: Sender<()>,
     go_on: Receiver<()>,
+}
+
+/// What fails for as long as it is said to.
+#[derive(Default)]
+struct Sick {
+    /// The path or name that cannot be opened or looked at.
+    path: Option<String>,
+    /// How many syncs succeed before one fails.
+    syncs: Option<u64>,
 }
 
 /// How often what was synced.
@@ -78,6 +88,7 @@ impl<F: Under> FaultFs<F> {
             count: Arc::default(),
             gate: Arc::default(),
             syncs: Arc::default(),
+            sick: Arc::default(),
             trusts_sync_fs: true,
             syncs_all: true,
             syncs_each: true,
@@ -98,6 +109,22 @@ impl<F: Under> FaultFs<F> {
             self.syncs.whole.load(Ordering::SeqCst),
             self.syncs.single.load(Ordering::SeqCst),
         )
+    }
+
+    /// Lets a path be where a bad block is, for as long as it is said to be.
+    #[allow(dead_code, reason = "the other programs need it not")]
+    pub fn spoil(&self, path: Option<&str>) {
+        self.sick.lock().unwrap().path = path.map(str::to_owned);
+    }
+
+    /// Lets one sync fail, after so many that do not.
+    #[allow(dead_code, reason = "the other programs need it not")]
+    pub fn fail_a_sync(&self, after: u64) {
+        self.sick.lock().unwrap().syncs = Some(after);
+    }
+
+    fn is_sick(&self, path: &str) -> bool {
+        self.sick.lock().unwrap().path.as_deref() == Some(path)
     }
 
     /// Lets one operation wait: it is heard of by the first, and goes on with the second.
@@ -161,7 +188,17 @@ impl<F: Under> FaultFs<F> {
         handle: Option<&F::Handle>,
         run: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let outcome = self.step(run);
+        let fails = {
+            let mut sick = self.sick.lock().unwrap();
+            let fails = sick.syncs == Some(0);
+            sick.syncs = sick.syncs.and_then(|left| left.checked_sub(1));
+            fails
+        };
+        let outcome = if fails {
+            Err(Errno::IO)
+        } else {
+            self.step(run)
+        };
         if outcome.is_err() {
             self.under.lose(handle);
         }
@@ -204,6 +241,9 @@ impl<F: Under> Fs for FaultFs<F> {
             Open::Directory | Open::Read => Does::Looks,
             Open::CreateNew | Open::Append | Open::Lock => Does::Grows,
         };
+        if self.is_sick(path) {
+            return Err(Errno::IO);
+        }
         self.step_of(does, || self.under.open(dir, path, how))
     }
     fn make_dir(&self, dir: &F::Handle, name: &str) -> Result<(), Errno> {
