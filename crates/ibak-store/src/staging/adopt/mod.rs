@@ -5,6 +5,7 @@
 //! not whole, of another phone, or of a format nobody restores is refused with a sentence that
 //! says what to do. What a crash leaves of it goes with the next opening: its owner has it still.
 
+mod keeping;
 mod origin;
 mod sharing;
 
@@ -163,7 +164,7 @@ impl<F: Fs> Adopting<F> {
     }
 
     /// Makes it a backup with its own date, which shares the files it has in common with the
-    /// backup nearest to that date.
+    /// backup nearest to that date. It is pinned: by its date a plan might remove it at once.
     ///
     /// # Errors
     /// `Unadoptable` with a sentence for a person, or a system call's; nothing of it is kept and
@@ -171,7 +172,7 @@ impl<F: Fs> Adopting<F> {
     pub fn commit(mut self, now: Now) -> Result<Adopted, StoreError> {
         let outcome = self.settle(now);
         if !matches!(outcome, Ok(Adopted::New(_)))
-            && let Err(second) = self.throw_away()
+            && let Err(second) = self.throw_away().and_then(|()| self.let_go())
         {
             // The first cause is the one to tell; the next opening throws it away.
             tracing::warn!(phone = %self.staging.udid, error = %second, "and what was adopted of it stays for now");
@@ -224,13 +225,20 @@ impl<F: Fs> Adopting<F> {
             wall: origin.date,
             ..now
         };
+        self.guard_the_one_before(&committed, &origin)?;
+        self.keep()?;
         let outcome = self.staging.commit_inner(dated);
         if let Err(StoreError::Incomplete(why)) = &outcome {
             return Err(StoreError::Unadoptable(format!(
                 "{why}; make a new backup with the program that made this one, or with ibak"
             )));
         }
-        outcome.map(Adopted::New)
+        outcome.map(|made| {
+            Adopted::New(Generation {
+                pinned: true,
+                ..made
+            })
+        })
     }
 
     /// Makes one of what it has in common with a backup. One whose index is damaged has nothing
