@@ -1,6 +1,6 @@
 //! What reading backups again has found, and that every backup that holds a bad file says so.
 
-use crate::error::{Context, StoreError, is_unreadable};
+use crate::error::{Context, ErrorKind, StoreError, is_unreadable};
 use crate::fs::{Errno, Fs, Kind, Open, Stat};
 use crate::index::{IndexEntry, IndexReader};
 use crate::phone::PhoneDir;
@@ -287,9 +287,13 @@ impl<F: Fs> PhoneDir<'_, F> {
             let tree = fs.open(&dir, &record.wire_udid, Open::Directory);
             Ok((tree.at("open", &record.wire_udid)?, dir))
         });
-        let Ok((tree, dir)) = found else {
+        let (tree, dir) = match found {
             // Gone, or damaged as a whole, which its own reading says.
-            return Ok(Vec::new());
+            Err(StoreError::NoSuchBackup(_) | StoreError::Damaged { .. }) => return Ok(Vec::new()),
+            Err(error) if error.is_absent() || error.kind() == ErrorKind::Io => {
+                return Ok(Vec::new());
+            }
+            found => found?,
         };
         let mut stats = Stats::new(fs, tree);
         let mut held = Vec::new();

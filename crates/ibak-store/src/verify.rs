@@ -1,6 +1,6 @@
 //! Reading a committed backup again, all of it.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{DEPTH_MAX, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::index::{IndexEntry, IndexReader, hex};
@@ -258,7 +258,16 @@ pub(crate) fn extra<F: Fs>(
     index: &mut IndexReader,
     found: &mut impl Extend<String>,
 ) -> Result<(), StoreError> {
-    for entry in sorted(fs, dir).at("list", at)? {
+    let entries = match sorted(fs, dir) {
+        Ok(entries) => entries,
+        Err(errno) if is_unreadable(errno) => {
+            let what = if at.is_empty() { TREE_GONE } else { at };
+            found.extend([what.to_owned()]);
+            return Ok(());
+        }
+        Err(errno) => return Err(errno).at("list", at),
+    };
+    for entry in entries {
         let path = if at.is_empty() {
             entry.name.clone()
         } else {

@@ -7,7 +7,7 @@
 
 mod neighbour;
 
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::fs::Fs;
 use crate::index::{IndexEntry, IndexReader, walk_order};
 use crate::lease::Lease;
@@ -261,7 +261,11 @@ impl<F: Fs> Pass<'_, F> {
         });
         let (dir, record) = match self.phone.generation(id) {
             Ok(found) => found,
-            Err(error) if error.is_absent() || matches!(error, StoreError::Damaged { .. }) => {
+            Err(error)
+                if error.is_absent()
+                    || matches!(error, StoreError::Damaged { .. })
+                    || error.kind() == ErrorKind::Io =>
+            {
                 let found = Findings::from_iter([RECORD_DAMAGED]);
                 return self.conclude(id, here.since_unix_us, found, false, 0);
             }

@@ -56,14 +56,7 @@ fn open<F: Fs>(
 ) -> Result<Result<Basis<F>, &'static str>, StoreError> {
     let (dir, record) = phone.generation(id)?;
     let go_on = &mut |_| ControlFlow::Continue(());
-    // A bad moment of the disk is for the scrub to judge, and costs no backup its good name.
-    let whole = whole_tree(
-        &phone.inner.fs,
-        &dir,
-        &record,
-        |errno| !is_unreadable(errno),
-        go_on,
-    )?;
+    let whole = whole_tree(&phone.inner.fs, &dir, &record, |_| true, go_on)?;
     Ok(whole.map(|tree| Basis {
         id: id.clone(),
         dir,

@@ -178,8 +178,6 @@ impl<F: Fs> Store<F> {
         let dir = fs
             .open(&barrier, id.as_str(), Open::Directory)
             .at("open", id)?;
-        let tree = ensure_dir(fs, &dir, &state.wire_udid).at("create", id)?;
-        let scratch = ensure_dir(fs, &dir, "scratch").at("create", id)?;
         let bad = |_| StoreError::damaged(format!("staging/{id}/state.json"));
         let parent = state
             .parent
@@ -187,10 +185,16 @@ impl<F: Fs> Store<F> {
             .map(BackupId::parse)
             .transpose()
             .map_err(bad)?;
+        // It cannot go from here on, and may have gone since it was chosen.
         let lease = parent
             .as_ref()
             .map(|parent| Lease::take(&self.inner, parent))
             .transpose()?;
+        if let Some(parent) = &parent {
+            phone.has(parent)?;
+        }
+        let tree = ensure_dir(fs, &dir, &state.wire_udid).at("create", id)?;
+        let scratch = ensure_dir(fs, &dir, "scratch").at("create", id)?;
         Ok(Staging {
             inner: Arc::clone(&self.inner),
             udid: begin.udid.clone(),

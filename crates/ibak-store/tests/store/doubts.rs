@@ -4,7 +4,7 @@ use crate::device::*;
 use crate::scrubbing::{flip, found, home, inode, three, watched, whole};
 use crate::watch::WatchFs;
 use ibak_store::fs::Errno;
-use ibak_store::{ErrorKind, Full, Generation, Phase, Store};
+use ibak_store::{ErrorKind, Full, Generation, Phase, Remover, Store};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -266,4 +266,75 @@ fn every_word_for_what_cannot_be_read_is_damage() {
             "{errno:?}"
         );
     }
+}
+
+#[test]
+fn a_pass_goes_on_past_what_cannot_even_be_listed() {
+    let dir = scratch_dir();
+    let (store, fs) = watched(dir.path());
+    let (_, made) = three(&store);
+    let record = gens(dir.path())
+        .join(made[1].id.as_str())
+        .join("commit.json");
+    let below = place("a").split_once('/').unwrap().0.to_owned();
+    let harmed = [
+        inode(&record),
+        inode(&home(dir.path(), &made[0].id).join(&below)),
+    ];
+    fs.bar(harmed[0], Some(Errno::IO));
+    fs.fail(harmed[1], Some(Errno::IO));
+    whole(&store, 5);
+    fs.bar(harmed[0], None);
+    let list = store.list(&udid()).unwrap();
+    let verified: Vec<bool> = list.iter().map(|found| found.verified).collect();
+    assert_eq!(verified, [false, false, true]);
+    assert_eq!(list[0].damaged, [below]);
+    fs.fail(harmed[1], None);
+    whole(&store, 6);
+    let all = found(&store);
+    assert!(
+        all.iter().all(Vec::is_empty),
+        "it was a bad moment: {all:?}"
+    );
+}
+
+#[test]
+fn records_that_the_disk_cannot_give_block_nothing() {
+    for name in ["checks.json", "pins.json", "scrub.json"] {
+        let dir = scratch_dir();
+        let (store, fs) = watched(dir.path());
+        let (device, made) = three(&store);
+        store.pin(&udid(), &made[0].id, true).unwrap();
+        whole(&store, 5);
+        let path = dir.path().join(UDID).join(name);
+        if name == "scrub.json" {
+            std::fs::write(&path, "{}").unwrap();
+        }
+        fs.bar(inode(&path), Some(Errno::IO));
+        assert_eq!(
+            back_up(&store, &device, at(6)).unwrap().parent.as_ref(),
+            Some(&made[2].id)
+        );
+        let plan = store.remove(&udid(), &made[0].id, Remover::Plan);
+        assert_eq!(
+            plan.unwrap_err().kind(),
+            ErrorKind::Refused,
+            "{name}: it is kept"
+        );
+        assert_eq!(store.pin(&udid(), &made[1].id, true), Ok(true));
+        whole(&store, 7);
+        store.remove(&udid(), &made[0].id, Remover::Person).unwrap();
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_read_is_not_built_on() {
+    let dir = scratch_dir();
+    let (store, fs) = watched(dir.path());
+    let (device, made) = three(&store);
+    let index = gens(dir.path()).join(made[2].id.as_str()).join("index.zst");
+    fs.fail(inode(&index), Some(Errno::IO));
+    let next = back_up(&store, &device, at(6)).unwrap();
+    assert_eq!(next.parent.as_ref(), Some(&made[1].id));
+    assert!(next.verified && !store.list(&udid()).unwrap()[2].verified);
 }
