@@ -266,10 +266,16 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
         &self,
         name: &str,
     ) -> Result<Option<T>, StoreError> {
-        let bytes = match read_small(&self.inner.fs, &self.dir, name, RECORD_MAX) {
+        let read = || read_small(&self.inner.fs, &self.dir, name, RECORD_MAX);
+        let bytes = match read() {
+            // One bad moment of the disk.
+            Err(errno) if is_unreadable(errno) => read(),
+            once => once,
+        };
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(Errno::NOENT) => return Ok(Some(T::default())),
-            // What the disk cannot give is lost, which keeps more than knowing it would.
+            // What the disk cannot give twice is lost, which keeps more than knowing it would.
             Err(errno)
                 if is_unreadable(errno)
                     || matches!(

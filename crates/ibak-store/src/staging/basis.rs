@@ -6,7 +6,7 @@
 
 use super::Staging;
 use super::inherited::is_same;
-use crate::error::{Context, StoreError, is_unreadable};
+use crate::error::{Context, ErrorKind, StoreError, is_unreadable};
 use crate::fs::util::{DEPTH_MAX, sorted};
 use crate::fs::{Errno, Fs, Kind, Open};
 use crate::index::{IndexEntry, IndexReader, walk_order};
@@ -56,7 +56,15 @@ fn open<F: Fs>(
 ) -> Result<Result<Basis<F>, &'static str>, StoreError> {
     let (dir, record) = phone.generation(id)?;
     let go_on = &mut |_| ControlFlow::Continue(());
-    let whole = whole_tree(&phone.inner.fs, &dir, &record, |_| true, go_on)?;
+    let fs = &phone.inner.fs;
+    // One bad moment of the disk costs no backup its good name; what it cannot give twice is not
+    // built on.
+    let whole = match whole_tree(fs, &dir, &record, |errno| !is_unreadable(errno), go_on) {
+        Err(error) if error.kind() == ErrorKind::Io => {
+            whole_tree(fs, &dir, &record, |_| true, go_on)?
+        }
+        whole => whole?,
+    };
     Ok(whole.map(|tree| Basis {
         id: id.clone(),
         dir,
