@@ -2,10 +2,12 @@
 
 use super::Adopting;
 use super::origin::Origin;
-use crate::error::StoreError;
-use crate::fs::Fs;
+use crate::error::{Context, StoreError};
+use crate::fs::util::read_small;
+use crate::fs::{Errno, Fs};
 use crate::guard::{self, Shape};
-use crate::record::Generation;
+use crate::phone::PhoneDir;
+use crate::record::{Generation, PinsRecord, RECORD_MAX, Seal, decode, seal_of};
 
 impl<F: Fs> Adopting<F> {
     /// Pins it, before it is there: it is old, and no plan shall remove what somebody was just
@@ -13,7 +15,7 @@ impl<F: Fs> Adopting<F> {
     pub(super) fn keep(&self) -> Result<(), StoreError> {
         let phone = self.staging.phone()?;
         let _guard = self.staging.inner.records();
-        let mut pins = phone.pins()?;
+        let mut pins = pins_of(&phone)?;
         pins.pinned.push(self.staging.id.as_str().to_owned());
         pins.pinned.sort();
         phone.write_small("pins.json", &pins)
@@ -24,7 +26,7 @@ impl<F: Fs> Adopting<F> {
         let id = &self.staging.id;
         let phone = self.staging.phone()?;
         let _guard = self.staging.inner.records();
-        let mut pins = phone.pins()?;
+        let mut pins = pins_of(&phone)?;
         let is_pinned = pins.pinned.iter().any(|pin| pin == id.as_str());
         if !is_pinned || phone.ids("gens")?.contains(id) {
             return Ok(());
@@ -67,5 +69,19 @@ impl<F: Fs> Adopting<F> {
         };
         tracing::warn!(phone = %self.staging.udid, backup = %before.id, why, "this backup is kept until a person has looked");
         self.staging.phone()?.guard(&before.id, why)
+    }
+}
+
+/// Reads the pins to write them again: a bad moment of the disk must not cost them.
+fn pins_of<F: Fs>(phone: &PhoneDir<'_, F>) -> Result<PinsRecord, StoreError> {
+    const NAME: &str = "pins.json";
+    let bytes = match read_small(&phone.inner.fs, &phone.dir, NAME, RECORD_MAX) {
+        Ok(bytes) => bytes,
+        Err(Errno::NOENT) => return Ok(PinsRecord::default()),
+        Err(errno) => return Err(errno).at("read", phone.at(NAME)),
+    };
+    match decode(NAME, &bytes) {
+        Ok(pins) if seal_of(&bytes) != Seal::Broken => Ok(pins),
+        Ok(_) | Err(_) => phone.pins(),
     }
 }
