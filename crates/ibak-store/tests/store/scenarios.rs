@@ -270,7 +270,9 @@ fn rekeyed<F: Under, W: Clone>(
     }
     drop(store);
     let (store, recovery) = Store::open_on(fs.clone(), path, options(3))?;
-    assert_eq!(recovery.rekeyed, [(udid(), id.clone())]);
+    // What the disk would not give is left where it is.
+    assert!(recovery.rekeyed.is_empty() || recovery.rekeyed == [(udid(), id.clone())]);
+    assert_eq!(recovery.removed, []);
     let staging = begin(&store, Full::IfNeeded, at(3))?;
     // What cannot be read any more is begun anew, and never gone on with in part.
     if staging.resumed() {
