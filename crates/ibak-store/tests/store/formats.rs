@@ -11,7 +11,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-const FORMATS: [u64; 1] = [1];
+const FORMATS: [u64; 2] = [1, 2];
 
 /// Unpacks an archive with its hard links, modes and times; nothing is started for it, since a
 /// child would hold the locks of the tests beside it.
