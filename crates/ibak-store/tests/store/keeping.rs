@@ -439,8 +439,7 @@ fn readers_removals_and_sweeps_meet_at_any_moment() {
 
 #[test]
 fn asking_what_a_phone_takes_walks_over_nothing_that_is_known() {
-    // In memory, where no file changes its blocks when it comes to the disk.
-    let dir = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| scratch_dir());
+    let dir = scratch_dir();
     let ledger = phone(dir.path()).join("usage.json");
     let opened = || {
         let fs = FaultFs::new(Fault::None, 0);
