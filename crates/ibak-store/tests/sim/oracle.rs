@@ -270,7 +270,9 @@ fn kept(promise: &Promise<Seen>, found: Option<&Generation>, at: usize) -> Resul
     if lasting(found) != lasting(made) {
         return wrong("another record", (found, made));
     }
-    if found.pinned != done(What::Pinned) && (done(What::Pinned) || !begun(What::Pinned)) {
+    // What is adopted is pinned before it is there.
+    let must = done(What::Pinned) || made.adopted;
+    if found.pinned != must && (must || !begun(What::Pinned)) {
         return wrong("pinned or not", found);
     }
     if done(What::Marked) && (found.verified || found.damaged.is_empty()) {
