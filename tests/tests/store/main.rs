@@ -6,6 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_in_result,
+    clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing
 )]
 

@@ -241,7 +241,7 @@ async fn a_backup_that_does_not_fit_hurts_none_that_does() {
     let exported = crate::tree::files_below(&out.join(udid.as_str())).unwrap();
     assert_eq!(exported.len(), home.place.read(&second).unwrap().files);
     home.ctl(&["remove", &first, "--yes"]).await;
-    assert_eq!(home.listed().await, [second.clone()]);
+    assert_eq!(home.listed().await, std::slice::from_ref(&second));
     home.swept().await;
     // With the room of that one, what a reading finds can be written down.
     home.ctl(&["verify", &second]).await.says(&["is good"]);

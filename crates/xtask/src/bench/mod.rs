@@ -80,7 +80,7 @@ pub fn bench(options: Options) -> Result<()> {
 /// Measures the store alone, without a phone.
 ///
 /// # Errors
-/// As [`bench`].
+/// As [`bench()`].
 pub fn store(options: Options) -> Result<()> {
     alone::bench(options)
 }
