@@ -122,8 +122,9 @@ async fn backups(quirks: &BTreeSet<Quirk>, directory: &Path) {
         return;
     }
     phone.change(5, 3, 4);
+    let udid = ibak_core::Udid::parse(phone.wire_udid()).unwrap();
     let wish = Wish {
-        quota: Some(1),
+        quota: Some(store.used(&udid).unwrap() + (1 << 20)),
         ..Wish::default()
     };
     let came = back_up(&phone, &store, &clock, wish).await.unwrap();
@@ -138,7 +139,6 @@ async fn backups(quirks: &BTreeSet<Quirk>, directory: &Path) {
         "{quirks:?}: {:?}",
         came.outcome
     );
-    let udid = ibak_core::Udid::parse(phone.wire_udid()).unwrap();
     assert_eq!(store.list(&udid).unwrap().len(), 2, "{quirks:?}");
 }
 

@@ -160,6 +160,8 @@ impl StorageState {
     pub fn of(report: Option<&StoreReport>) -> Self {
         match report {
             None => Self::Unknown,
+            // It is about to be looked at where it lies then.
+            Some(StoreReport::Unavailable(StoreTrouble::Moving)) => Self::Unknown,
             Some(StoreReport::Unavailable(_)) => Self::Unavailable,
             Some(StoreReport::Open(numbers)) => match numbers.available() {
                 Bytes::ZERO => Self::Full,

@@ -47,6 +47,8 @@ fn available_is_the_tighter_of_disk_and_quota() {
     assert_eq!(StorageState::of(None), StorageState::Unknown);
     let gone = StoreReport::Unavailable(StoreTrouble::Missing);
     assert_eq!(StorageState::of(Some(&gone)), StorageState::Unavailable);
+    let moving = StoreReport::Unavailable(StoreTrouble::Moving);
+    assert_eq!(StorageState::of(Some(&moving)), StorageState::Unknown);
 }
 
 #[test]

@@ -55,21 +55,37 @@ pub struct Print {
     pub modified: i128,
 }
 
+fn there<T>(found: std::io::Result<T>) -> Option<T> {
+    match found {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        found => Some(found.unwrap()),
+    }
+}
+
 /// Describes every file and directory below `root`, by path from there.
 pub fn fingerprint(root: &Path) -> BTreeMap<String, Print> {
     let mut prints = BTreeMap::new();
     let mut left = vec![root.to_owned()];
     while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir).unwrap() {
+        // What is removed meanwhile is not there.
+        let Some(entries) = there(std::fs::read_dir(&dir)) else {
+            continue;
+        };
+        for entry in entries {
             let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
+            let Some(meta) = there(path.symlink_metadata()) else {
+                continue;
+            };
             let content = if meta.is_dir() {
                 left.push(path.clone());
                 String::new()
             } else if meta.is_symlink() {
                 path.read_link().unwrap().display().to_string()
             } else {
-                sha1_of(&path)
+                match there(std::fs::File::open(&path)) {
+                    Some(file) => sha1_of(file),
+                    None => continue,
+                }
             };
             let name = path.strip_prefix(root).unwrap().display().to_string();
             let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
@@ -86,8 +102,7 @@ pub fn fingerprint(root: &Path) -> BTreeMap<String, Print> {
     prints
 }
 
-fn sha1_of(path: &Path) -> String {
-    let mut file = std::fs::File::open(path).unwrap();
+fn sha1_of(mut file: std::fs::File) -> String {
     let (mut hash, mut block) = (Sha1::new(), vec![0; 64 * 1024]);
     loop {
         let read = file.read(&mut block).unwrap();

@@ -180,18 +180,13 @@ async fn a_wrong_configuration_is_refused_whole() {
     assert!(text.contains("colour") && text.contains("line 4"), "{text}");
     // What takes a restart is refused with all that came with it.
     let text = std::fs::read_to_string(night.config()).unwrap();
-    let moved = text
-        .replace("colour = 1\n", "")
-        .replace("/store\"", "/elsewhere\"");
+    let moved = text.replace("colour = 1\n", "log = \"debug\"\n");
     std::fs::write(night.config(), moved).unwrap();
     let refused = night.reload().await;
     let Err(Error::Failed(text)) = refused else {
         panic!("taken")
     };
-    assert!(
-        text.contains("`store`") && text.contains("restart"),
-        "{text}"
-    );
+    assert!(text.contains("`log`") && text.contains("restart"), "{text}");
 
     let view = night.until_state(0, PhoneState::Settling).await;
     assert_eq!(

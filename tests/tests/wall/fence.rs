@@ -138,6 +138,15 @@ fn prints(root: &Path, inside: &Path) -> BTreeMap<String, Print> {
     let below = format!("{own}/");
     let mut all = fingerprint(root);
     all.retain(|path, _| *path != own && !path.starts_with(&below));
+    // The store notes beside each phone's backups what they take.
+    let sum = |path: &str| path.ends_with("/usage.json") || path.ends_with("/usage.json.tmp");
+    all.retain(|path, _| !sum(path));
+    for (path, print) in &mut all {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if ibak_core::Udid::parse(name).is_ok() {
+            print.modified = 0;
+        }
+    }
     all
 }
 

@@ -88,15 +88,22 @@ fn committed(siege: &Siege) -> Vec<(PathBuf, String)> {
     all
 }
 
+/// What a phone's directory takes, as the store has counted it; and the same on its way.
+const SUM: &str = "usage.json";
+const SUM_TMP: &str = "usage.json.tmp";
+
 /// The directories that lead to the store are opened by their names, and the store looks for
-/// itself which phones and which backups it has; it opens none of theirs.
+/// itself which phones and which backups it has, and counts what each directory takes; it opens no
+/// file of theirs, and writes one number beside them.
 fn is_the_way(event: &Event, siege: &Siege) -> bool {
     let (path, foreign) = (
         siege.root().join(&event.path),
         siege.store().join(FOREIGN_UDID),
     );
-    let is_known = path == foreign || path == foreign.join("gens");
-    event.only_looks_at_a_directory() && (is_known || siege.store().starts_with(path))
+    let is_counted = path.starts_with(&foreign) || path == siege.store().join("trash");
+    let is_the_sum = event.path.ends_with(SUM) || event.path.ends_with(SUM_TMP);
+    is_the_sum
+        || event.only_looks_at_a_directory() && (is_counted || siege.store().starts_with(path))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

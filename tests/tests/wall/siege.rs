@@ -33,7 +33,9 @@ impl Siege {
         let house = House::build(vec![phone(seed, 80, 2 << 20)]).await.unwrap();
         let store = house.path("fence/yard/store");
         fs::create_dir_all(store.parent().unwrap()).unwrap();
-        let daemon = house.daemon(&house.config_at(&store, "")).await.unwrap();
+        // What was there is there at the end, however many backups succeed.
+        let config = house.config_at(&store, "[keep]\nlast = 1000\n");
+        let daemon = house.daemon(&config).await.unwrap();
         let watcher = house.watch().await.unwrap();
         let phone = house.phone(0);
         let choice = BusChoice::Address(house.bus_address());

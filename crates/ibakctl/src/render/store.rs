@@ -228,7 +228,8 @@ pub fn adopted(view: &AdoptionView, again: bool, me: &str, style: &Style) -> Str
     }
     paragraphs(
         &[format!(
-            "The backup of {}{when} is taken in ({}); `ibakctl backups{me}` lists it.",
+            "The backup of {}{when} is taken in ({}) and pinned, so it stays; `ibakctl backups{me}` \
+             lists it.",
             text::name(&view.name, style),
             text::bytes(view.size)
         )],

@@ -87,7 +87,7 @@ async fn a_strange_backup_is_told_and_sent_whole() {
     assert!(ran.err.contains("receiving: 48 %, 34 of 71 KiB"), "{ran:?}");
     assert_eq!(
         ran.out,
-        "The backup of Ada's iPhone from 12 Mar 2025 20:10 is taken in (70 KiB); `ibakctl backups` lists it.\n"
+        "The backup of Ada's iPhone from 12 Mar 2025 20:10 is taken in (70 KiB) and pinned, so it stays; `ibakctl backups` lists it.\n"
     );
     let stream = house.mock.script().poured.take().unwrap();
     let mut archive = tar::Archive::new(stream.as_slice());
