@@ -156,18 +156,18 @@ fn may_go<F: Fs>(phone: &PhoneDir<'_, F>, id: &BackupId) -> Result<(), StoreErro
     let list = phone.list(Unreadable::Fail)?;
     let refuse = |why| Err(StoreError::refused(id, why));
     let Some(found) = list.iter().find(|found| found.id == *id) else {
-        return refuse("its record cannot be read, so that only a person may remove it");
+        return refuse("its record cannot be read: it is removed only if that is insisted on");
     };
     if found.pinned {
-        return refuse("it is pinned, so that only a person may remove it");
+        return refuse("it is pinned: unpin it first, or insist");
     }
     if found.guarded {
-        return refuse("it is kept until a person has looked at what came after it");
+        return refuse("it is kept until a person has looked at what came after it, or insists");
     }
     match list.iter().rfind(|found| found.verified) {
         Some(newest) if newest.id > *id => Ok(()),
         Some(_) | None => {
-            refuse("no later backup is verified, so that only a person may remove it")
+            refuse("no later backup is good: it is removed only if that is insisted on")
         }
     }
 }

@@ -44,7 +44,7 @@ impl Machine {
 
     /// Removes what no rule keeps, once the store has told what it holds: after a commit, when the
     /// rules have changed, once after a start, and when the next backup has no room.
-    pub(super) fn retain_what_is_kept(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(super) fn remove_what_is_not_kept(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.stopping || !self.recovered || self.store_is_gone() || self.moving().is_some() {
             return;
         }
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     /// Returns the job that moves the store, if one does or did and the copy is not there yet.
-    pub(super) fn moving(&self) -> Option<JobId> {
+    pub fn moving(&self) -> Option<JobId> {
         let moves = |job: &&Job| job.kind == JobKind::MoveStore && !job.has_ended();
         let job = self.jobs.values().find(moves).map(|job| job.id);
         job.or(self.moved.map(|(job, _)| job))

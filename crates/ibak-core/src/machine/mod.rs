@@ -133,7 +133,7 @@ impl Machine {
         self.stop_what_lost_its_ground(now, &mut effects);
         self.end_what_cannot_start(now, &mut effects);
         self.start_what_may_start(now, &mut effects);
-        self.retain_what_is_kept(now, &mut effects);
+        self.remove_what_is_not_kept(now, &mut effects);
         self.ask_for_signals(now, &mut effects);
         self.call_for_attention(now, &mut effects);
         self.remember(&mut effects);

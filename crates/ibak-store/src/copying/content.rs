@@ -1,7 +1,7 @@
 //! One file on its way: read once, hashed while it is read.
 
 use super::Copying;
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{CHUNK, absent_ok, hash_rest, write_all};
 use crate::fs::{Errno, Fs, Open, Stat};
 
@@ -30,7 +30,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         let (from, stat) = from;
         let source = match self.from.fs.open(from, name, Open::Read) {
             Ok(source) => source,
-            Err(Errno::IO) => return Ok(Arrived::Nothing),
+            Err(errno) if is_unreadable(errno) => return Ok(Arrived::Nothing),
             Err(errno) => return Err(errno).at("open", at),
         };
         let fs = self.to.fs.clone();
@@ -65,7 +65,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             let some = match self.from.fs.read(source, &mut buffer) {
                 Ok(0) => return Ok(Some((size, *hasher.finalize().as_bytes()))),
                 Ok(some) => some,
-                Err(Errno::IO) => return Ok(None),
+                Err(errno) if is_unreadable(errno) => return Ok(None),
                 Err(errno) => return Err(errno).at("read", at),
             };
             let block = buffer.get(..some).unwrap_or_default();
@@ -101,7 +101,7 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
         let file = fs.open(to, name, Open::Read).at("open", at)?;
         match hash_rest(fs, &file) {
             Ok((_, hash)) => Ok(Some(hash)),
-            Err(Errno::IO) => Ok(None),
+            Err(errno) if is_unreadable(errno) => Ok(None),
             Err(errno) => Err(errno).at("read", at),
         }
     }

@@ -4,7 +4,7 @@ use super::Copying;
 use super::content::Arrived;
 use super::links::Links;
 use super::tree::{Before, Expected, Tree, readable};
-use crate::error::{Context, ErrorKind, StoreError};
+use crate::error::{Context, ErrorKind, StoreError, is_unreadable};
 use crate::fs::util::{
     DEPTH_MAX, absent_ok, ensure_dir, hash_rest, read_small, remove_all, sync_dirs,
 };
@@ -240,7 +240,8 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
     ) -> Result<Option<String>, StoreError> {
         let stat = match self.from.fs.stat(from, name) {
             Ok(stat) => stat,
-            Err(Errno::NOENT | Errno::IO) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) if is_unreadable(errno) => return Ok(None),
             Err(errno) => return Err(errno).at("look at", name),
         };
         Ok(match self.content((from, &stat), to, name, name)? {
@@ -267,7 +268,8 @@ impl<F: Fs, G: Fs> Copying<'_, F, G> {
             Ok((_, hash)) if hex(&hash) == record.index_blake3 => {
                 IndexReader::open(fs, &dir).map(Some)
             }
-            Ok(_) | Err(Errno::IO | Errno::NOENT) => Ok(None),
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(errno) if is_unreadable(errno) => Ok(None),
             Err(errno) => Err(errno).at("read", "index.zst"),
         }
     }

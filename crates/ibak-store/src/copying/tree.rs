@@ -3,7 +3,7 @@
 use super::Copying;
 use super::content::Arrived;
 use super::links::Links;
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{DEPTH_MAX, absent_ok, ensure_dir, hash_rest, sorted};
 use crate::fs::{Errno, Fs, Kind, Open, Stat};
 use crate::index::{IndexEntry, IndexReader, walk_order};
@@ -194,7 +194,8 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
         if let Some((from, near)) = twins {
             let same = match self.copying.from.fs.stat(from, name) {
                 Ok(twin) => (twin.inode, twin.device) == (stat.inode, stat.device),
-                Err(Errno::NOENT | Errno::IO) => false,
+                Err(Errno::NOENT) => false,
+                Err(errno) if is_unreadable(errno) => false,
                 Err(errno) => return Err(errno).at("look at", path),
             };
             if same && link_over(&self.copying.to.fs, near, name, to, name).at("link", path)? {
@@ -318,7 +319,7 @@ impl<F: Fs, G: Fs> Tree<'_, '_, F, G> {
 /// Takes a block that cannot be read for nothing.
 pub(super) fn readable<T>(outcome: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match outcome {
-        Err(Errno::IO) => Ok(None),
+        Err(errno) if is_unreadable(errno) => Ok(None),
         other => other.map(Some),
     }
 }
@@ -333,7 +334,8 @@ fn inner<F: Fs, G: Fs>(
 ) -> Result<Option<OwnPair<F, G>>, StoreError> {
     let from = match here.open(twins.0, name, Open::Directory) {
         Ok(dir) => dir,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::IO) => return Ok(None),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(errno) if is_unreadable(errno) => return Ok(None),
         Err(errno) => return Err(errno).at("open", at),
     };
     match there.open(twins.1, name, Open::Directory) {

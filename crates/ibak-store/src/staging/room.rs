@@ -18,7 +18,7 @@ const ASK_DISK_EVERY: u64 = 64 << 20;
 /// What a name costs beside its content: the rest of its last block, its directory's part.
 pub(super) const NAME_COST: u64 = 4096;
 
-/// What a commit writes beside its copy of the list of files, about.
+/// What a commit writes beside its index, about.
 const RECORDS_ROOM: u64 = 1 << 20;
 
 /// What may be written before somebody has to be asked, in bytes.
@@ -127,7 +127,8 @@ impl<F: Fs> Staging<F> {
         Ok(())
     }
 
-    /// Says that a copy of the list of files finds room, before a commit makes it.
+    /// Says that what a commit writes finds room, before it begins: records that grow with the
+    /// list of files.
     ///
     /// # Errors
     /// ENOSPC; nothing was touched.
@@ -139,7 +140,7 @@ impl<F: Fs> Staging<F> {
         };
         let (available, _) = volume(&self.inner)?;
         if available < list.saturating_add(RECORDS_ROOM) {
-            return Err(Errno::NOSPC).at("copy", "Manifest.db");
+            return Err(Errno::NOSPC).at("write", "index.zst");
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Counting blocks below a directory, each inode once.
 
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::DEPTH_MAX;
 use crate::fs::{Errno, Fs, Kind, Open, Stat};
 use std::collections::{HashMap, HashSet};
@@ -132,7 +132,7 @@ impl<'a, F: Fs> Walk<'a, F> {
         match found {
             Ok(found) => Ok(Seen::There(found)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(Seen::Gone),
-            Err(Errno::IO) => {
+            Err(errno) if is_unreadable(errno) => {
                 tracing::warn!(name, action, "not counted, for it cannot be read");
                 self.skipped = true;
                 Ok(Seen::Lost)

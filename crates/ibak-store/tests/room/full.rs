@@ -257,7 +257,7 @@ fn a_phone_never_writes_into_the_reserve() {
 }
 
 #[test]
-fn a_list_of_files_that_finds_no_room_to_be_checked_costs_nothing() {
+fn a_commit_that_finds_no_room_for_its_records_costs_no_transfer() {
     on_each(24 << 20, |disk| {
         let (store, _) = open(&disk.store());
         back_up(&store, &small(0), at(0)).unwrap();
@@ -275,7 +275,7 @@ fn a_list_of_files_that_finds_no_room_to_be_checked_costs_nothing() {
         disk.leave(&store, list - 8192);
         no_space(
             &staging.commit(done(), at(1)).unwrap_err(),
-            "no room for a copy",
+            "no room for the records",
         );
         assert!(state(&store) == before);
         disk.unfill();

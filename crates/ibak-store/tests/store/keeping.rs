@@ -127,7 +127,7 @@ fn a_plan_removes_nothing_that_is_kept_and_a_person_may() {
     let pinned = refusal(&made[0].id);
     assert!(pinned.contains("it is pinned"), "{pinned}");
     let newest = refusal(&made[2].id);
-    assert!(newest.contains("no later backup is verified"), "{newest}");
+    assert!(newest.contains("no later backup is good"), "{newest}");
     assert_eq!(store.list(&udid()).unwrap().len(), 3);
     // What cannot be read keeps everything until a person says what is to be kept.
     std::fs::write(phone(dir.path()).join("pins.json"), "{\"pinned\": [").unwrap();

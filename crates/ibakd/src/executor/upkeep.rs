@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Bytes read again in a second, at most (store.md).
 const RATE: u64 = 20_000_000;
@@ -59,10 +59,7 @@ impl Upkeep {
         store: Store,
         within: watch::Receiver<Duration>,
         clock: Clock,
-        news: impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()>
-        + Send
-        + Sync
-        + 'static,
+        news: mpsc::Sender<UpkeepNews>,
     ) {
         self.end();
         let (gate, wake) = (Arc::new(Gate::default()), Arc::new(Notify::new()));
@@ -72,8 +69,9 @@ impl Upkeep {
             wake: Arc::clone(&wake),
             within,
             clock,
+            news,
         };
-        let task = tokio::spawn(caretaker.run(news));
+        let task = tokio::spawn(caretaker.run());
         self.work = Some(Work { gate, wake, task });
     }
 
@@ -220,6 +218,7 @@ struct Caretaker {
     wake: Arc<Notify>,
     within: watch::Receiver<Duration>,
     clock: Clock,
+    news: mpsc::Sender<UpkeepNews>,
 }
 
 /// How a round of work ended.
@@ -231,15 +230,9 @@ enum Round {
 }
 
 impl Caretaker {
-    async fn run(
-        self,
-        news: impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()>
-        + Send
-        + Sync
-        + 'static,
-    ) {
+    async fn run(self) {
         while self.gate.opened().await {
-            let round = match self.round(&news).await {
+            let round = match self.round().await {
                 Ok(round) => round,
                 Err(error) => {
                     warn!(%error, "upkeep of the store met an error");
@@ -263,19 +256,20 @@ impl Caretaker {
         drop(told.wait_for(|state| *state == State::Ended).await);
     }
 
-    async fn round(
-        &self,
-        news: &(
-             impl Fn(UpkeepNews) -> futures_util::future::BoxFuture<'static, ()> + Send + Sync + 'static
-         ),
-    ) -> Result<Round, StoreError> {
+    async fn tell(&self, news: UpkeepNews) {
+        if self.news.send(news).await.is_err() {
+            debug!("the loop has ended before upkeep");
+        }
+    }
+
+    async fn round(&self) -> Result<Round, StoreError> {
         let (store, gate) = (self.store.clone(), Arc::clone(&self.gate));
         // What cannot be removed keeps nothing else from being read.
         match blocking(move || sweep(&store, &gate)).await {
             Ok(swept) if swept.files == 0 => {}
             Ok(swept) => {
                 info!(files = swept.files, bytes = swept.bytes, "removed for good");
-                news(UpkeepNews::Swept(swept)).await;
+                self.tell(UpkeepNews::Swept(swept)).await;
             }
             Err(error) => warn!(%error, "the trash cannot be emptied"),
         }
@@ -290,7 +284,7 @@ impl Caretaker {
                 Ok(Some(read)) => {
                     if read.complete || read.damaged > 0 {
                         let damaged = read.damaged;
-                        news(UpkeepNews::Read {
+                        self.tell(UpkeepNews::Read {
                             phone: udid,
                             damaged,
                         })

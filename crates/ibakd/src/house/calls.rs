@@ -1,11 +1,11 @@
 //! What bus clients ask of the loop. Whatever needs the disk is answered beside it.
 
-use super::{House, answer, policy};
+use super::{AnswerTo, House, answer, policy};
 use crate::bus::Call;
 use crate::config::Config;
 use crate::executor::blocking;
 use crate::history::{Attempt, History};
-use ibak_core::{Event, RequestId, StoreObservation, StoreReport, StoreTrouble, Wall};
+use ibak_core::{Event, Request, RequestId, StoreObservation, StoreReport, StoreTrouble, Wall};
 use ibak_dbus::views::AttemptView;
 use ibak_dbus::words::{JobKind, Outcome, Trigger};
 use ibak_dbus::{Dict, Error};
@@ -15,12 +15,7 @@ use tracing::info;
 impl House {
     pub(super) fn call(&mut self, call: Call) {
         match call {
-            Call::Request(request, reply) => {
-                let id = RequestId(self.next_request);
-                self.next_request += 1;
-                self.asked.insert(id, reply);
-                self.handle(Event::Requested { id, request });
-            }
+            Call::Request(request, reply) => self.ask(request, reply),
             Call::Errand {
                 phone,
                 errand,
@@ -53,6 +48,14 @@ impl House {
                 tokio::spawn(async move { answer(reply, blocking(read).await) });
             }
         }
+    }
+
+    /// Asks the core; what it answers is told once it is kept.
+    pub(super) fn ask(&mut self, request: Request, reply: AnswerTo) {
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        self.asked.insert(id, reply);
+        self.handle(Event::Requested { id, request });
     }
 
     /// Takes the whole new configuration or refuses it whole. What is bound at the start

@@ -48,18 +48,9 @@ impl House {
                 if let Err(error) = self.memory.forget(&udid) {
                     warn!(%error, phone = %udid, "that it is forgotten cannot be kept");
                 }
+                self.looks_of_it_are_old(udid);
             }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
-            Effect::Answer { id, answer }
-                if self.hand.forgetting.as_ref().is_some_and(|it| it.0 == id) =>
-            {
-                // Decided here and now; what follows is done by who asked.
-                if let Some((_, asker)) = self.hand.forgetting.take()
-                    && asker.send(answer).is_err()
-                {
-                    debug!("nobody asks any more");
-                }
-            }
             Effect::Answer { id, answer } => {
                 if let Some(asker) = self.asked.remove(&id) {
                     self.replies.push(Box::new(move || {
@@ -175,15 +166,8 @@ impl House {
 
     /// Makes a channel for a job's reports that ends in the loop.
     fn reports(&self) -> mpsc::Sender<Report> {
-        let (sender, mut receiver) = mpsc::channel(REPORTS_MAX);
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            while let Some(report) = receiver.recv().await {
-                if inputs.send(Input::Report(report)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let (sender, receiver) = mpsc::channel(REPORTS_MAX);
+        self.forward(receiver, Input::Report);
         sender
     }
 

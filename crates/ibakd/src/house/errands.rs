@@ -1,14 +1,13 @@
 //! Errands: what a client hands in stays here until the core has said yes, and goes with the job.
 
 use super::effects::Work;
-use super::{House, Input, answer};
+use super::{AnswerTo, House, Input, answer};
 use crate::executor::{
     AdoptJob, CheckJob, EncryptionJob, ErrandWork, ICloudJob, PhoneWork, PurchasesJob, ReadJob,
     Reporter, RestoreJob, Stop, VerifyJob,
 };
 use ibak_core::{
-    Answer, Errand, Event, Fact, Failure, JobId, JobResult, Outcome, Request, RequestError,
-    RequestId, Source, StartJob, Udid,
+    Errand, Fact, Failure, JobId, JobResult, Outcome, Request, Source, StartJob, Udid,
 };
 use ibak_dbus::Error;
 use ibak_device::{Link, OnPhone, Unpaired};
@@ -25,15 +24,11 @@ impl House {
         phone: Udid,
         errand: Errand,
         work: ErrandWork,
-        reply: oneshot::Sender<Result<Answer, RequestError>>,
+        reply: AnswerTo,
     ) {
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        self.asked.insert(id, reply);
         // An errand begins in this very step or not at all.
         self.hand.work = Some(work);
-        let request = Request::Errand { phone, errand };
-        self.handle(Event::Requested { id, request });
+        self.ask(Request::Errand { phone, errand }, reply);
         self.hand.work = None;
     }
 

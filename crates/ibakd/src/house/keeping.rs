@@ -4,14 +4,14 @@
 
 use super::effects::Work;
 use super::{House, Input, answer};
-use crate::bus::StorageCall;
+use crate::bus::{StorageCall, refusal};
 use crate::clock::local_day;
 use crate::executor::{End, MoveJob, Reporter, RoomMaker, Stop, blocking};
 use crate::history::{History, Use};
 use crate::sources::store::StoreSettings;
 use ibak_core::retention::Fate;
 use ibak_core::{
-    BackupId, Bytes, Event, Failure, JobKind, Outcome, PhoneShare, PhoneView, Request, RequestId,
+    BackupId, Bytes, Event, Failure, Outcome, PhoneShare, PhoneView, Request, RequestError,
     StoreNumbers, StoreReport, Udid, Wall, forecast,
 };
 use ibak_dbus::views::{BackupView, StorageView};
@@ -58,11 +58,7 @@ impl House {
             StorageCall::Storage(reply) => self.list_storage(reply),
             StorageCall::Move { target, reply } => {
                 self.hand.target = Some(target);
-                let id = RequestId(self.next_request);
-                self.next_request += 1;
-                self.asked.insert(id, reply);
-                let request = Request::MoveStore;
-                self.handle(Event::Requested { id, request });
+                self.ask(Request::MoveStore, reply);
                 self.hand.target = None;
             }
         }
@@ -75,14 +71,11 @@ impl House {
         work: impl FnOnce(&Store, &Udid) -> Result<(), StoreError> + Send + 'static,
         reply: oneshot::Sender<Result<(), Error>>,
     ) {
-        let store = self.usable_store().and_then(|store| {
-            let moves = |it: &super::Running| it.kind == JobKind::MoveStore;
-            if self.running.values().any(moves) {
-                let busy = "the store is being moved: try again when that is done";
-                return Err(Error::Busy(busy.to_owned()));
-            }
-            Ok(store)
-        });
+        let store = match self.machine.moving() {
+            // The copy would not have it.
+            Some(job) => Err(refusal(RequestError::StoreMoving { job })),
+            None => self.usable_store(),
+        };
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
             let done = match store {
@@ -146,24 +139,19 @@ impl House {
             Ok(store) => store,
             Err(error) => return answer(reply, Err(error)),
         };
-        let id = RequestId(self.next_request);
-        self.next_request += 1;
-        let (told, mut asked) = oneshot::channel();
-        self.hand.forgetting = Some((id, told));
+        let (told, asked) = oneshot::channel();
         let request = Request::Forget {
             phone: phone.clone(),
         };
-        self.handle(Event::Requested { id, request });
-        self.hand.forgetting = None;
-        match asked.try_recv() {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return answer(reply, Err(crate::bus::refusal(error))),
-            Err(_) => return answer(reply, Err(Error::Failed("no answer".into()))),
-        }
-        // What a look that is under way saw of it is old.
-        self.looks.seen.insert(phone.clone(), self.looks.asked);
+        self.ask(request, told);
         let (inputs, history) = (self.inputs.clone(), Arc::clone(&self.history));
         tokio::spawn(async move {
+            match asked.await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return answer(reply, Err(refusal(error))),
+                // The loop has ended; dropping the reply says so.
+                Err(_) => return,
+            }
             let udid = phone.clone();
             let gone = blocking(move || {
                 store.forget(&udid)?;

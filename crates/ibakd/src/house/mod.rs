@@ -52,6 +52,8 @@ use tracing::{debug, info, warn};
 
 /// Most things noticed that wait for the loop.
 const INPUTS_MAX: usize = 256;
+/// How long the first look at the store may hold back "the service is up".
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(10);
 /// For how long running jobs may take to end when the daemon is asked to.
 const STOP_MAX: Duration = Duration::from_secs(8);
 /// For how long the last words may take to reach the disk and the bus.
@@ -168,8 +170,6 @@ struct Hand {
     work: Option<ErrandWork>,
     /// Where the store is to be moved to.
     target: Option<PathBuf>,
-    /// Who asks whether a phone may be forgotten.
-    forgetting: Option<(RequestId, AnswerTo)>,
 }
 
 /// What may end the loop.
@@ -188,7 +188,11 @@ impl House {
         self.publish();
         let sentence = status_sentence(&self.machine.view());
         self.notifier.status(&sentence);
-        self.notifier.ready();
+        // Whoever is told that the service is up finds its backups; a disk that takes long to
+        // answer must not keep it down.
+        let mut up = false;
+        let up_at_the_latest = tokio::time::sleep(FIRST_LOOK_MAX);
+        tokio::pin!(up_at_the_latest);
         let mut stopping: Option<Monotonic> = None;
         loop {
             let deadline = stopping.or(self.machine.next_deadline());
@@ -213,8 +217,17 @@ impl House {
                     anyhow::bail!("the connection to the bus is lost");
                 }
                 () = tokio::time::sleep(PUBLISH_AGAIN), if self.publisher.behind() => {}
+                () = &mut up_at_the_latest, if !up => {
+                    warn!("the store's disk does not answer yet; up without it");
+                    up = true;
+                    self.notifier.ready();
+                }
             }
             self.publish();
+            if !up && self.store_was_looked_at() {
+                up = true;
+                self.notifier.ready();
+            }
             if stopping.is_some() && self.running.is_empty() {
                 break;
             }

@@ -254,7 +254,7 @@ impl House {
     }
 
     /// Passes on what a source tells, until one of the two ends.
-    fn forward<T: Send + 'static>(
+    pub(super) fn forward<T: Send + 'static>(
         &self,
         mut source: mpsc::Receiver<T>,
         wrap: impl Fn(T) -> Input + Send + 'static,

@@ -90,10 +90,15 @@ impl House {
         }
     }
 
+    /// Says whether it is known how the store is.
+    pub(super) fn store_was_looked_at(&self) -> bool {
+        self.store.is_some() || self.store_trouble.is_some()
+    }
+
     fn recovered(&mut self, contents: Vec<(Udid, Held)>) {
         // What looks at the store before saw is old.
         for udid in self.machine.view().phones.into_keys() {
-            self.looks.seen.insert(udid, self.looks.asked);
+            self.looks_of_it_are_old(udid);
         }
         let mut backups = Vec::new();
         let mut names = Vec::new();
@@ -163,6 +168,11 @@ impl House {
                 Err(error) => warn!(%error, phone = %udid, "the phone's backups cannot be listed"),
             }
         });
+    }
+
+    /// Takes what was seen of a phone's backups for old, and what looks under way will see.
+    pub(super) fn looks_of_it_are_old(&mut self, udid: Udid) {
+        self.looks.seen.insert(udid, self.looks.asked);
     }
 
     /// Takes in what a look at a phone's backups saw; one that began earlier than another that was

@@ -4,21 +4,13 @@ use super::{House, Input};
 use crate::executor::UpkeepNews;
 use ibak_core::Event;
 use ibak_store::Store;
-use tracing::debug;
+use tokio::sync::mpsc;
 
 impl House {
     /// Begins upkeep of a store that was just opened.
     pub(super) fn begin_upkeep(&mut self, store: &Store) {
-        let inputs = self.inputs.clone();
-        let news = move |news| {
-            let inputs = inputs.clone();
-            let tell: futures_util::future::BoxFuture<'static, ()> = Box::pin(async move {
-                if inputs.send(Input::Upkeep(news)).await.is_err() {
-                    debug!("the loop has ended before upkeep");
-                }
-            });
-            tell
-        };
+        let (news, told) = mpsc::channel(1);
+        self.forward(told, Input::Upkeep);
         self.scrub_within.send_replace(self.config.scrub);
         let within = self.scrub_within.subscribe();
         self.upkeep

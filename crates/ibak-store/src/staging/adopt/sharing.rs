@@ -3,7 +3,7 @@
 use super::Adopting;
 use super::origin::{self, Origin};
 use crate::bplist::LEN_MAX;
-use crate::error::{Context, StoreError};
+use crate::error::{Context, StoreError, is_unreadable};
 use crate::fs::util::{absent_ok, hash_rest, read_small, sorted};
 use crate::fs::{Errno, Fs, Kind, Open, Replace};
 use crate::index::IndexReader;
@@ -135,7 +135,8 @@ impl<F: Fs> Sharing<'_, F> {
             .and_then(|file| hash_rest(self.fs, &file));
         match found {
             Ok((size, hash)) if (Received { size, hash }) == there => {}
-            Ok(_) | Err(Errno::IO | Errno::NOENT | Errno::ISDIR | Errno::LOOP) => return Ok(()),
+            Ok(_) | Err(Errno::NOENT | Errno::ISDIR | Errno::LOOP) => return Ok(()),
+            Err(errno) if is_unreadable(errno) => return Ok(()),
             Err(errno) => return Err(errno).at("read", path),
         }
         let scratch = &self.staging.scratch;
