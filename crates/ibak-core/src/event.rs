@@ -43,6 +43,11 @@ pub enum Event {
     Muxer(MuxerState),
     /// How many Apple devices the USB bus itself shows; `None` without a USB stack.
     AppleOnUsb(Option<u32>),
+    /// How this computer itself is.
+    Host(crate::Host),
+    /// How local time follows from UTC here; told again when the house's time zone changes, and
+    /// before the last change it lists.
+    Zone(crate::Zone),
     /// A person asks for something; answered by exactly one [`crate::Effect::Answer`].
     Requested {
         /// The shell's own number for the request.

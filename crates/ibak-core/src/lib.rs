@@ -13,6 +13,7 @@ pub mod effect;
 pub mod event;
 mod facts;
 mod forecast;
+mod host;
 mod ids;
 pub mod machine;
 mod observation;
@@ -28,6 +29,8 @@ pub mod store;
 mod time;
 mod upkeep;
 pub mod view;
+mod window;
+mod zone;
 
 pub use attention::{Attention, AttentionKind, StoreComplaint};
 pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
@@ -44,6 +47,7 @@ pub use event::{
     PhoneMemory, Progress, Request, RequestId, Told, When,
 };
 pub use forecast::forecast;
+pub use host::{Host, HostNetwork};
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
 pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX, RELOAD_MAX};
 pub use observation::{Fact, Observation, Source, Transport};
@@ -51,7 +55,8 @@ pub use outcome::{Failure, Interruption, JobResult, JobState, LastResult, Outcom
 pub use passcode::Passcode;
 pub use path::{BackupPath, PathError};
 pub use policy::{
-    Backoff, Cadence, LossTable, Need, OnLoss, Policies, Policy, PolicyError, WifiNeed,
+    AskPolicy, Backoff, Cadence, HostPower, LossTable, Need, OnLoss, Policies, Policy, PolicyError,
+    WifiNeed,
 };
 pub use restore::{RestoreSource, RestoreTarget, restore_refused};
 pub use retention::{ClockTrust, Day, Keep};
@@ -63,3 +68,5 @@ pub use store::{
 pub use time::{Monotonic, Now, Wall};
 pub use upkeep::{Upkeep, scrub_is_due};
 pub use view::{HouseView, JobView, PhoneState, PhoneView, View};
+pub use window::{Opening, WINDOWS_MAX, Window, WindowError, Windows};
+pub use zone::{CHANGES_MAX, Civil, Zone};

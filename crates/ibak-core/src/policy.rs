@@ -3,7 +3,7 @@
 //! Every wait here has a name, a unit and bounds; [`Policy::check`] holds the bounds. `space`
 //! has no switch, because nothing overrides it.
 
-use crate::{Condition, Udid};
+use crate::{Condition, Udid, Windows};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -109,9 +109,47 @@ pub enum Cadence {
     Calendar,
 }
 
+/// When a person may be asked for a passcode without having asked for a backup (phone.md §1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskPolicy {
+    /// At these times. Default: 19:00 to 23:30.
+    pub window: Windows,
+    /// So often a day of the house's calendar; 0 never. Default 1; at most 24.
+    pub per_day: u8,
+    /// No sooner after the last time. Default: 1 h; 1 min to 30 days.
+    pub every: Duration,
+}
+
+impl Default for AskPolicy {
+    fn default() -> Self {
+        Self {
+            window: Windows::evening(),
+            per_day: 1,
+            every: HOUR,
+        }
+    }
+}
+
+/// Whether this computer itself must be on mains power for an automatic backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPower {
+    /// A computer with a battery of its own must; others never are on one.
+    #[default]
+    Ac,
+    /// It does not matter.
+    Any,
+}
+
 /// What is wanted for one phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Whether it is backed up without being asked to, unless a person switched that with
+    /// `ibakctl enable` or `disable`. Default: yes.
+    pub automatic: bool,
+    /// When an automatic backup may start; none is always. Default: always.
+    pub window: Windows,
+    /// When its owner may be asked for the passcode.
+    pub ask: AskPolicy,
     /// What makes a backup due. Default: the interval.
     pub cadence: Cadence,
     /// Whether power counts. Default: required.
@@ -148,6 +186,9 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            automatic: true,
+            window: Windows::default(),
+            ask: AskPolicy::default(),
             cadence: Cadence::Interval,
             power: Need::Required,
             wifi: WifiNeed::Required,
@@ -216,6 +257,7 @@ impl Policy {
                 Duration::ZERO,
                 HOUR,
             ),
+            ("ask_every", self.ask.every, MINUTE, 30 * DAY),
             ("overdue_after", self.overdue_after, second, 366 * DAY),
             ("when_ready_max", self.when_ready_max, second, 366 * DAY),
             (
@@ -235,6 +277,9 @@ impl Policy {
                 });
             }
         }
+        if self.ask.per_day > 24 {
+            return Err(PolicyError::AsksPerDay(self.ask.per_day));
+        }
         match self.battery_min {
             Some(percent) if !(1..=100).contains(&percent) => Err(PolicyError::Battery(percent)),
             Some(_) | None => Ok(()),
@@ -247,8 +292,8 @@ impl Policy {
 pub struct Policies {
     /// At most so many jobs at once. Default 4; 1 to 64.
     pub parallel_max: usize,
-    /// Whether a phone that was never switched on or off is backed up automatically.
-    pub automatic: bool,
+    /// Whether this computer must be on mains power. Default: a portable one must.
+    pub host_power: HostPower,
     /// For every phone without its own.
     pub default: Policy,
     /// For these phones.
@@ -278,7 +323,7 @@ impl Default for Policies {
     fn default() -> Self {
         Self {
             parallel_max: 4,
-            automatic: true,
+            host_power: HostPower::default(),
             default: Policy::default(),
             phones: BTreeMap::new(),
         }
@@ -303,6 +348,9 @@ pub enum PolicyError {
     /// A battery minimum out of its bounds.
     #[error("battery_min is {0}, and must be from 1 to 100 percent")]
     Battery(u8),
+    /// A number of questions out of its bounds.
+    #[error("asks_per_day is {0}, and must be from 0 to 24")]
+    AsksPerDay(u8),
     /// A number of slots out of its bounds.
     #[error("parallel_max is {0}, and must be from 1 to 64")]
     ParallelMax(usize),

@@ -31,6 +31,8 @@ pub struct HouseView {
     pub muxer: MuxerState,
     /// Apple devices on the USB bus; `None` without a USB stack.
     pub apple_on_usb: Option<u32>,
+    /// This computer itself.
+    pub host: crate::Host,
     /// Apple devices on the USB bus that usbmuxd does not show.
     pub unseen_by_muxer: u32,
     /// Jobs that run.

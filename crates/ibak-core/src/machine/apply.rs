@@ -50,6 +50,8 @@ impl Machine {
             Event::PoliciesChanged(policies) => self.set_policies(policies),
             Event::Muxer(state) => self.set_muxer(state, now),
             Event::AppleOnUsb(count) => self.apple_on_usb = count,
+            Event::Host(host) => self.host = host,
+            Event::Zone(zone) => self.zone = zone,
             Event::Requested { id, request } => {
                 let answer = self.request(request, now, effects);
                 effects.push(Effect::Answer { id, answer });

@@ -32,8 +32,8 @@ mod starting;
 mod viewing;
 
 use crate::{
-    Calendar, Effect, Event, HouseMemory, JobId, Monotonic, MuxerState, Now, Pause, Policies,
-    Policy, StoreObservation, StoreReport, Udid, Unknown,
+    Calendar, Effect, Event, Host, HouseMemory, JobId, Monotonic, MuxerState, Now, Pause, Policies,
+    Policy, StoreObservation, StoreReport, Udid, Unknown, Zone,
 };
 use job::Job;
 use phone::{Phone, ToldTable};
@@ -73,6 +73,8 @@ pub struct Machine {
     calendar: Calendar,
     muxer: MuxerState,
     apple_on_usb: Option<u32>,
+    host: Host,
+    zone: Zone,
     told: ToldTable,
     clock: clock::ClockGuard,
     /// Who copied the store to another place, and until when that place is waited for.
@@ -102,6 +104,8 @@ impl Machine {
             calendar: Calendar::default(),
             muxer: MuxerState::Unknown,
             apple_on_usb: None,
+            host: Host::default(),
+            zone: Zone::default(),
             told: BTreeMap::new(),
             clock: clock::ClockGuard::new(now),
             moved: None,

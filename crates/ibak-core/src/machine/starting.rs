@@ -35,11 +35,13 @@ impl Machine {
 
     /// Returns what is wished, retired or not.
     pub(super) fn automatic_wish(&self, phone: &Phone) -> Automatic {
-        phone.automatic.unwrap_or(if self.policies.automatic {
-            Automatic::On
-        } else {
-            Automatic::Off
-        })
+        phone
+            .automatic
+            .unwrap_or(if self.policy(&phone.udid).automatic {
+                Automatic::On
+            } else {
+                Automatic::Off
+            })
     }
 
     /// Returns whether the phone's next backup fits, and when the store was looked at.

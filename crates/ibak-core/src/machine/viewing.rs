@@ -26,6 +26,7 @@ impl Machine {
                 store,
                 muxer: self.muxer,
                 apple_on_usb: self.apple_on_usb,
+                host: self.host,
                 unseen_by_muxer: self
                     .apple_on_usb
                     .map_or(0, |seen| seen.saturating_sub(on_cable)),

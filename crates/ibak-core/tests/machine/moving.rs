@@ -155,7 +155,10 @@ fn a_new_phone_takes_the_place_of_an_old_one() {
 #[test]
 fn the_place_of_a_phone_that_was_retired_before_is_taken_too() {
     let policies = Policies {
-        automatic: false,
+        default: Policy {
+            automatic: false,
+            ..Policy::default()
+        },
         ..Policies::default()
     };
     let (mut house, old, new) = (House::new(policies), udid(1), udid(2));
