@@ -4,11 +4,13 @@
 //! and the client that reads it cannot disagree.
 
 mod manager;
+mod observation;
 mod phone;
 mod rows;
 mod storage;
 
 pub use manager::{JobView, ManagerView};
+pub use observation::ObservationView;
 pub use phone::{ConditionView, Conditions, PhoneView, conditions_to_dicts};
 pub use rows::{AttemptView, BackupView, CheckView, CompletedView};
 pub use storage::StorageView;

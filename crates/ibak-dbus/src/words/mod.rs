@@ -7,6 +7,7 @@
 mod condition;
 mod diagnosis;
 mod job;
+mod observation;
 mod phone;
 
 pub use condition::{
@@ -14,6 +15,7 @@ pub use condition::{
 };
 pub use diagnosis::{CheckDetail, CheckId, CheckStatus, Remedy};
 pub use job::{JobKind, JobState, Outcome, Phase, Trigger};
+pub use observation::{DecisionWord, GapWord, ObservationKind};
 pub use phone::{
     AttentionKind, ManagerMode, OnOff, Passcode, PhoneState, StorageState, TransportWord, Trust,
     WaitsFor,
@@ -51,6 +53,9 @@ pub const LISTS: &[WordList] = &[
     Phase::LIST,
     Outcome::LIST,
     KeepReason::LIST,
+    ObservationKind::LIST,
+    DecisionWord::LIST,
+    GapWord::LIST,
     AttentionKind::LIST,
     CheckId::LIST,
     CheckStatus::LIST,

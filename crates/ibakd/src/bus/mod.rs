@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod objects;
+mod owner;
 mod publish;
 mod secret;
 pub mod wire;
@@ -60,6 +61,19 @@ pub enum Call {
     Diagnose(oneshot::Sender<Vec<Dict>>),
     /// Something about the store itself.
     Storage(StorageCall),
+    /// Who owns a phone: a login name, if the configuration gives one.
+    OwnerOf(Udid, oneshot::Sender<Option<String>>),
+    /// List what was seen and decided about a phone.
+    ListObservations {
+        /// Which phone.
+        phone: Udid,
+        /// Since when.
+        since: Wall,
+        /// Until when.
+        until: Wall,
+        /// The rows, oldest first.
+        reply: oneshot::Sender<Vec<Dict>>,
+    },
     /// List a phone's attempts.
     ListAttempts {
         /// Whose.

@@ -1,6 +1,7 @@
 //! Putting the daemon together, and taking it apart.
 
 use super::network::{Hearing, Network};
+use super::chronicling::Chronicling;
 use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
@@ -131,6 +132,7 @@ async fn build(
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let clock_now = clock.now();
     let mut house = House {
         machine,
         policies,
@@ -138,6 +140,7 @@ async fn build(
         config_path: options.config_path,
         clock: options.clock,
         memory,
+        chronicling: Chronicling::begin(&history, clock_now),
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,
