@@ -231,6 +231,11 @@ impl Known {
             if self.values.get(&what) == Some(&value) || self.is_full() {
                 continue;
             }
+            if what == What::Job && value.word.is_empty() && !self.values.contains_key(&what) {
+                // None is what it is without a note.
+                self.values.insert(what, value);
+                continue;
+            }
             self.notes += 1;
             let mut note = Note {
                 at,

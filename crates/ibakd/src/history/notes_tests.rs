@@ -58,7 +58,10 @@ fn how_things_stood_comes_first_and_others_are_left_out() {
     history.forget(&udid('0'));
     let rest = history.notes(&udid('0'), at(0), at(99), at(9), KEPT);
     assert_eq!(rest, [all[0].clone()]);
-    assert_eq!(history.notes(&udid('1'), at(0), at(9), at(9), KEPT).len(), 2);
+    assert_eq!(
+        history.notes(&udid('1'), at(0), at(9), at(9), KEPT).len(),
+        2
+    );
 }
 
 #[test]
@@ -124,7 +127,10 @@ fn a_start_says_how_the_last_daemon_ended() {
     let (history, first) = begin(1);
     assert_eq!(first.note, Some(Note::gap(Gap::Started, None, at(1))));
     history.put_down(first.note.into_iter().collect());
-    history.put_down(vec![note(2, '0', LOCKED, "met"), note(2, '0', What::State, "idle")]);
+    history.put_down(vec![
+        note(2, '0', LOCKED, "met"),
+        note(2, '0', What::State, "idle"),
+    ]);
     history.put_down(vec![Note::gap(Gap::Stopped, None, at(3))]);
     history.write_notes(at(3), KEPT);
 

@@ -3,6 +3,7 @@
 
 use super::House;
 use crate::chronicle::{Chronicle, Gap, Note, What};
+use crate::config::same_name;
 use crate::executor::blocking;
 use crate::history::History;
 use ibak_core::{Condition, Monotonic, Now, Udid, View, Wall};
@@ -55,7 +56,7 @@ impl House {
 
     /// For how long notes are kept.
     fn notes_kept(&self) -> Duration {
-        Duration::from_secs(86_400) * 14
+        Duration::from_secs(86_400) * u32::from(self.config.signal_history_days)
     }
 
     /// Notes what is different in this picture, and has notes written whose time has come.
@@ -106,8 +107,19 @@ impl House {
     }
 
     /// Returns the login name of a phone's owner, if the configuration gives one.
-    pub(super) fn owner_of(&self, _phone: &Udid) -> Option<String> {
-        None
+    ///
+    /// A table of its name counts even when several phones are called so: then others see less.
+    pub(super) fn owner_of(&self, phone: &Udid) -> Option<String> {
+        let view = self.machine.view();
+        let identity = view.phones.get(phone).and_then(|it| it.identity.as_ref());
+        let name = identity.map_or("", |it| it.name.as_str());
+        let tables = &self.config.phones;
+        let by_udid = tables.iter().find(|it| it.udid().as_ref() == Some(phone));
+        let by_name = || tables.iter().find(|it| same_name(&it.name, name));
+        let rules = by_udid
+            .or_else(by_name)
+            .map_or(&self.config.rules, |it| &it.rules);
+        rules.owner.clone()
     }
 
     pub(super) fn list_observations(

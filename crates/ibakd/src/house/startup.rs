@@ -1,7 +1,7 @@
 //! Putting the daemon together, and taking it apart.
 
-use super::network::{Hearing, Network};
 use super::chronicling::Chronicling;
+use super::network::{Hearing, Network};
 use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};

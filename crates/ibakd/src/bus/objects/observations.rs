@@ -17,10 +17,7 @@ pub(super) async fn list(
 ) -> Result<Vec<Dict>, Error> {
     let options = check_options(options, &[])?;
     let udid = phone.udid.clone();
-    let owner = phone
-        .door
-        .call(|reply| Call::OwnerOf(udid, reply))
-        .await?;
+    let owner = phone.door.call(|reply| Call::OwnerOf(udid, reply)).await?;
     match owner {
         Some(owner) => caller.is(&owner).await?,
         None => caller.may(Action::ReadBackup, &options).await?,
