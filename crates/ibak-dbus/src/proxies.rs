@@ -75,6 +75,11 @@ pub trait Phone {
     /// anything else as well; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
 
+    /// Lists what was seen and decided between two times in µs, and how things stood at the first;
+    /// each row is a [`crate::views::ObservationView`]. For its owner and root.
+    #[zbus(allow_interactive_auth)]
+    fn list_observations(&self, since: u64, until: u64, options: Dict) -> Result<Vec<Dict>, Error>;
+
     /// Removes a backup; option `pinned` b removes it even if it is pinned.
     #[zbus(allow_interactive_auth)]
     fn remove_backup(&self, id: &str, options: Dict) -> Result<(), Error>;

@@ -49,6 +49,16 @@ impl Clock {
         }
     }
 
+    /// Returns how long this computer has slept since it was switched on.
+    pub fn slept(&self) -> Duration {
+        match &self.0 {
+            Hands::System { .. } => {
+                since_boot().saturating_sub(read(rustix::time::ClockId::Monotonic))
+            }
+            Hands::Manual(_) => Duration::ZERO,
+        }
+    }
+
     /// Moves a manual clock on by `step` on both hands; does nothing to the computer's own.
     pub fn advance(&self, step: Duration) {
         if let Hands::Manual(sender) = &self.0 {
@@ -85,7 +95,11 @@ impl Clock {
 }
 
 fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    read(rustix::time::ClockId::Boottime)
+}
+
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),
         u32::try_from(time.tv_nsec).unwrap_or(0),

@@ -1,6 +1,7 @@
 //! The ibak daemon: event loop, sources, executor, bus server.
 
 pub mod bus;
+pub mod chronicle;
 pub mod clock;
 pub mod config;
 pub mod executor;

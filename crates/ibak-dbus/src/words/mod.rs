@@ -7,6 +7,7 @@
 mod condition;
 mod diagnosis;
 mod job;
+mod observation;
 mod phone;
 mod policy;
 
@@ -15,6 +16,7 @@ pub use condition::{
 };
 pub use diagnosis::{CheckDetail, CheckId, CheckStatus, Remedy};
 pub use job::{JobKind, JobState, Outcome, Phase, Trigger};
+pub use observation::{DecisionWord, GapWord, ObservationKind};
 pub use phone::{
     AttentionKind, ManagerMode, OnOff, Passcode, PhoneState, StorageState, TransportWord, Trust,
     WaitsFor,
@@ -54,6 +56,9 @@ pub const LISTS: &[WordList] = &[
     Outcome::LIST,
     KeepReason::LIST,
     PolicySource::LIST,
+    ObservationKind::LIST,
+    DecisionWord::LIST,
+    GapWord::LIST,
     AttentionKind::LIST,
     CheckId::LIST,
     CheckStatus::LIST,

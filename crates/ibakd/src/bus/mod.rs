@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod objects;
+mod owner;
 mod publish;
 mod secret;
 pub mod wire;
@@ -75,6 +76,19 @@ pub enum Call {
         changes: Vec<(String, String)>,
         /// Done, or why not.
         reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// Who owns a phone: a login name, if the configuration gives one.
+    OwnerOf(Udid, oneshot::Sender<Option<String>>),
+    /// List what was seen and decided about a phone.
+    ListObservations {
+        /// Which phone.
+        phone: Udid,
+        /// Since when.
+        since: Wall,
+        /// Until when.
+        until: Wall,
+        /// The rows, oldest first.
+        reply: oneshot::Sender<Vec<Dict>>,
     },
     /// List a phone's attempts.
     ListAttempts {

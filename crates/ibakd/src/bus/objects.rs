@@ -3,6 +3,7 @@
 mod errands;
 mod job;
 mod manager;
+mod observations;
 mod phone;
 mod policy;
 mod storage;

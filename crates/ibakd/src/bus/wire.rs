@@ -294,7 +294,11 @@ fn conditions(phone: &core::PhoneView, policy: &core::Policy) -> Conditions {
             let percent = phone
                 .battery_percent
                 .filter(|_| condition == core::Condition::Power);
-            let view = ConditionView::of(state, policy.requires(condition), percent);
+            let mut view = ConditionView::of(state, policy.requires(condition), percent);
+            if condition == core::Condition::Locked {
+                // Who was awake when is private; `ListObservations` tells it to whom it may.
+                (view.since, view.source, view.observed) = (None, None, None);
+            }
             (ConditionName::parse(condition.word()), view)
         })
         .collect()

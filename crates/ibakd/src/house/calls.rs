@@ -53,6 +53,13 @@ impl House {
                 self.replies.push(Box::new(move || answer(reply, rows)));
             }
             Call::Storage(call) => self.storage_call(call),
+            Call::OwnerOf(phone, reply) => answer(reply, self.owner_of(&phone)),
+            Call::ListObservations {
+                phone,
+                since,
+                until,
+                reply,
+            } => self.list_observations(phone, since, until, reply),
             Call::ListAttempts {
                 phone,
                 since,
@@ -167,7 +174,7 @@ fn attempt_row(attempt: &Attempt) -> Dict {
         files: attempt.files,
         device_code: (attempt.device_code != 0).then_some(attempt.device_code),
         detail: attempt.detail.clone(),
-        waits_for: Vec::new(),
+        waits_for: super::chronicling::waited_for(&attempt.waits_for),
     }
     .to_dict()
 }

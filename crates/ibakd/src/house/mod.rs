@@ -5,6 +5,7 @@
 mod attempts;
 pub mod book;
 mod calls;
+mod chronicling;
 mod diagnose;
 mod effects;
 mod errands;
@@ -151,6 +152,8 @@ struct House {
     measuring: Arc<Semaphore>,
     /// Jobs whose end is in the history.
     recorded: BTreeSet<JobId>,
+    /// What is noted for the morning after.
+    chronicling: chronicling::Chronicling,
     /// Phones that could not use a copy of an earlier backup: the next one begins from nothing.
     afresh: BTreeSet<Udid>,
     /// Who asked for another store, and is told once it was looked at.
@@ -204,7 +207,7 @@ impl House {
         tokio::pin!(up_at_the_latest);
         let mut stopping: Option<Monotonic> = None;
         loop {
-            let deadline = stopping.or(self.machine.next_deadline());
+            let deadline = stopping.or(self.next_deadline());
             tokio::select! {
                 input = inputs.recv() => if let Some(input) = input { self.take(input) },
                 () = sleep_until(&self.clock, deadline) => {
@@ -242,6 +245,7 @@ impl House {
             }
         }
         self.publish();
+        self.end_chronicle();
         self.leave(bus_lost).await;
         info!("stopped");
         Ok(())
@@ -281,6 +285,7 @@ impl House {
         let view = self.machine.view();
         self.tell_locks(&view);
         self.keep_what_never_ran(&view);
+        self.keep_chronicle(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
         let wire = Wire::of(&view, &self.policies, &places);

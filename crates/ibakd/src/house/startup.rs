@@ -1,6 +1,7 @@
 //! Putting the daemon together, and taking it apart.
 
 use super::book::Book;
+use super::chronicling::Chronicling;
 use super::network::{Hearing, Network};
 use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy, settings};
 use crate::bus::wire::{Places, Wire};
@@ -133,6 +134,7 @@ async fn build(
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let clock_now = clock.now();
     let mut house = House {
         machine,
         policies,
@@ -142,6 +144,7 @@ async fn build(
         config_path: options.config_path,
         clock: options.clock,
         memory,
+        chronicling: Chronicling::begin(&history, clock_now),
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,

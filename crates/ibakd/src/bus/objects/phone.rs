@@ -1,7 +1,8 @@
 //! The interface of a phone.
 
 use super::errands::{self, Caller};
-use super::{policy, storage};
+
+use super::{observations, policy, storage};
 use crate::bus::wire::PhoneProperties;
 use crate::bus::{Call, Door};
 use ibak_core::{Udid, Wall};
@@ -167,6 +168,9 @@ impl Phone {
 
     /// Lists its attempts since this time in µs, oldest first: why each backup did or did not happen.
     ///
+    /// How each ended is for everybody to see, as `LastResult` is; who did what when in a night is not:
+    /// that is `ListObservations`.
+    ///
     /// Option: `all` b lists those at anything else as well.
     #[zbus(out_args("attempts"))]
     async fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
@@ -181,6 +185,24 @@ impl Phone {
                 reply,
             })
             .await
+    }
+
+    /// Lists what was seen and decided between two times in µs, oldest first, and how things stood at
+    /// the first of them: the night behind `ibakctl timeline`.
+    ///
+    /// For root, the daemon's own user and the phone's `owner`; for a phone without one also whoever
+    /// polkit lets `read-backup`. Since: 0.3
+    #[zbus(out_args("observations"))]
+    async fn list_observations(
+        &self,
+        since: u64,
+        until: u64,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = Caller::new(connection, &header);
+        observations::list(self, since, until, &options, caller).await
     }
 
     /// Gives a backup back to this phone, never without being asked to.
