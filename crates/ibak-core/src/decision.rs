@@ -18,7 +18,8 @@
 //! | reachable, trusted, space, a free slot  | yes      | yes  | yes        | yes  | yes     |
 //! | → decision                              | start    | ask  | start      | ask  | start   |
 //!
-//! `unknown` counts as not holding, everywhere. Of a phone of which it is not known whether it asks,
+//! `unknown` counts as not holding, everywhere; it is no reason to wait while a phone is not read because
+//! it waits for its hours. Of a phone of which it is not known whether it asks,
 //! one start under all four conditions finds out. Who was asked locks the phone again before data
 //! moves: the job holds until all that is required holds, locked included.
 
@@ -122,7 +123,7 @@ pub fn decide_for(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -
     let asks = consent::asks(demand, phone.passcode);
     let ground = |condition| counts_at_start(demand, asks, condition, policy);
     let counted = phone.conditions.iter().filter(|(it, _)| ground(*it));
-    let unmet: Vec<_> = counted
+    let mut unmet: Vec<_> = counted
         .filter(|(_, state)| !state.verdict.is_met())
         .map(|(condition, state)| (condition, state.verdict))
         .collect();
@@ -137,6 +138,10 @@ pub fn decide_for(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -
     }
     if demand != Demand::AtOnce {
         also.extend(low_battery(phone, policy));
+    }
+    if also.iter().any(Hold::leaves_alone) {
+        // Nobody looks, so that nobody knows is no reason.
+        unmet.retain(|(_, verdict)| !verdict.is_unread());
     }
     if asks && also.is_empty() && !consent::person_is_there(phone, now) {
         also.push(Hold::Person);

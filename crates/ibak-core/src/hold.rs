@@ -124,6 +124,15 @@ impl Hold {
         }
     }
 
+    /// Tells whether the phone is left alone meanwhile, so that what is read of it grows old.
+    pub(crate) const fn leaves_alone(&self) -> bool {
+        let not_there = matches!(
+            self,
+            Self::Absent { .. } | Self::TrustUnknown | Self::Job { .. }
+        );
+        !not_there && !self.looking_may_end()
+    }
+
     /// Tells whether a fresh look at the phone could end it. While anything else holds its backup
     /// back, nothing is asked of the phone.
     pub(crate) const fn looking_may_end(&self) -> bool {

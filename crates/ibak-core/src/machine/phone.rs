@@ -214,6 +214,7 @@ impl Phone {
             self.asked.appeared = true;
         }
         if before.usb && !reach.usb {
+            self.facts.forget_power();
             self.unplugged_at = Some(now.monotonic);
         }
         if reach.usb && !before.usb {

@@ -342,9 +342,12 @@ fn a_switch_goes_before_the_policy_until_it_is_taken_back() {
 
 #[test]
 fn a_phone_that_asks_is_left_to_its_person() {
-    let (mut house, ada) = (House::quiet(), udid(1));
+    let mut policies = Policies::default();
+    policies.default.ask.per_day = 0;
+    let (mut house, ada) = (House::new(policies), udid(1));
     house.set(&ada, |it| it.os = "17.0");
     house.bed(&ada);
+    house.set(&ada, |it| it.locked = false);
     house.pass(DAY);
     assert_eq!(house.starts(), []);
     // Nothing would come of asking it, so nobody does, until somebody looks.
