@@ -187,7 +187,7 @@ impl Page {
         rest.retain(|name, _| !is_one(name));
         let mut page = Self::new(config, table, &rest);
         for (name, text) in settings.iter().filter(|(name, _)| is_one(name)) {
-            let words = format!("`{}` {reason}", keys.map(Key::name)[1]);
+            let words = format!("`{}`: {reason}", keys.map(Key::name)[1]);
             page.leave_out(name, text, words);
         }
         page

@@ -214,7 +214,7 @@ fn change(settings: &mut Settings, changes: Vec<(String, String)>) -> Result<Swi
     for (name, text) in changes {
         let Some(key) = Key::find(&name) else {
             let why = not_a_phones(&name);
-            return Err(Error::InvalidOption(format!("`{}` {why}", shown(&name))));
+            return Err(Error::InvalidOption(format!("`{}`: {why}", shown(&name))));
         };
         if key == Key::Owner {
             return Err(Error::Failed(
@@ -223,7 +223,7 @@ fn change(settings: &mut Settings, changes: Vec<(String, String)>) -> Result<Swi
                     .to_owned(),
             ));
         }
-        let refused = |why: String| Error::Failed(format!("`{name}` {why}"));
+        let refused = |why: String| Error::Failed(format!("`{name}`: {why}"));
         if text.len() > VALUE_MAX {
             return Err(refused(format!("must be at most {VALUE_MAX} bytes")));
         }
