@@ -13,6 +13,7 @@ mod phones;
 mod policy;
 mod startup;
 mod storage;
+mod telling;
 mod upkeep;
 
 pub use startup::{Daemon, Options};
@@ -25,6 +26,7 @@ use crate::executor::{ErrandWork, Report, Stop};
 use crate::executor::{Upkeep, UpkeepNews};
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::{Held, StoreLook};
@@ -110,6 +112,7 @@ struct House {
     history: Arc<History>,
     notifier: Notifier,
     publisher: Publisher,
+    metrics: Metrics,
     inputs: mpsc::Sender<Input>,
     mux: MuxAddress,
     records: Arc<PairStore>,
@@ -273,7 +276,8 @@ impl House {
         self.keep_what_never_ran(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
-        let wire = Wire::of(&view, &self.policies, &places);
+        let wire = Wire::of(&view, &self.policies, &places)
+            .with_channels(|phone| telling::channels(&self.config, &view, phone));
         let changed = wire != *self.shown;
         if !changed
             && self.attention.is_empty()
@@ -283,6 +287,7 @@ impl House {
             return;
         }
         if changed {
+            self.metrics.show(telling::metrics_file(&self.config), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }
@@ -314,10 +319,11 @@ impl House {
         let Self {
             memory,
             publisher,
+            metrics,
             mut keeping,
             ..
         } = self;
-        drop(publisher);
+        drop((publisher, metrics));
         let written = memory.unwritten();
         let rest = async {
             if let Some(written) = written {

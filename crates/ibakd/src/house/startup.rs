@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::executor::Upkeep;
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::cron;
 use anyhow::Context;
@@ -125,12 +126,17 @@ async fn build(
         clock,
     );
     let places = Places::of(config, options.config_path.as_deref());
-    let first = Wire::of(&machine.view(), &policies, &places);
+    let view = machine.view();
+    let first = Wire::of(&view, &policies, &places)
+        .with_channels(|phone| super::telling::channels(config, &view, phone));
     let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let (metrics, writing) = Metrics::new();
+    let mut keeping = JoinSet::new();
+    keeping.spawn(writing);
     let mut house = House {
         machine,
         policies,
@@ -141,6 +147,7 @@ async fn build(
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,
+        metrics,
         inputs,
         mux: options.mux,
         network: Network::new(known_keys(&records)),
@@ -165,7 +172,7 @@ async fn build(
         shown: Arc::new(first),
         locked: BTreeMap::new(),
         apple_devices: Vec::new(),
-        keeping: JoinSet::new(),
+        keeping,
         reloading: Vec::new(),
         measuring: Arc::new(tokio::sync::Semaphore::new(1)),
         recorded: BTreeSet::new(),
