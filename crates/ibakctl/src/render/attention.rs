@@ -156,7 +156,7 @@ impl<D: Lookup> Cause<'_, D> {
         let what = match (last, seen) {
             (Some(gap), _) => format!("{name} has been without a backup for {}", text::span(gap)),
             (None, Some(gap)) => format!(
-                "{name} has never been backed up, and is known since {} ago",
+                "{name} has never been backed up, and has been known for {}",
                 text::span(gap)
             ),
             (None, None) => format!("{name} has been without a backup for too long"),

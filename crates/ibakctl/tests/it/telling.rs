@@ -89,7 +89,7 @@ async fn a_test_message_is_asked_for_and_says_where_to_look() {
         assert_eq!(mock.calls(), [format!("test-notification {path}")]);
         said.push(ran.out);
         let ran = mock.run(&["notify", "test", "--json"]).await;
-        assert_eq!(ran.json()["message_type"], "notified");
+        assert_eq!(ran.json()["action"], "notified");
         let ran = mock.run(&["notify", "test", "bob"]).await;
         assert_eq!(ran.code, Some(4), "{ran:?}");
     }
@@ -122,7 +122,6 @@ async fn check_is_for_monitors() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.starts_with("The store cannot be used; "), "{ran:?}");
     assert!(ran.json()["phones"].is_array());
-    mock.script().phones.clear();
     mock.manager().storage_state = StorageState::Low;
     assert_eq!(render::trouble(&view(&mock), &style()), [""; 0]);
     // No daemon is no news, and no good news.
