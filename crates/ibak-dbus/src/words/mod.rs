@@ -8,6 +8,7 @@ mod condition;
 mod diagnosis;
 mod job;
 mod phone;
+mod policy;
 
 pub use condition::{
     Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource, KeepReason,
@@ -18,6 +19,7 @@ pub use phone::{
     AttentionKind, ManagerMode, OnOff, Passcode, PhoneState, StorageState, TransportWord, Trust,
     WaitsFor,
 };
+pub use policy::PolicySource;
 
 /// One list of words, for the documentation.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,7 @@ pub const LISTS: &[WordList] = &[
     Phase::LIST,
     Outcome::LIST,
     KeepReason::LIST,
+    PolicySource::LIST,
     AttentionKind::LIST,
     CheckId::LIST,
     CheckStatus::LIST,

@@ -14,6 +14,7 @@ mod jobs;
 mod keeping;
 mod outcome;
 mod pairing;
+mod policy;
 mod progress;
 mod restore;
 mod status;
@@ -47,6 +48,7 @@ pub use pairing::{
     automatic_is_on, before_unpairing, first_backup, first_backup_hint, first_backup_later,
     foreign_password, paired, passcode_forgotten, recommend_encryption,
 };
+pub use policy::{PolicyReport, render as policy, set as policy_set};
 pub use progress::{bar, line as progress_line, prompt, short as progress_short};
 pub use restore::{RestoreView, before_restore, restored};
 pub use status::{StatusView, render as status, trouble};

@@ -4,6 +4,7 @@ mod errands;
 mod job;
 mod manager;
 mod phone;
+mod policy;
 mod storage;
 
 pub use job::Job;

@@ -1,7 +1,8 @@
 //! Putting the daemon together, and taking it apart.
 
+use super::book::Book;
 use super::network::{Hearing, Network};
-use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
+use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy, settings};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
 use crate::clock::Clock;
@@ -114,17 +115,18 @@ async fn build(
         clock,
         ..
     } = &options;
-    let policies = policy::policies(config);
-    policies.check()?;
     let (memory, first_job) = open_memory(state_dir, clock)?;
     let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
     let records =
         Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
-    let machine = recall(
-        &memory,
-        Machine::new(policies.clone(), first_job, clock.now()),
-        clock,
-    );
+    let keys = known_keys(&records);
+    let machine = Machine::new(policy::policies(config), first_job, clock.now());
+    let mut machine = recall(&memory, machine, clock);
+    let phones = settings::candidates(&machine.view(), |phone| keys.contains_key(phone));
+    let book = Book::new(config, &memory.settings(), &phones);
+    let policies = book.policies(config);
+    policies.check()?;
+    drop(machine.handle(Event::PoliciesChanged(policies.clone()), clock.now()));
     let places = Places::of(config, options.config_path.as_deref());
     let view = machine.view();
     let first = Wire::of(&view, &policies, &places)
@@ -140,6 +142,8 @@ async fn build(
     let mut house = House {
         machine,
         policies,
+        book: Book::default(),
+        candidates: Vec::new(),
         config: options.config,
         config_path: options.config_path,
         clock: options.clock,
@@ -150,7 +154,7 @@ async fn build(
         metrics,
         inputs,
         mux: options.mux,
-        network: Network::new(known_keys(&records)),
+        network: Network::new(keys),
         records,
         deadlines: options.deadlines,
         limits: options.limits,
@@ -178,6 +182,8 @@ async fn build(
         recorded: BTreeSet::new(),
         afresh: BTreeSet::new(),
     };
+    house.candidates = phones;
+    house.take_book(book);
     house.start_sources(served.calls, &stop);
     Ok((
         house,

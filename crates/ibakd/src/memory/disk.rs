@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// Values by key.
+pub type Settings = BTreeMap<String, String>;
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Contents {
@@ -15,6 +18,8 @@ pub(super) struct Contents {
     pub(super) store_uuids: BTreeMap<PathBuf, String>,
     pub(super) house: House,
     pub(super) phones: BTreeMap<String, Phone>,
+    /// What people set for a phone: each key with its value, in the configuration's words.
+    pub(super) settings: BTreeMap<String, Settings>,
     /// Phones whose pairing a person has ended.
     pub(super) unpaired: BTreeSet<String>,
 }
