@@ -89,7 +89,7 @@ async fn a_test_message_is_asked_for_and_says_where_to_look() {
         assert_eq!(mock.calls(), [format!("test-notification {path}")]);
         said.push(ran.out);
         let ran = mock.run(&["notify", "test", "--json"]).await;
-        assert_eq!(ran.json()["action"], "notified");
+        assert_eq!(ran.json()["what"], "notified");
         let ran = mock.run(&["notify", "test", "bob"]).await;
         assert_eq!(ran.code, Some(4), "{ran:?}");
     }

@@ -287,7 +287,7 @@ impl House {
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
         let wire = Wire::of(&view, &self.policies, &places)
-            .with_channels(|phone| telling::channels(&self.config, &view, phone));
+            .with_channels(|phone| telling::channels(&self.book, &self.config, phone));
         let changed = wire != *self.shown;
         if !changed
             && self.attention.is_empty()
@@ -297,7 +297,7 @@ impl House {
             return;
         }
         if changed {
-            self.metrics.show(telling::metrics_file(&self.config), &view);
+            self.metrics.show(self.config.metrics_textfile.as_deref(), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }

@@ -130,7 +130,7 @@ async fn build(
     let places = Places::of(config, options.config_path.as_deref());
     let view = machine.view();
     let first = Wire::of(&view, &policies, &places)
-        .with_channels(|phone| super::telling::channels(config, &view, phone));
+        .with_channels(|phone| super::telling::channels(&book, config, phone));
     let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;

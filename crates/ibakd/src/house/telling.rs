@@ -1,11 +1,11 @@
 //! What goes out as `Attention`: each message with the phone's name and the channels it may take.
 //! The sentences are made by `ibakctl notify`, which also carries them to people.
 
+use super::book::Book;
 use super::{House, answer};
 use crate::config::Config;
-use ibak_core::{Udid, View};
+use ibak_core::Udid;
 use ibak_dbus::{Dict, Error};
-use std::path::Path;
 use tokio::sync::oneshot;
 use tracing::info;
 use zbus::wire::{OwnedVariant, Str, Variant};
@@ -22,7 +22,7 @@ impl House {
         mut details: Dict,
     ) {
         let view = self.machine.view();
-        let channels = channels(&self.config, &view, phone.as_ref());
+        let channels = channels(&self.book, &self.config, phone.as_ref());
         if let Ok(channels) = Variant::from(channels).try_into_owned() {
             details.insert("channels".to_owned(), channels);
         }
@@ -55,11 +55,7 @@ impl House {
 }
 
 /// Returns where messages about a phone, or about no single one, go; empty = everywhere.
-pub(super) fn channels(_config: &Config, _view: &View, _phone: Option<&Udid>) -> Vec<String> {
-    Vec::new()
-}
-
-/// Returns the file that figures for Prometheus go to.
-pub(super) fn metrics_file(_config: &Config) -> Option<&Path> {
-    None
+pub(super) fn channels(book: &Book, config: &Config, phone: Option<&Udid>) -> Vec<String> {
+    let rules = phone.map_or(&config.rules, |udid| book.rules(config, udid));
+    rules.notify.clone()
 }
