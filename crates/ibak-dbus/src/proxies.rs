@@ -47,6 +47,10 @@ pub trait Manager {
     /// Checks what backups need; each row is a [`crate::views::CheckView`].
     fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
+    /// Sends a message of kind `test` about a phone, to see where messages arrive.
+    #[zbus(allow_interactive_auth)]
+    fn test_notification(&self, phone: ObjectPath<'_>, options: Dict) -> Result<(), Error>;
+
     /// Says that somebody should look; words in [`crate::words::AttentionKind`].
     #[zbus(signal)]
     fn attention(&self, phone: ObjectPath<'_>, kind: &str, details: Dict) -> zbus::Result<()>;

@@ -9,6 +9,7 @@ pub mod history;
 pub mod house;
 pub mod logging;
 pub mod memory;
+pub mod metrics;
 pub mod notify;
 pub mod sources;
 pub mod units;

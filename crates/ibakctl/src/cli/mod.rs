@@ -60,7 +60,7 @@ pub struct StatusArgs {
     /// Only this phone.
     pub phone: Option<String>,
 
-    /// Exits with 1 when a phone has been without a backup for too long.
+    /// Exits with 1 when a phone has been without a backup for too long, or the store cannot be used.
     #[arg(long)]
     pub check: bool,
 }
@@ -206,6 +206,13 @@ pub enum Command {
     Doctor {
         /// Only what concerns this phone, and the whole.
         phone: Option<String>,
+    },
+
+    /// Carries messages to people: tries that out, shows them on a desktop, or runs hooks.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        deed: NotifyDeed,
     },
 
     /// Has the daemon read its configuration again, whole or not at all.
@@ -361,6 +368,24 @@ pub enum PurchasesDeed {
         /// The phone.
         phone: String,
         /// The directory to write into; made when it is not there.
+        dir: PathBuf,
+    },
+}
+
+/// How messages reach people.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotifyDeed {
+    /// Sends a message about a phone that asks for nothing, to see where it arrives.
+    Test {
+        /// The phone.
+        phone: Option<String>,
+    },
+    /// Shows messages on this desktop, until interrupted; a user unit runs it.
+    Desktop,
+    /// Runs every program in a directory for each message, until interrupted; a service runs it.
+    Hooks {
+        /// The directory; only root and whoever runs this may be able to write to it.
+        #[arg(long, value_name = "DIR", default_value = "/etc/ibak/hooks.d")]
         dir: PathBuf,
     },
 }

@@ -12,6 +12,7 @@ mod icloud;
 mod keeping;
 mod lives;
 mod ls;
+mod notify;
 mod pairing;
 mod password;
 mod policy;
@@ -151,6 +152,7 @@ async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit
             deed: PurchasesDeed::Save { phone, dir },
         } => purchases::save(&phone, &dir, json, console).await,
         Command::Watch { phone } => watch::watch(phone.as_deref(), json, console).await,
+        Command::Notify { deed } => notify::notify(deed, json, console).await,
         Command::Enable { phone } => {
             setting::automatic(phone.as_deref(), true, json, console).await
         }

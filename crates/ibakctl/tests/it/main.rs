@@ -33,6 +33,7 @@ mod status;
 mod storing;
 mod streams;
 mod tarball;
+mod telling;
 mod tty;
 mod why;
 mod wording;

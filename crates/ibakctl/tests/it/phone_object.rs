@@ -184,6 +184,10 @@ impl Phone {
         self.view().quota.map_or(0, ibak_dbus::Bytes::get)
     }
     #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.view().notify
+    }
+    #[zbus(property)]
     fn retired(&self) -> bool {
         self.view().retired
     }

@@ -55,6 +55,13 @@ pub enum Call {
     },
     /// Somebody looks at this phone.
     LookedAt(Udid),
+    /// Send a message about a phone, to see where it arrives.
+    TestNotification {
+        /// Which phone.
+        phone: Udid,
+        /// Sent, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// Read the configuration again.
     Reload(oneshot::Sender<Result<(), Error>>),
     /// Check everything.

@@ -40,6 +40,7 @@ impl House {
             } => self.errand_asked(phone, errand, work, reply),
             Call::Await { job, reply } => self.await_job(job, reply),
             Call::Unpair { phone, reply } => self.unpair(phone, reply),
+            Call::TestNotification { phone, reply } => self.test_notification(phone, reply),
             Call::LookedAt(udid) => self.handle(Event::LookedAt(udid)),
             Call::Reload(reply) => match self.reload() {
                 Ok(Taken::OtherStore) => self.reloading.push(reply),

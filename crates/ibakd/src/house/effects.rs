@@ -116,12 +116,7 @@ impl House {
                 add("last-checked", OwnedVariant::from(last.map_or(0, micros)));
             }
         }
-        let kind = attention.kind().word();
-        info!(
-            phone = phone.as_ref().map(Udid::as_str),
-            kind, "needs attention"
-        );
-        self.attention.push((phone, kind, details));
+        self.call_attention(phone, attention.kind().word(), details);
     }
 
     fn start(&mut self, mut start: StartJob) {

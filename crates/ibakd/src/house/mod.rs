@@ -16,6 +16,7 @@ mod policy;
 mod settings;
 mod startup;
 mod storage;
+mod telling;
 mod upkeep;
 
 pub use startup::{Daemon, Options};
@@ -28,6 +29,7 @@ use crate::executor::{ErrandWork, Report, Stop};
 use crate::executor::{Upkeep, UpkeepNews};
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::{Held, StoreLook};
@@ -118,6 +120,7 @@ struct House {
     history: Arc<History>,
     notifier: Notifier,
     publisher: Publisher,
+    metrics: Metrics,
     inputs: mpsc::Sender<Input>,
     mux: MuxAddress,
     records: Arc<PairStore>,
@@ -288,7 +291,8 @@ impl House {
         self.keep_chronicle(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
-        let wire = Wire::of(&view, &self.policies, &places);
+        let wire = Wire::of(&view, &self.policies, &places)
+            .with_channels(|phone| telling::channels(&self.book, &self.config, phone));
         let changed = wire != *self.shown;
         if !changed
             && self.attention.is_empty()
@@ -298,6 +302,8 @@ impl House {
             return;
         }
         if changed {
+            self.metrics
+                .show(self.config.metrics_textfile.as_deref(), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }
@@ -329,10 +335,11 @@ impl House {
         let Self {
             memory,
             publisher,
+            metrics,
             mut keeping,
             ..
         } = self;
-        drop(publisher);
+        drop((publisher, metrics));
         let written = memory.unwritten();
         let rest = async {
             if let Some(written) = written {

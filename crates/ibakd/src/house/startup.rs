@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::executor::Upkeep;
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::cron;
 use anyhow::Context;
@@ -128,13 +129,18 @@ async fn build(
     policies.check()?;
     drop(machine.handle(Event::PoliciesChanged(policies.clone()), clock.now()));
     let places = Places::of(config, options.config_path.as_deref());
-    let first = Wire::of(&machine.view(), &policies, &places);
+    let view = machine.view();
+    let first = Wire::of(&view, &policies, &places)
+        .with_channels(|phone| super::telling::channels(&book, config, phone));
     let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
     let clock_now = clock.now();
+    let (metrics, writing) = Metrics::new();
+    let mut keeping = JoinSet::new();
+    keeping.spawn(writing);
     let mut house = House {
         machine,
         policies,
@@ -148,6 +154,7 @@ async fn build(
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,
+        metrics,
         inputs,
         mux: options.mux,
         network: Network::new(keys),
@@ -172,7 +179,7 @@ async fn build(
         shown: Arc::new(first),
         locked: BTreeMap::new(),
         apple_devices: Vec::new(),
-        keeping: JoinSet::new(),
+        keeping,
         reloading: Vec::new(),
         measuring: Arc::new(tokio::sync::Semaphore::new(1)),
         recorded: BTreeSet::new(),

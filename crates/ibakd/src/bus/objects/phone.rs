@@ -487,4 +487,11 @@ impl Phone {
     fn retired(&self) -> bool {
         self.read(|it| it.retired)
     }
+
+    /// Where messages about it go: channels, as the file names of hooks and `desktop`; empty =
+    /// everywhere.
+    #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.read(|it| it.notify_channels.clone())
+    }
 }
