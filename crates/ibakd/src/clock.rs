@@ -78,6 +78,16 @@ impl Clock {
         }
     }
 
+    /// Returns how long this computer has slept since it was switched on.
+    pub fn slept(&self) -> Duration {
+        match &self.hands {
+            Hands::System { .. } => {
+                since_boot().saturating_sub(read(rustix::time::ClockId::Monotonic))
+            }
+            Hands::Manual(_) => Duration::ZERO,
+        }
+    }
+
     /// Reads how local time follows from UTC, for two years before and after the present.
     pub fn zone(&self) -> Zone {
         let around = self.now().wall;
@@ -177,7 +187,11 @@ impl Clock {
 }
 
 fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    read(rustix::time::ClockId::Boottime)
+}
+
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),
         u32::try_from(time.tv_nsec).unwrap_or(0),

@@ -98,7 +98,7 @@ fn read(watch: &OwnedFd, name: &OsString) -> rustix::io::Result<Seen> {
                 return match seen {
                     // Nothing of ours: wait for more.
                     Seen::Nothing => Err(rustix::io::Errno::AGAIN),
-                    seen => Ok(seen),
+                    Seen::Socket | Seen::End => Ok(seen),
                 };
             }
             Err(error) => return Err(error),

@@ -1,7 +1,7 @@
 //! This computer itself: what it tells, and what is wished of it.
 
 use super::{House, Input};
-use crate::config::Config;
+use crate::config::{Config, Metered};
 use crate::sources::host::{HostNews, HostOptions, HostSource, NetworkRule, Wishes};
 use ibak_core::{Errand, Event, JobKind, Signal, Udid, View};
 use tokio::sync::mpsc;
@@ -10,8 +10,12 @@ use tokio::sync::mpsc;
 const NEWS_MAX: usize = 8;
 
 /// Takes from the configuration on which networks backups may run.
-pub(super) fn networks(_config: &Config) -> NetworkRule {
-    NetworkRule::new::<String>(&[], true)
+fn networks(config: &Config) -> NetworkRule {
+    let metered_waits = match config.metered {
+        Metered::Wait => true,
+        Metered::Any => false,
+    };
+    NetworkRule::new(&config.networks, metered_waits)
 }
 
 impl House {

@@ -198,9 +198,10 @@ impl Watcher {
             if look == Look::Everything && self.services.is_none() {
                 self.services = Services::open(&self.options.bus).await;
             }
+            // What happens while it is looked at counts from here.
+            let at = self.clock.now();
             self.keep_awake().await;
             self.look(look).await;
-            let at = self.clock.now();
             let next = self.next_look(at.monotonic);
             look = tokio::select! {
                 heard = services::next(&mut self.services) => self.heard(heard).await,
