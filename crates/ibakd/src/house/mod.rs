@@ -9,6 +9,7 @@ mod chronicling;
 mod diagnose;
 mod effects;
 mod errands;
+mod host;
 mod keeping;
 mod network;
 mod phones;
@@ -31,6 +32,7 @@ use crate::history::History;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::sources::host::{HostNews, HostSource};
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::{Held, StoreLook};
 use book::Book;
@@ -51,7 +53,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -75,6 +77,7 @@ enum Input {
     Mdns(Listener, MdnsEvent),
     Hearing(Listener, Hearing),
     Phone(PhoneNews),
+    Host(HostNews),
     /// The store is worth another look.
     LookAtStore,
     /// A look at the store, and at which one.
@@ -123,6 +126,10 @@ struct House {
     metrics: Metrics,
     inputs: mpsc::Sender<Input>,
     mux: MuxAddress,
+    /// Has usbmuxd looked at: a phone was plugged in.
+    look_at_mux: Arc<Notify>,
+    /// The computer itself; `None` before anybody looks after it.
+    host: Option<HostSource>,
     records: Arc<PairStore>,
     deadlines: Deadlines,
     limits: Limits,
@@ -261,6 +268,7 @@ impl House {
             Input::Mdns(listener, event) => self.announced(listener, event),
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
+            Input::Host(news) => self.host_news(news),
             Input::LookAtStore => self.look_at_store(),
             Input::Store(number, look) => self.store_seen(number, look),
             Input::StoreContents(udid, number, held) => self.contents_seen(udid, number, held),
@@ -289,6 +297,7 @@ impl House {
         self.tell_locks(&view);
         self.keep_what_never_ran(&view);
         self.keep_chronicle(&view);
+        self.wish(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
         let wire = Wire::of(&view, &self.policies, &places)

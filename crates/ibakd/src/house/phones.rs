@@ -140,6 +140,11 @@ impl House {
         );
     }
 
+    /// Says whether any phone is there.
+    pub(super) fn is_anybody_there(&self) -> bool {
+        self.phones.values().any(PhoneSlot::is_there)
+    }
+
     /// Gives the core a fact that holds until it is contradicted.
     pub(super) fn observe(&mut self, udid: &Udid, fact: Fact, source: Source) {
         let at = self.clock.now();
@@ -246,6 +251,7 @@ impl House {
                 if !self.apple_devices.contains(&place) && self.apple_devices.len() < PHONES_MAX {
                     self.apple_devices.push(place);
                 }
+                self.look_at_mux.notify_one();
                 u32::try_from(self.apple_devices.len()).ok()
             }
             PresenceEvent::Left(place) => {

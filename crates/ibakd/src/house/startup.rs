@@ -14,8 +14,9 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::cron;
+use crate::sources::host::{HostOptions, HostSource};
 use anyhow::Context;
-use ibak_core::{Event, JobId, Machine, Udid, Wall};
+use ibak_core::{Event, JobId, Machine, Udid};
 use ibak_dbus::BusChoice;
 use ibak_device::{
     Deadlines, MdnsOptions, MuxAddress, PairStore, PhoneKeys, browse, presence, watch,
@@ -35,8 +36,6 @@ use tracing::{debug, info, warn};
 const LISTEN_FIRST: Duration = Duration::from_secs(3);
 /// How soon listening is tried again where it was not possible.
 const LISTEN_AGAIN: Duration = Duration::from_secs(60);
-/// How often a schedule looks at the wall clock, which may be set meanwhile.
-const LOOK_AT_CALENDAR: Duration = Duration::from_secs(900);
 
 /// How a daemon is started.
 #[derive(Debug)]
@@ -51,6 +50,8 @@ pub struct Options {
     pub bus: BusChoice,
     /// Where usbmuxd listens.
     pub mux: MuxAddress,
+    /// Where this computer is asked how it is.
+    pub host: HostOptions,
     /// Both clocks.
     pub clock: Clock,
     /// For each step with a phone.
@@ -158,6 +159,8 @@ async fn build(
         inputs,
         mux: options.mux,
         network: Network::new(keys),
+        look_at_mux: Arc::default(),
+        host: None,
         records,
         deadlines: options.deadlines,
         limits: options.limits,
@@ -187,6 +190,7 @@ async fn build(
     };
     house.candidates = phones;
     house.take_book(book);
+    house.start_host(options.host);
     house.start_sources(served.calls, &stop);
     Ok((
         house,
@@ -222,7 +226,8 @@ impl House {
     fn start_sources(&mut self, calls: mpsc::Receiver<Call>, stop: &CancellationToken) {
         self.forward(calls, Input::Call);
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
-        tokio::spawn(watch(self.mux.clone(), tx, stop.clone()));
+        let look = Arc::clone(&self.look_at_mux);
+        tokio::spawn(watch(self.mux.clone(), look, tx, stop.clone()));
         self.forward(rx, Input::Mux);
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
         tokio::spawn(presence::watch(tx, stop.clone()));
@@ -248,7 +253,10 @@ impl House {
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
         self.forward(rx, move |event| Input::Mdns(listener, event));
         let (inputs, stop) = (self.inputs.clone(), stop.clone());
-        let options = MdnsOptions { interface };
+        let options = MdnsOptions {
+            interface,
+            addresses_changed: self.host.as_ref().map(HostSource::addresses),
+        };
         let listen = async move {
             loop {
                 let browsing = browse(options.clone(), tx.clone(), CancellationToken::new());
@@ -300,7 +308,7 @@ impl House {
             match cron::next_due(&expression).await {
                 Ok(Some(at)) => {
                     send(Input::SchedulePlanned(Some(at)), &inputs).await;
-                    sleep_until_wall(&clock, at).await;
+                    clock.sleep_until_wall(at).await;
                     send(Input::ScheduleDue, &inputs).await;
                 }
                 Ok(None) => {
@@ -316,18 +324,6 @@ impl House {
     pub(super) fn schedule_due(&mut self) {
         self.handle(Event::ScheduleFired);
         self.plan_schedule();
-    }
-}
-
-async fn sleep_until_wall(clock: &Clock, at: Wall) {
-    loop {
-        let now = clock.now();
-        let left = at.saturating_since(now.wall);
-        if left.is_zero() {
-            return;
-        }
-        let slice = left.min(LOOK_AT_CALENDAR);
-        clock.sleep_until(now.monotonic + slice).await;
     }
 }
 
