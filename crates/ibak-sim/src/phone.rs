@@ -23,6 +23,7 @@ use crate::ports::Ports;
 use crate::products::Product;
 use crate::profile::PhoneSpec;
 use crate::restored::Restored;
+use crate::services::Observed;
 use crate::services::afc::{self, Tree};
 use crate::state::{PhoneState, Setting, ValueName};
 
@@ -89,6 +90,7 @@ pub struct Phone {
     last_host: Mutex<String>,
     activity: Mutex<Activity>,
     loot: Mutex<Loot>,
+    pub(crate) observed: watch::Sender<Observed>,
     pub(crate) record: Record,
     pub(crate) restored: Mutex<Restored>,
     pub(crate) reboots: Notify,
@@ -165,6 +167,7 @@ impl Phone {
             last_host: Mutex::default(),
             activity: Mutex::default(),
             loot: Mutex::default(),
+            observed: watch::Sender::default(),
             record: Record::default(),
             restored: Mutex::default(),
             reboots: Notify::new(),

@@ -59,6 +59,14 @@ impl Clock {
         }
     }
 
+    /// Sets the wall hand of a manual clock alone, as a person does; does nothing to the computer's
+    /// own.
+    pub fn set_wall(&self, wall: Wall) {
+        if let Hands::Manual(sender) = &self.0 {
+            sender.send_modify(|now| now.wall = wall);
+        }
+    }
+
     /// Returns once the monotonic hand has reached `deadline`.
     pub async fn sleep_until(&self, deadline: Monotonic) {
         match &self.0 {
