@@ -21,8 +21,12 @@ const MIXTURES_SLOW: usize = 512;
 const MIXTURES: usize = 48;
 /// The seed of the mixtures.
 const SEED: u64 = 0x1bac_0002;
-/// Switches of lockdown, which the conversation never sees.
-const ELSEWHERE: [Quirk; 2] = [Quirk::SilentLock, Quirk::NoCloudBackupKeys];
+/// Switches of lockdown and of the screen, which the conversation never sees.
+const ELSEWHERE: [Quirk; 3] = [
+    Quirk::SilentLock,
+    Quirk::NoCloudBackupKeys,
+    Quirk::PromptHidden,
+];
 
 fn phone(quirks: impl IntoIterator<Item = Quirk>) -> PhoneAlone {
     let spec = ContentSpec {

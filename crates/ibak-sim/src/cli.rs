@@ -63,6 +63,11 @@ enum Command {
         /// The phone.
         udid: String,
     },
+    /// Lets the person look at the phone's screen without unlocking it.
+    Glance {
+        /// The phone.
+        udid: String,
+    },
     /// Starts a phone again: off its cable and its network, and back.
     Reboot {
         /// The phone.
@@ -162,6 +167,7 @@ where
             delete,
         },
         Command::Cancel { udid } => Request::Cancel { udid },
+        Command::Glance { udid } => Request::Glance { udid },
         Command::Reboot { udid } => Request::Reboot { udid },
         Command::Attacks => {
             for attack in Attack::all() {

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backup::crypto::Costs;
 use crate::backup::{
-    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirks, RestoredContent,
-    Standing,
+    BackupHost, BackupMemory, Faults, Interruption, PasscodeAnswer, Phase, Quirk, Quirks,
+    RestoredContent, Standing,
 };
 use crate::content::Content;
 use crate::identity::{Identity, IosVersion};
@@ -146,7 +146,11 @@ pub(crate) async fn ask(phone: &Phone) -> PasscodeAnswer {
     let patience = Duration::from_secs(phone.state().passcode_patience_secs.into());
     let given_up = Instant::now() + patience;
     let mut watch = phone.watch_state();
-    let decided = watch.wait_for(|state| state.passcode_answer != state::PasscodeAnswer::Ignore);
+    let hidden = phone.quirks().has(Quirk::PromptHidden);
+    let decided = watch.wait_for(|state| {
+        let seen = !(hidden && state.is_protected());
+        seen && state.passcode_answer != state::PasscodeAnswer::Ignore
+    });
     let answer = match timeout_at(given_up, decided).await {
         Ok(Ok(state)) => state.passcode_answer,
         Ok(Err(_)) | Err(_) => state::PasscodeAnswer::Ignore,
@@ -239,6 +243,27 @@ mod tests {
             );
             assert_eq!(phone.activity().passcode_prompts, 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hidden_question_waits_for_the_screen_to_be_unlocked() {
+        let mut spec = PhoneSpec {
+            ios: "26.3".parse().unwrap(),
+            files: 20,
+            bytes: 1 << 20,
+            ..PhoneSpec::default()
+        };
+        (spec.state.passcode, spec.state.locked) = (Switch::On, Switch::On);
+        let quirks = [Quirk::PromptHidden].into_iter().collect();
+        let phone = Phone::new(&spec, quirks, &CancellationToken::new(), TaskTracker::new());
+        let phone = phone.unwrap();
+        assert_eq!(prompt(&phone).await, PasscodeAnswer::Ignored);
+        let waking_up = async {
+            sleep(Duration::from_secs(30)).await;
+            phone.set(&Setting::Locked(Switch::Off));
+        };
+        let (answer, ()) = tokio::join!(prompt(&phone), waking_up);
+        assert_eq!(answer, PasscodeAnswer::Given);
     }
 
     #[tokio::test(start_paused = true)]

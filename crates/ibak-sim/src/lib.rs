@@ -20,6 +20,7 @@ pub mod mux;
 mod network;
 pub mod pairing;
 mod password;
+mod person;
 pub mod phone;
 mod ports;
 pub mod products;

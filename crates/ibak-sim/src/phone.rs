@@ -14,7 +14,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backup::{BackupMemory, Quirk, Quirks};
+use crate::backup::{BackupMemory, Quirks};
 use crate::content::{Content, ContentSpec};
 use crate::hostile::{Attack, Loot, Record};
 use crate::identity::Identity;
@@ -23,8 +23,9 @@ use crate::ports::Ports;
 use crate::products::Product;
 use crate::profile::PhoneSpec;
 use crate::restored::Restored;
+use crate::services::Observed;
 use crate::services::afc::{self, Tree};
-use crate::state::{PhoneState, Setting};
+use crate::state::{PhoneState, Setting, ValueName};
 
 /// How many notifications a slow listener may be behind before it loses some.
 const POSTS_MAX: usize = 256;
@@ -73,9 +74,6 @@ pub struct Activity {
     pub reboots: u64,
 }
 
-/// A domain and a key in it.
-type ValueName = (Option<String>, String);
-
 /// A simulated phone.
 pub struct Phone {
     spec: PhoneSpec,
@@ -92,6 +90,7 @@ pub struct Phone {
     last_host: Mutex<String>,
     activity: Mutex<Activity>,
     loot: Mutex<Loot>,
+    pub(crate) observed: watch::Sender<Observed>,
     pub(crate) record: Record,
     pub(crate) restored: Mutex<Restored>,
     pub(crate) reboots: Notify,
@@ -168,6 +167,7 @@ impl Phone {
             last_host: Mutex::default(),
             activity: Mutex::default(),
             loot: Mutex::default(),
+            observed: watch::Sender::default(),
             record: Record::default(),
             restored: Mutex::default(),
             reboots: Notify::new(),
@@ -256,6 +256,9 @@ impl Phone {
         if let Setting::Password(password) = setting {
             self.set_password(password.as_ref());
         }
+        if let Setting::PairingsExpired = setting {
+            self.forget_hosts();
+        }
         let changed = self.state.send_if_modified(|state| state.apply(setting));
         if !changed {
             return;
@@ -287,6 +290,11 @@ impl Phone {
             | Setting::Attack(_)
             | Setting::Password(_)
             | Setting::RequiresEncryption(_)
+            | Setting::Tell(..)
+            | Setting::TellTruth
+            | Setting::ChargeLimit(_)
+            | Setting::UsbRestricted(_)
+            | Setting::PairingsExpired
             | Setting::SyncLock(_) => &[],
             Setting::FreeSpace(_) => &["com.apple.mobile.lockdown.disk_usage_changed"],
         };
@@ -298,37 +306,10 @@ impl Phone {
         }
     }
 
-    /// Locking posts lockcomplete and lockstate within a second, unlocking a lone lockstate, and
-    /// hasBlankedScreen comes with both (phone.md §2).
-    fn lock_notifications(&self, locks: bool) -> &'static [&'static str] {
-        const LOCK: &[&str] = &[
-            "com.apple.springboard.hasBlankedScreen",
-            "com.apple.springboard.lockcomplete",
-            "com.apple.springboard.lockstate",
-        ];
-        const UNLOCK: &[&str] = &[
-            "com.apple.springboard.hasBlankedScreen",
-            "com.apple.springboard.lockstate",
-        ];
-        const SILENT: &[&str] = &["com.apple.springboard.hasBlankedScreen"];
-        let no_passcode = !self.state.borrow().passcode.is_on();
-        match (locks, no_passcode && self.quirks.has(Quirk::SilentLock)) {
-            (true, true) => SILENT,
-            (true, false) => LOCK,
-            (false, _) => UNLOCK,
-        }
-    }
-
     /// Changes the phone's data between two backups.
     pub fn change(&self, touch: u64, add: u64, delete: u64) {
         locked(&self.content).change(touch, add, delete);
         self.post("com.apple.mobile.lockdown.disk_usage_changed");
-    }
-
-    /// The person taps ✕ on the phone while a sync or backup runs.
-    pub fn person_cancels(&self) {
-        self.post("com.apple.itunes-client.syncCancelRequest");
-        self.person_cancels.notify_waiters();
     }
 
     pub(crate) fn attack(&self) -> Option<Attack> {
@@ -421,6 +402,12 @@ impl Phone {
         let known = locked(&self.pairings).remove(host_id).is_some();
         self.state.send_modify(|_| {});
         known
+    }
+
+    /// Forgets every host.
+    fn forget_hosts(&self) {
+        locked(&self.pairings).clear();
+        self.state.send_modify(|_| {});
     }
 
     pub(crate) fn last_host_buid(&self) -> String {

@@ -161,6 +161,7 @@ fn set_change_mux_and_status_do_what_the_contract_says() {
             .status
             .success()
     );
+    assert!(serving.control(&["glance", udid]).status.success());
     assert!(serving.control(&["mux", "mute"]).status.success());
     assert_eq!(serving.status()["usbmuxd"]["mode"], "mute");
     assert!(serving.control(&["mux", "restart"]).status.success());
@@ -185,7 +186,7 @@ fn the_help_names_every_verb_and_every_setting() {
     };
     let text = help(&["--help"]);
     for verb in [
-        "serve", "set", "change", "cancel", "reboot", "attacks", "mux", "status",
+        "serve", "set", "change", "cancel", "glance", "reboot", "attacks", "mux", "status",
     ] {
         assert!(text.contains(&format!("\n  {verb} ")), "{verb}: {text}");
     }
@@ -207,6 +208,10 @@ fn the_help_names_every_verb_and_every_setting() {
         "icloud",
         "icloud-account",
         "free-space",
+        "charge-limit",
+        "usb-restricted",
+        "pairings",
+        "tell",
         "attack",
     ] {
         assert!(text.contains(&format!("\n  {key} = ")), "{key}: {text}");

@@ -39,6 +39,9 @@ quirks! {
     /// The phone gives up when the host's first reply is held for more than 60 s (phone.md §1,
     /// "how long a real phone waits is not known" \[h\]).
     Impatient = "impatient",
+    /// A passcode prompt that comes while the screen is locked can be neither answered nor
+    /// dismissed before it is unlocked (phone.md §1: "not known, assume it cannot").
+    PromptHidden = "prompt-hidden",
     /// Paths in host operations begin with `/` and are still backup-relative (phone.md §5, corpus 18).
     AbsolutePaths = "absolute-paths",
     /// Some files are uploaded to `/.b/…` and moved into the tree (phone.md §5, corpus 18).

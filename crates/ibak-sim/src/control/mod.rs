@@ -36,6 +36,11 @@ pub enum Request {
         /// The phone.
         udid: String,
     },
+    /// The person looks at the screen and leaves it locked.
+    Glance {
+        /// The phone.
+        udid: String,
+    },
     /// Starts a phone again.
     Reboot {
         /// The phone.

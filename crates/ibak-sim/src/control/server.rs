@@ -96,6 +96,7 @@ async fn obey(core: &Core, request: Request) -> Result<Answer, SimError> {
             delete,
         } => core.change(&udid, touch, add, delete)?,
         Request::Cancel { udid } => core.cancel(&udid)?,
+        Request::Glance { udid } => core.phone(&udid)?.glance(),
         Request::Reboot { udid } => core.phone(&udid)?.reboot(),
         Request::Mux { verb } => core.mux(verb.parse()?).await?,
         Request::Status {} => {

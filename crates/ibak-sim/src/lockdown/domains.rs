@@ -77,10 +77,7 @@ fn battery(phone: &Phone) -> Value {
         "BatteryCurrentCapacity".into(),
         u64::from(state.battery).into(),
     );
-    values.insert(
-        "BatteryIsCharging".into(),
-        (state.power.is_on() && !full).into(),
-    );
+    values.insert("BatteryIsCharging".into(), state.is_charging().into());
     values.insert("ExternalChargeCapable".into(), state.power.is_on().into());
     values.insert("ExternalConnected".into(), state.power.is_on().into());
     values.insert("FullyCharged".into(), full.into());

@@ -1,5 +1,7 @@
 //! What GetValue answers, in which domain, before and after a session.
 
+use std::collections::BTreeSet;
+
 use plist::{Dictionary, Value};
 
 use super::{domains, root};
@@ -68,9 +70,10 @@ pub fn get(
     domain: Option<&str>,
     key: Option<&str>,
 ) -> Result<Value, &'static str> {
-    let all = whole(phone, transport, domain).ok_or("MissingValue")?;
+    let mut all = whole(phone, transport, domain).ok_or("MissingValue")?;
+    let closed = tell(phone, domain, &mut all);
     let visible = |name: &str| match (access, domain) {
-        (Access::Session, _) => true,
+        (Access::Session, _) => !closed.contains(name),
         (Access::Anyone, None) => PUBLIC_KEYS.contains(&name),
         (Access::Anyone, Some(ITUNES)) => PUBLIC_ITUNES_KEYS.contains(&name),
         (Access::Anyone, Some(_)) => false,
@@ -93,6 +96,22 @@ pub fn get(
             None => Err("MissingValue"),
         },
     }
+}
+
+/// Puts what the phone says in the place of the truth; returns the keys that no host may read.
+fn tell(phone: &Phone, domain: Option<&str>, all: &mut Dictionary) -> BTreeSet<String> {
+    let mut closed = BTreeSet::new();
+    for ((of, key), telling) in phone.state().tells {
+        if of.as_deref() != domain {
+            continue;
+        }
+        match telling.instead_of(all.get(&key).cloned()) {
+            Ok(value) => drop(all.insert(key, value)),
+            Err("GetProhibited") => drop(closed.insert(key)),
+            Err(_) => drop(all.remove(&key)),
+        }
+    }
+    closed
 }
 
 /// Returns a domain with what hosts wrote into it.

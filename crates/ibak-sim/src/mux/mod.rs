@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::phone::{Phone, locked};
-use crate::state::Attachment;
 use crate::wire::{BoxIo, dict};
 
 /// How many events a slow listener may be behind before it loses some.
@@ -136,14 +135,14 @@ impl Muxer {
                 .list
                 .iter()
                 .position(|(_, shown)| Arc::ptr_eq(shown, phone));
-            match (phone.state().attached, shown) {
-                (Attachment::Usb, None) => {
+            match (phone.state().is_on_usb(), shown) {
+                (true, None) => {
                     let id = devices.next;
                     devices.next += 1;
                     devices.list.push((id, Arc::clone(phone)));
                     self.tell(attached(id, phone));
                 }
-                (Attachment::None, Some(at)) => {
+                (false, Some(at)) => {
                     let (id, phone) = devices.list.remove(at);
                     phone.unplug();
                     self.tell(dict([
@@ -151,7 +150,7 @@ impl Muxer {
                         ("MessageType", "Detached".into()),
                     ]));
                 }
-                (Attachment::Usb, Some(_)) | (Attachment::None, None) => {}
+                (true, Some(_)) | (false, None) => {}
             }
         }
     }

@@ -89,7 +89,7 @@ fn battery_entry(phone: &Phone) -> &'static str {
 fn power_source(phone: &Phone) -> Value {
     let state = phone.state();
     let (percent, power) = (u64::from(state.battery), state.power.is_on());
-    let charging = power && percent < 100;
+    let charging = state.is_charging();
     let raw = DESIGN_MAH * percent / 100;
     let data = dict([
         ("AppleRawMaxCapacity", DESIGN_MAH.into()),

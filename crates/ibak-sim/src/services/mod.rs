@@ -7,6 +7,7 @@ mod diagnostics;
 mod heartbeat;
 mod installation;
 mod notification;
+mod observed;
 mod png;
 mod springboard;
 
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+pub use observed::Observed;
 
 use crate::phone::{Phone, Transport};
 use crate::ports::Waiting;

@@ -1,19 +1,19 @@
 //! com.apple.mobile.notification_proxy: relays what the host observes, posts what it posts.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use plist::{Dictionary, Value};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::observed::Ears;
 use crate::hostile::Place;
 use crate::phone::Phone;
 use crate::wire::{self, BoxIo, dict};
 
 pub(super) async fn serve(stream: BoxIo, phone: Arc<Phone>) -> io::Result<()> {
     let mut posts = phone.listen();
-    let mut observed = BTreeSet::new();
+    let mut ears = Ears::new(Arc::clone(&phone));
     if let Some(script) = phone
         .attack()
         .and_then(|attack| attack.script(Place::Notices))
@@ -38,12 +38,12 @@ pub(super) async fn serve(stream: BoxIo, phone: Arc<Phone>) -> io::Result<()> {
                 biased;
                 command = received.recv() => {
                     let Some(command) = command else { return io::Result::Ok(()) };
-                    if !obey(&command, &phone, &mut observed, &mut writer).await? {
+                    if !obey(&command, &phone, &mut ears, &mut writer).await? {
                         return Ok(());
                     }
                 }
                 post = posts.recv() => match post {
-                    Ok(name) if observed.contains(name.as_ref()) => {
+                    Ok(name) if ears.hear(&name) => {
                         let relay = dict([("Command", "RelayNotification".into()), ("Name", name.as_ref().into())]);
                         wire::write(&mut writer, &relay).await?;
                     }
@@ -67,14 +67,12 @@ pub(super) async fn serve(stream: BoxIo, phone: Arc<Phone>) -> io::Result<()> {
 async fn obey<W: tokio::io::AsyncWrite + Unpin>(
     command: &Dictionary,
     phone: &Phone,
-    observed: &mut BTreeSet<String>,
+    ears: &mut Ears,
     writer: &mut W,
 ) -> io::Result<bool> {
     let name = command.get("Name").and_then(Value::as_string);
     match (command.get("Command").and_then(Value::as_string), name) {
-        (Some("ObserveNotification"), Some(name)) => {
-            observed.insert(name.to_owned());
-        }
+        (Some("ObserveNotification"), Some(name)) => ears.observe(name),
         (Some("PostNotification"), Some(name)) => phone.host_posts(name),
         (Some("Shutdown"), _) => {
             wire::write(writer, &dict([("Command", "ProxyDeath".into())])).await?;

@@ -1,13 +1,16 @@
 //! What may be changed on a phone while it runs, and the words for it (`power=on`).
 
 mod parse;
+mod telling;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::backup::Phase;
 use crate::hostile::Attack;
 
 pub use parse::{SettingError, parse_size, settings_help};
+pub use telling::{Telling, ValueName, value_name};
 
 /// On or off; also written yes or no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +147,16 @@ pub enum Setting {
     Password(Option<Password>),
     /// A management profile wants every backup encrypted.
     RequiresEncryption(Switch),
+    /// What the phone says in the place of one of lockdown's values.
+    Tell(ValueName, Telling),
+    /// Says everything as it is again.
+    TellTruth,
+    /// Where the phone stops charging, in percent.
+    ChargeLimit(u8),
+    /// Locked for so long that its cable carries power and no data until it is unlocked.
+    UsbRestricted(Switch),
+    /// Every pairing has expired, as one that was not used for 30 days.
+    PairingsExpired,
 }
 
 /// How a phone stands.
@@ -203,6 +216,12 @@ pub struct PhoneState {
     pub unlocked_once: Switch,
     /// A management profile wants every backup encrypted.
     pub requires_encryption: Switch,
+    /// What it says in the place of the truth.
+    pub tells: BTreeMap<ValueName, Telling>,
+    /// Where it stops charging, in percent.
+    pub charge_limit: u8,
+    /// Its cable carries no data until it is unlocked.
+    pub usb_restricted: Switch,
 }
 
 impl Default for PhoneState {
@@ -235,6 +254,9 @@ impl Default for PhoneState {
             attack: None,
             unlocked_once: Switch::On,
             requires_encryption: Switch::Off,
+            tells: BTreeMap::new(),
+            charge_limit: 100,
+            usb_restricted: Switch::Off,
         }
     }
 }
@@ -244,12 +266,18 @@ impl PhoneState {
     pub fn apply(&mut self, setting: &Setting) -> bool {
         let before = self.clone();
         match *setting {
+            Setting::Tell(ref name, Telling::Truth) => drop(self.tells.remove(name)),
+            Setting::Tell(ref name, what) => drop(self.tells.insert(name.clone(), what)),
+            Setting::TellTruth => self.tells.clear(),
+            Setting::ChargeLimit(to) => self.charge_limit = to,
+            Setting::UsbRestricted(to) => self.usb_restricted = to,
             Setting::Power(to) => self.power = to,
             Setting::Wifi(to) => self.wifi = to,
             Setting::Locked(to) => {
                 self.locked = to;
                 if !to.is_on() {
                     self.unlocked_once = Switch::On;
+                    self.usb_restricted = Switch::Off;
                 }
             }
             Setting::Passcode(to) => self.passcode = to,
@@ -275,8 +303,8 @@ impl PhoneState {
             Setting::FreeSpace(to) => self.free_space = to,
             Setting::Attack(to) => self.attack = to,
             Setting::RequiresEncryption(to) => self.requires_encryption = to,
-            // The phone keeps no password: see `Phone::set`.
-            Setting::Password(_) => {}
+            // Neither is part of how it stands: see `Phone::set`.
+            Setting::Password(_) | Setting::PairingsExpired => {}
         }
         before != *self
     }
@@ -288,6 +316,16 @@ impl PhoneState {
             self.locked = Switch::On;
             self.unlocked_once = Switch::Off;
         }
+    }
+
+    /// Tells whether the battery takes in power: external power alone does not say so.
+    pub const fn is_charging(&self) -> bool {
+        self.power.is_on() && self.battery < self.charge_limit
+    }
+
+    /// Tells whether its cable carries data to the computer.
+    pub fn is_on_usb(&self) -> bool {
+        self.attached == Attachment::Usb && !(self.usb_restricted.is_on() && self.is_protected())
     }
 
     /// Tells what lockdown says as `PasswordProtected`: locked, and there is a passcode.
@@ -337,6 +375,33 @@ impl fmt::Display for PasscodeAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn at_its_charge_limit_a_phone_is_plugged_in_and_does_not_charge() {
+        let mut state = PhoneState::default();
+        state.apply(&Setting::Power(Switch::On));
+        state.apply(&Setting::Battery(79));
+        state.apply(&Setting::ChargeLimit(80));
+        assert!(state.is_charging());
+        state.apply(&Setting::Battery(80));
+        assert!(!state.is_charging());
+    }
+
+    #[test]
+    fn a_restricted_cable_carries_data_again_once_it_is_unlocked() {
+        let mut state = PhoneState {
+            passcode: Switch::On,
+            locked: Switch::On,
+            ..PhoneState::default()
+        };
+        assert!(state.is_on_usb());
+        state.apply(&Setting::UsbRestricted(Switch::On));
+        assert!(!state.is_on_usb());
+        state.apply(&Setting::Locked(Switch::Off));
+        assert!(state.is_on_usb());
+        state.apply(&Setting::Locked(Switch::On));
+        assert!(state.is_on_usb());
+    }
 
     #[test]
     fn only_a_locked_phone_with_a_passcode_is_protected() {

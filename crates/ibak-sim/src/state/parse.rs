@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Attachment, PasscodeAnswer, Password, Setting, Switch, Trust};
+use super::{Attachment, PasscodeAnswer, Password, Setting, Switch, Telling, Trust};
 use crate::backup::Phase;
 
 /// Says that a text is no setting, and what would be one.
@@ -95,6 +95,38 @@ const WORDS: &[Word] = &[
         |v| {
             let percent = v.trim_end_matches('%').parse().ok()?;
             (percent <= 100).then_some(Setting::Battery(percent))
+        },
+    ),
+    word(
+        "charge-limit",
+        "a percentage such as 80",
+        "where the battery stops charging, still on external power",
+        |v| {
+            let percent = v.trim_end_matches('%').parse().ok()?;
+            (1..=100)
+                .contains(&percent)
+                .then_some(Setting::ChargeLimit(percent))
+        },
+    ),
+    word(
+        "usb-restricted",
+        ON_OFF,
+        "locked for more than an hour: the cable carries no data until it is unlocked",
+        |v| switch(v).map(Setting::UsbRestricted),
+    ),
+    word(
+        "pairings",
+        "expired",
+        "every pairing has expired, as one not used for 30 days",
+        |v| (v == "expired").then_some(Setting::PairingsExpired),
+    ),
+    word(
+        "tell",
+        "truth, or DOMAIN/KEY:WORD (KEY:WORD for the root domain) with missing, prohibited, text, number, data or truth",
+        "what lockdown says in the place of one value; truth alone takes all back",
+        |v| match v {
+            "truth" => Some(Setting::TellTruth),
+            _ => Telling::parse(v).map(|(name, what)| Setting::Tell(name, what)),
         },
     ),
     word(
@@ -333,6 +365,24 @@ mod tests {
             ("drop-after=1 MiB", Setting::DropAfter(Some(1 << 20))),
             ("drop-after=none", Setting::DropAfter(None)),
             ("upload-rate=5 MB/s", Setting::UploadRate(Some(5_000_000))),
+            ("charge-limit=80%", Setting::ChargeLimit(80)),
+            ("usb-restricted=on", Setting::UsbRestricted(Switch::On)),
+            ("pairings=expired", Setting::PairingsExpired),
+            ("tell=truth", Setting::TellTruth),
+            (
+                "tell=PasswordProtected:missing",
+                Setting::Tell((None, "PasswordProtected".to_owned()), Telling::Missing),
+            ),
+            (
+                "tell=com.apple.mobile.battery/ExternalConnected:text",
+                Setting::Tell(
+                    (
+                        Some("com.apple.mobile.battery".to_owned()),
+                        "ExternalConnected".to_owned(),
+                    ),
+                    Telling::Text,
+                ),
+            ),
         ];
         for (text, setting) in table {
             assert_eq!(text.parse(), Ok(setting), "{text}");

@@ -7,7 +7,7 @@
 
 use crate::clock::Clock;
 use crate::executor::is_untrusted;
-use ibak_core::{Bytes, Fact, Observation, Signal, Source, Transport, Udid};
+use ibak_core::{Bytes, Fact, Now, Observation, Signal, Source, Transport, Udid};
 use ibak_device::{
     Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
     NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections, greet,
@@ -152,7 +152,7 @@ impl Reader {
                 name = next_notification(&mut self.proxy) => self.notified(name).await,
                 () = until(deadline) => {
                     if let Some((fact, source)) = self.edges.expire(Instant::now()).and_then(|edge| edge.fact()) {
-                        self.tell(vec![(fact, source)]).await;
+                        self.tell(vec![(fact, source)], self.task.clock.now()).await;
                     }
                 }
                 () = until(self.again.at) => self.read(&Signal::ALL).await,
@@ -172,7 +172,7 @@ impl Reader {
         let edges = self.edges.notified(&name, Instant::now());
         let facts: Vec<_> = edges.iter().filter_map(|edge| edge.fact()).collect();
         if !facts.is_empty() {
-            self.tell(facts).await;
+            self.tell(facts, self.task.clock.now()).await;
         }
         // An edge that proves nothing is worth asking about, and one that proves is worth confirming.
         if !edges.is_empty() {
@@ -180,7 +180,9 @@ impl Reader {
         }
     }
 
+    /// What is read has the date at which it was asked for: the computer may have slept meanwhile.
     async fn read(&mut self, which: &[Signal]) {
+        let asked = self.task.clock.now();
         match self.try_read(which).await {
             Ok(mut facts) => {
                 self.again = Again::default();
@@ -193,7 +195,7 @@ impl Reader {
                         Source::Heartbeat,
                     ));
                 }
-                self.tell(facts).await;
+                self.tell(facts, asked).await;
             }
             Err(error) => {
                 debug!(%error, "the phone's signals cannot be read");
@@ -210,7 +212,7 @@ impl Reader {
                 if matches!(error, DeviceError::NotPaired) || is_too_old(&error) {
                     facts.extend(self.greeting().await);
                 }
-                self.tell(facts).await;
+                self.tell(facts, asked).await;
             }
         }
     }
@@ -322,8 +324,7 @@ impl Reader {
         }
     }
 
-    async fn tell(&self, facts: Vec<(Fact, Source)>) {
-        let at = self.task.clock.now();
+    async fn tell(&self, facts: Vec<(Fact, Source)>, at: Now) {
         let observe = |(fact, source): (Fact, Source)| {
             let time_to_live = time_to_live(&fact);
             Observation {

@@ -1,0 +1,496 @@
+//! The real daemon, the real store and five simulated phones, led through a day moment by moment.
+
+use crate::life::{Mishap, Moment, PHONES, Stand, Trouble};
+use crate::model::{End, Kind, Model, Rules};
+use ibak_core::JobId;
+use ibak_dbus::MirrorEvent;
+use ibak_dbus::views::{JobView, PhoneView};
+use ibak_dbus::words::{
+    ConditionName, ConditionStatus, JobKind, Outcome, Trust, WaitsFor,
+};
+use ibak_sim::state::Switch;
+use ibak_sim::{MuxVerb, PhoneSpec};
+use ibak_tests::night::{DAY, EVENING, Night, PATIENCE, SETTLE, Setup, phone};
+use ibak_tests::trouble::say;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// A phone is silent for so long before a backup in which something is to happen to it.
+const SILENCE: &str = "silence-ms=600";
+/// The trouble of a phone with this code is one that passes: "error reading or writing a file".
+const REFUSAL: &str = "refuse-with=104";
+/// How often the settling time passes at a moment.
+const SETTLINGS_MAX: usize = 3;
+/// What leaves no room for a backup.
+const NO_ROOM: &str = "quota = \"1MiB\"";
+
+/// A house and its model.
+pub(crate) struct House {
+    pub night: Night,
+    model: Model,
+    rules: Rules,
+    keys: &'static str,
+    kinds: [Kind; PHONES],
+    stands: [Stand; PHONES],
+    /// Whether the daemon hears a phone's notifications, where that matters.
+    listens: [bool; PHONES],
+    /// The midnight before the first evening, on the daemon's monotonic clock.
+    midnight: Duration,
+    /// By how much somebody set the wall clock, in minutes.
+    set: i64,
+    /// What the house lacks since the moment before.
+    lacks: Option<Mishap>,
+    /// How many backups ended how.
+    pub ends: BTreeMap<&'static str, u32>,
+    /// Where it is, for messages.
+    here: String,
+}
+
+fn spec(at: usize, kind: Kind) -> PhoneSpec {
+    let names = ["Ada", "Ben", "Cleo", "Dan", "Eve"];
+    let mut spec = phone(&format!("{}'s iPhone", names[at]));
+    (spec.files, spec.bytes, spec.apps) = (12, 300 << 10, 1);
+    spec.state.attached = ibak_sim::state::Attachment::None;
+    if kind == Kind::Open {
+        spec.ios = "17.2".parse().unwrap();
+        spec.state.passcode = Switch::Off;
+    }
+    spec
+}
+
+impl House {
+    /// Moves in: at a midnight, with every phone away.
+    pub(crate) async fn begin(rules: Rules, kinds: [Kind; PHONES], keys: &'static str) -> Self {
+        let phones = std::array::from_fn::<_, PHONES, _>(|at| spec(at, kinds[at]));
+        let mut setup = Setup::of(phones.to_vec()).keys(keys);
+        if !rules.lock_counts {
+            // A house with cables begins its table itself.
+            let head = if rules.cable { "" } else { "[conditions]\n" };
+            setup = setup.tables(&format!("{head}locked = \"ignored\""));
+        }
+        if rules.cable {
+            setup = setup.by_cable();
+        }
+        let mut night = setup.begin().await;
+        for at in 0..PHONES {
+            // The pairing is taken over from usbmuxd by cable.
+            night.set(at, &["attached=usb"]).await;
+            night
+                .until_phone(at, "it is trusted", |view| view.trust == Trust::Trusted)
+                .await;
+            night.set(at, &["attached=none"]).await;
+        }
+        let midnight = DAY.as_secs() - EVENING.as_secs().rem_euclid(86_400).unsigned_abs();
+        night.advance(Duration::from_secs(midnight)).await;
+        Self {
+            midnight: night.clock.now().monotonic.since_origin(),
+            night,
+            model: Model::new(rules, kinds),
+            rules,
+            keys,
+            kinds,
+            stands: [Stand::default(); PHONES],
+            listens: [false; PHONES],
+            set: 0,
+            lacks: None,
+            ends: BTreeMap::new(),
+            here: String::new(),
+        }
+    }
+
+    /// Lives through one moment of day number `day`, and compares what happened with the model.
+    pub(crate) async fn live(&mut self, day: i64, moment: &Moment) {
+        let minute = day * 1440 + moment.minute;
+        let moment = &self.fitting(*moment);
+        self.here = format!("day {day}, {moment:?}");
+        self.what_ends(moment).await;
+        self.go_to(minute).await;
+        self.what_begins(moment).await;
+        if let Some(Mishap::Clock(by)) = moment.mishap {
+            self.set += by;
+            let now = self.night.clock.now().wall.as_secs();
+            self.night.clock.set(ibak_core::Wall::from_secs(now + by * 60));
+            self.settle().await;
+        }
+        let wanted = self.model.at(moment, minute, minute + self.set);
+        self.tell(&wanted);
+        self.arm(moment).await;
+        self.let_begin(&wanted).await;
+        let ends = self.backups(moment, &wanted).await;
+        assert_eq!(ends, wanted, "{}{}", self.here, self.night.picture());
+        self.look_around(&wanted).await;
+        self.disarm(moment).await;
+    }
+
+    /// Says what is to come, when asked to (`IBAK_YEAR_TELL=1`).
+    fn tell(&self, wanted: &[Option<End>; PHONES]) {
+        if std::env::var_os("IBAK_YEAR_TELL").is_some() {
+            say(&format!("{} wants {wanted:?}", self.here));
+        }
+    }
+
+    /// Where one backup runs at a time, which of them is stopped midway is not the model's business.
+    fn fitting(&self, moment: Moment) -> Moment {
+        let stops = moment.mishap == Some(Mishap::StopsMidway) && !self.rules.together;
+        Moment {
+            mishap: moment.mishap.filter(|_| !stops),
+            ..moment
+        }
+    }
+
+    /// Lets the time come; what was known of the phones is old then.
+    async fn go_to(&mut self, minute: i64) {
+        let now = self.night.clock.now().monotonic.since_origin();
+        let then = self.midnight + Duration::from_secs(u64::try_from(minute * 60).unwrap());
+        self.advance(then - now).await;
+    }
+
+    async fn advance(&mut self, step: Duration) {
+        self.night.clock.advance(step);
+        self.settle().await;
+    }
+
+    /// Waits until the daemon has considered everything, if there is one.
+    async fn settle(&mut self) {
+        if self.night.state().manager().is_some() {
+            self.night.settle().await;
+        }
+    }
+
+    /// Everything that ends before this moment.
+    async fn what_ends(&mut self, moment: &Moment) {
+        match moment.mishap {
+            Some(Mishap::Down) => self.night.stop_daemon().await,
+            Some(Mishap::Full) => self.room(NO_ROOM).await,
+            Some(Mishap::UsbmuxdGone) => self.night.sim.mux(MuxVerb::Stop).await.unwrap(),
+            Some(_) | None => {}
+        }
+        for (at, now) in moment.phones.into_iter().enumerate() {
+            let (was, mut settings) = (self.stands[at], Vec::new());
+            if was.locked && !now.locked {
+                settings.push("locked=no");
+            }
+            if was.plugged && !now.plugged {
+                settings.push("power=off");
+                settings.extend(self.rules.cable.then_some("attached=none"));
+            }
+            if was.near && !now.near && !self.rules.cable {
+                settings.push("wifi=off");
+            }
+            self.change(at, &settings).await;
+            if was.locked && !now.locked && now.plugged == was.plugged && now.near {
+                self.until_heard(at, ConditionStatus::Unmet).await;
+            }
+            let reboots = moment.troubles[at] == Some(Trouble::Reboots);
+            if reboots && now.locked && self.kinds[at] != Kind::Open {
+                self.reboot(at).await;
+            }
+        }
+    }
+
+    /// Everything that begins at this moment; what the moment before lacked is there again.
+    async fn what_begins(&mut self, moment: &Moment) {
+        match self.lacks.take() {
+            Some(Mishap::Down) => self.night.start_daemon().await,
+            Some(Mishap::Full) => self.room("").await,
+            Some(Mishap::UsbmuxdGone) => self.night.sim.mux(MuxVerb::Start).await.unwrap(),
+            Some(_) | None => {}
+        }
+        match moment.mishap {
+            Some(Mishap::Restart) => {
+                self.night.restart_daemon().await;
+                self.listens = [false; PHONES];
+            }
+            Some(Mishap::UsbmuxdRestart) => {
+                self.night.sim.mux(MuxVerb::Restart).await.unwrap();
+                self.listens = self.listens.map(|listens| listens && !self.rules.cable);
+            }
+            lacks @ Some(Mishap::Down | Mishap::Full | Mishap::UsbmuxdGone) => self.lacks = lacks,
+            Some(Mishap::StopsMidway | Mishap::Clock(_)) | None => {}
+        }
+        for (at, now) in moment.phones.into_iter().enumerate() {
+            let (was, mut settings) = (self.stands[at], Vec::new());
+            if !was.plugged && now.plugged {
+                settings.push("power=on");
+                settings.extend(self.rules.cable.then_some("attached=usb"));
+            }
+            if !was.near && now.near && !self.rules.cable {
+                settings.push("wifi=on");
+            }
+            if !was.locked && now.locked {
+                settings.push("locked=yes");
+            }
+            self.change(at, &settings).await;
+        }
+        let before = std::mem::replace(&mut self.stands, moment.phones);
+        for at in 0..PHONES {
+            let locks = !before[at].locked && self.stands[at].locked;
+            if self.kinds[at] == Kind::Open && self.is_reached(at) {
+                if locks && self.listens[at] {
+                    self.until_heard(at, ConditionStatus::Met).await;
+                }
+                self.until_listening(at).await;
+            } else {
+                self.listens[at] = false;
+            }
+        }
+    }
+
+    /// Tells whether the daemon can talk to a phone that does not keep silent.
+    fn is_reached(&self, at: usize) -> bool {
+        let stand = self.stands[at];
+        let by_cable = stand.plugged && self.lacks != Some(Mishap::UsbmuxdGone);
+        let way = if self.rules.cable { by_cable } else { stand.near };
+        way && self.lacks != Some(Mishap::Down)
+    }
+
+    /// Waits until the daemon hears the notifications of a phone that has just come, or that it
+    /// had lost.
+    async fn until_listening(&mut self, at: usize) {
+        if std::mem::replace(&mut self.listens[at], true) {
+            return;
+        }
+        let now = self.night.clock.now().wall;
+        self.night
+            .until_phone(at, "it is read", |view| {
+                view.condition(&ConditionName::Power).observed >= Some(now)
+            })
+            .await;
+        let phone = std::sync::Arc::clone(self.night.simulated(at));
+        let mut observed = phone.watch_observed();
+        let both = observed.wait_for(|all| {
+            let names = ["lockcomplete", "lockstate"];
+            names.iter().all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
+        });
+        tokio::time::timeout(PATIENCE, both).await.expect("the daemon listens").unwrap();
+    }
+
+    /// Waits until the daemon has heard of a lock or an unlock that it cannot read.
+    async fn until_heard(&mut self, at: usize, status: ConditionStatus) {
+        if self.kinds[at] == Kind::Open && self.listens[at] {
+            let what = format!("its lock is {status}: {}", self.here);
+            self.night
+                .until_phone(at, &what, |view| {
+                    view.condition(&ConditionName::Locked).status == status
+                })
+                .await;
+        }
+    }
+
+    async fn change(&mut self, at: usize, settings: &[&str]) {
+        if !settings.is_empty() {
+            self.night.set(at, settings).await;
+        }
+    }
+
+    /// Starts a phone again, which then answers nobody until it is unlocked: not over Wi-Fi, and
+    /// a cable into a phone that is locked for long carries no data.
+    async fn reboot(&mut self, at: usize) {
+        self.night.set(at, &["usb-restricted=on"]).await;
+        let phone = std::sync::Arc::clone(self.night.simulated(at));
+        let mut state = phone.watch_state();
+        phone.reboot();
+        let restarted = state.wait_for(|state| !state.unlocked_once.is_on());
+        tokio::time::timeout(PATIENCE, restarted)
+            .await
+            .expect("it starts again")
+            .unwrap();
+        self.settle().await;
+    }
+
+    async fn room(&mut self, quota: &str) {
+        let keys = format!("{}\n{quota}\n", self.keys);
+        self.night.configure(|setup| Setup { keys, ..setup });
+        self.night.reload().await.unwrap();
+    }
+
+    /// Has the troubles of this moment wait for a backup.
+    async fn arm(&mut self, moment: &Moment) {
+        for (at, trouble) in moment.troubles.into_iter().enumerate() {
+            let setting = match trouble {
+                _ if moment.mishap == Some(Mishap::StopsMidway) => SILENCE,
+                Some(Trouble::Refuses) => REFUSAL,
+                Some(Trouble::Breaks) => "drop-in=uploading",
+                Some(Trouble::Leaves | Trouble::Unlocked) => SILENCE,
+                Some(Trouble::Reboots) | None => continue,
+            };
+            self.change(at, &[setting]).await;
+        }
+    }
+
+    /// Takes back what no backup met.
+    async fn disarm(&mut self, moment: &Moment) {
+        for (at, trouble) in moment.troubles.into_iter().enumerate() {
+            if trouble.is_some() || moment.mishap == Some(Mishap::StopsMidway) {
+                let none = ["silence-ms=0", "refuse-with=none", "drop-in=none"];
+                self.change(at, &none).await;
+            }
+        }
+    }
+
+    /// Has the settling time pass with what is wanted known, a second time if a reading came late.
+    async fn let_begin(&mut self, wanted: &[Option<End>; PHONES]) {
+        for _ in 0..SETTLINGS_MAX {
+            for at in 0..PHONES {
+                if wanted[at].is_some() && !self.has_begun(at) {
+                    self.until_known(at).await;
+                }
+            }
+            self.advance(SETTLE + SECOND).await;
+            if (0..PHONES).all(|at| wanted[at].is_none() || self.has_begun(at)) {
+                return;
+            }
+        }
+    }
+
+    /// Tells whether a phone's backup runs, has ended, or only waits for the others.
+    fn has_begun(&self, at: usize) -> bool {
+        let udid = self.night.udid(at);
+        let ended = self.night.state().jobs().iter().any(|job| {
+            job.phone.as_ref() == Some(&udid) && job.kind == JobKind::Backup
+        });
+        let view = self.night.phone(at);
+        ended || view.current_job.is_some() || view.waits_for == [WaitsFor::Slot]
+    }
+
+    /// Waits until the daemon knows what a phone says of the conditions that count.
+    async fn until_known(&mut self, at: usize) {
+        let lock_counts = self.rules.lock_counts;
+        let what = format!("the conditions of phone {at} hold: {}", self.here);
+        let met = |view: &PhoneView, name| view.condition(&name).status == ConditionStatus::Met;
+        self.night
+            .until_phone(at, &what, |view| {
+                let locked = !lock_counts || met(view, ConditionName::Locked);
+                let world = [ConditionName::Power, ConditionName::Wifi, ConditionName::Space];
+                locked && world.into_iter().all(|name| met(view, name))
+            })
+            .await;
+    }
+
+    /// Lets every backup of this moment come to its end, and tells how each ended.
+    async fn backups(
+        &mut self,
+        moment: &Moment,
+        wanted: &[Option<End>; PHONES],
+    ) -> [Option<End>; PHONES] {
+        let mut ends = [None; PHONES];
+        let mut met = [false; PHONES];
+        loop {
+            self.settle().await;
+            let running = self.running();
+            for (at, _) in &running {
+                if !std::mem::replace(&mut met[*at], true) {
+                    self.midway(*at, moment).await;
+                }
+            }
+            let all_began = (0..PHONES).all(|at| met[at] || wanted[at].is_none());
+            if moment.mishap == Some(Mishap::StopsMidway) && all_began && met.contains(&true) {
+                self.night.restart_daemon().await;
+                self.listens = [false; PHONES];
+            } else if let Some((_, job)) = running.first() {
+                self.night.ended(*job).await;
+            }
+            for (at, end) in self.told() {
+                assert_eq!(ends[at], None, "twice in one moment: {}", self.here);
+                ends[at] = Some(end);
+                met[at] = true;
+            }
+            if self.running().is_empty() {
+                return ends;
+            }
+        }
+    }
+
+    /// Lists the backups that run, by their phone's place.
+    fn running(&self) -> Vec<(usize, JobId)> {
+        let jobs = self.night.state().jobs();
+        let backups = jobs
+            .iter()
+            .filter(|job| job.kind == JobKind::Backup && !job.ended());
+        backups
+            .map(|job: &JobView| (self.place(job), job.id))
+            .collect()
+    }
+
+    fn place(&self, job: &JobView) -> usize {
+        let is = |at: &usize| job.phone == Some(self.night.udid(*at));
+        (0..PHONES).find(is).expect("a phone of the house")
+    }
+
+    /// What happens to a phone once its backup has begun.
+    async fn midway(&mut self, at: usize, moment: &Moment) {
+        let way = if self.rules.cable {
+            "attached=none"
+        } else {
+            "wifi=off"
+        };
+        match moment.troubles[at] {
+            _ if moment.mishap == Some(Mishap::StopsMidway) => {}
+            Some(Trouble::Leaves) => {
+                self.night.set(at, &["power=off", way]).await;
+                (self.stands[at].plugged, self.stands[at].near) = (false, false);
+                self.listens[at] = false;
+            }
+            Some(Trouble::Unlocked) => {
+                self.night.set(at, &["locked=no"]).await;
+                self.stands[at].locked = false;
+                self.until_heard(at, ConditionStatus::Unmet).await;
+            }
+            Some(Trouble::Refuses | Trouble::Breaks | Trouble::Reboots) | None => {}
+        }
+    }
+
+    /// Takes what the daemon told of ends since it was last asked.
+    fn told(&mut self) -> Vec<(usize, End)> {
+        let mut told = Vec::new();
+        for event in std::mem::take(&mut self.night.events) {
+            let MirrorEvent::Completed { job, result, .. } = event else {
+                continue;
+            };
+            let Some(job) = self.night.state().job(job) else {
+                continue;
+            };
+            if job.kind != JobKind::Backup {
+                continue;
+            }
+            let end = match result {
+                Outcome::Succeeded => End::Done,
+                Outcome::PhoneReadWrite => End::Refused,
+                Outcome::LostConnection | Outcome::LostWifi | Outcome::LostPower => End::Lost,
+                Outcome::DaemonStopped => End::Stopped,
+                other => panic!("ended with {other}: {}{}", self.here, self.night.picture()),
+            };
+            told.push((self.place(&job), end));
+        }
+        told
+    }
+
+    /// What is true after every moment.
+    async fn look_around(&mut self, ends: &[Option<End>; PHONES]) {
+        if self.lacks == Some(Mishap::Down) {
+            return;
+        }
+        for (at, end) in ends.iter().enumerate() {
+            let Some(end) = end else { continue };
+            *self.ends.entry(end.word()).or_default() += 1;
+            if *end != End::Done {
+                continue;
+            }
+            let view = self.night.phone(at);
+            let last = view.last_backup.expect("there is one").as_secs();
+            let wanted = self.model.last(at).unwrap() * 60 + self.origin();
+            assert!((0..120).contains(&(last - wanted)), "{}", self.here);
+            assert!(!self.night.is_staged(at), "{}", self.here);
+            let newest = self.night.backups(at).await.pop().expect("there is one");
+            self.night.assert_equals_phone(at, &newest.id);
+            let udid = self.night.udid(at);
+            self.night.sim.change(udid.as_str(), 2, 1, 1).unwrap();
+        }
+    }
+
+    /// Returns the first midnight in seconds of the wall clock.
+    fn origin(&self) -> i64 {
+        EVENING.as_secs().div_euclid(86_400) * 86_400 + 86_400
+    }
+}
