@@ -301,6 +301,8 @@ pub struct PhoneMemory {
     pub retired: bool,
     /// What was learned from its behaviour about its passcode; `None` for nothing yet.
     pub passcode_learned: Option<Asking>,
+    /// When it was last asked for its passcode.
+    pub asked: Option<LastAsked>,
     /// Whether its screen was ever seen locked (`PasswordProtected` was true).
     pub lock_ever_seen: bool,
     /// How its last backup ended.
@@ -328,6 +330,17 @@ pub enum Asking {
     Asks,
     /// It did not.
     Never,
+}
+
+/// When a phone was last asked for its passcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAsked {
+    /// The last time.
+    pub at: Wall,
+    /// The day of the house's calendar on which that was.
+    pub day: crate::Day,
+    /// How often on that day without anybody having asked for it.
+    pub count: u8,
 }
 
 /// What a phone says of itself. Untrusted text.

@@ -203,7 +203,7 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
     use ibak_core::{
-        Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult,
+        Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult, LastAsked,
         LastResult, Pause, Told, Udid,
     };
 
@@ -219,6 +219,11 @@ mod tests {
             quota: Some(Bytes::from_gib(200)),
             retired: true,
             passcode_learned: Some(Asking::Never),
+            asked: Some(LastAsked {
+                at: Wall::from_secs(9),
+                day: ibak_core::Day(20_000),
+                count: 1,
+            }),
             lock_ever_seen: true,
             last_result: Some(LastResult {
                 result: JobResult::Failed(Failure::NoSpace),

@@ -110,6 +110,7 @@ impl Machine {
             phase: job.phase,
             progress: job.progress,
             waits_for,
+            may_move: self.may_move(job),
             result: None,
             detail: String::new(),
             backup: None,
@@ -152,7 +153,7 @@ fn state(phone: &Phone, job: Option<&Job>) -> PhoneState {
     match &phone.decision {
         Decision::NotDue { .. } | Decision::Refuse(Refusal::AutomaticOff) => PhoneState::Idle,
         Decision::Refuse(Refusal::NotTrusted) => PhoneState::Untrusted,
-        Decision::Start => PhoneState::Waiting,
+        Decision::Start | Decision::Ask => PhoneState::Waiting,
         Decision::Wait { also, .. } => {
             let paused = also.iter().any(|hold| matches!(hold, Hold::Paused { .. }));
             let backing_off = also

@@ -82,7 +82,12 @@ fn snapshot(statuses: [Status; 4]) -> Snapshot {
         pause: None,
         backing_off: None,
         job: None,
+        asked: None,
+        plugged_in_hand: None,
         slot: Slot::Free,
+        host: Host::default(),
+        host_power: HostPower::Ac,
+        zone: Zone::default(),
     }
 }
 

@@ -128,8 +128,12 @@ impl Run {
     pub(crate) fn law_of_messages(&mut self, phone: Option<&Udid>, attention: &Attention) {
         let key = (phone.cloned(), attention.kind());
         let again = self.told.insert(key, self.now.monotonic);
-        let rested = again.is_none_or(|at| self.now.monotonic.saturating_since(at) >= DAY);
-        assert!(rested, "one message a day for one cause");
+        let cause = match attention {
+            Attention::Asking { .. } => AskPolicy::default().every,
+            _ => DAY,
+        };
+        let rested = again.is_none_or(|at| self.now.monotonic.saturating_since(at) >= cause);
+        assert!(rested, "one message a day for one cause: {attention:?}");
         let Some(heard) = phone.and_then(|it| self.heard.get_mut(it)) else {
             return;
         };
@@ -140,7 +144,8 @@ impl Run {
             Attention::StoreTrouble(StoreComplaint::Damage(backups)) => {
                 assert_eq!(std::mem::take(&mut heard.damaged), *backups);
             }
-            Attention::StoreTrouble(_)
+            Attention::Asking { .. }
+            | Attention::StoreTrouble(_)
             | Attention::FailedNeedsYou { .. }
             | Attention::Overdue { .. }
             | Attention::DoneAfterGap { .. }

@@ -149,6 +149,9 @@ fn of_settling(name: &str, phone: &PhoneView, style: &Style) -> String {
         .and_then(|next| u64::try_from(-style.seconds_since(next)).ok())
         .filter(|left| *left > 0);
     let when = left.map_or_else(|| "a moment".to_owned(), text::span);
+    if phone.passcode == Passcode::Asks {
+        return format!("{name} is due and asks for its passcode in {when}, if it stays as it is.");
+    }
     format!("All conditions hold for {name}; its backup starts in {when}, if they keep holding.")
 }
 
@@ -170,8 +173,32 @@ fn of_waiting(name: &str, view: &WhyView, style: &Style) -> String {
                 "{name} is due and asks for its passcode before every backup, so it cannot start by itself."
             )
         }
-        Some(_) => format!("{name} is due and waits{}.", main_waits(view, style)),
+        Some(word) => of_hours(name, word, &view.phone, style)
+            .unwrap_or_else(|| format!("{name} is due and waits{}.", main_waits(view, style))),
     }
+}
+
+/// The sentence of a phone that has to wait for its hours, or for somebody to ask; `None` when the
+/// word is another.
+fn of_hours(name: &str, word: &WaitsFor, phone: &PhoneView, style: &Style) -> Option<String> {
+    const ASKS: &str = "asks for its passcode before every backup";
+    let next = phone.next_attempt.map(|next| moment::exact(next, style));
+    let sentence = match (word, next) {
+        (WaitsFor::Window, Some(next)) => {
+            format!("{name} is due, and its backup window opens {next}.")
+        }
+        (WaitsFor::AskWindow, Some(next)) => {
+            format!("{name} is due and {ASKS}, which it may not do until {next}.")
+        }
+        (WaitsFor::Asked, Some(next)) => format!(
+            "{name} is due; it asked for its passcode already, and may ask again {next} at the earliest."
+        ),
+        (WaitsFor::Person, _) => {
+            format!("{name} is due and {ASKS}, so it waits until somebody has it unlocked.")
+        }
+        (_, _) => return None,
+    };
+    Some(sentence)
 }
 
 /// The conditions that are waited for; without any, the first other thing.

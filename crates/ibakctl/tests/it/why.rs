@@ -276,7 +276,9 @@ fn every_first_reason() {
                     .unwrap()
                     .free = Some(Bytes::from_gib(3));
             }
-            WaitsFor::Passcode => phone.passcode = Passcode::Asks,
+            WaitsFor::Passcode | WaitsFor::AskWindow | WaitsFor::Asked | WaitsFor::Person => {
+                phone.passcode = Passcode::Asks;
+            }
             WaitsFor::NotTrusted => phone.trust = Trust::Untrusted,
             WaitsFor::AutomaticOff => phone.automatic = false,
             _ => {}

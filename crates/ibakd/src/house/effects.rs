@@ -78,6 +78,7 @@ impl House {
         let mut add = |key: &str, value: OwnedVariant| drop(details.insert(key.to_owned(), value));
         let micros = |at: ibak_core::Wall| u64::try_from(at.as_micros()).unwrap_or(0);
         match attention {
+            Attention::Asking { job } => add("job", OwnedVariant::from(job.get())),
             Attention::FailedNeedsYou { failure } => add("result", word(failure.word())),
             Attention::Overdue { last, first_seen } => {
                 add("last-backup", OwnedVariant::from(last.map_or(0, micros)));

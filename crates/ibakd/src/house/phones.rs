@@ -264,14 +264,12 @@ impl House {
         self.handle(Event::AppleOnUsb(count));
     }
 
-    /// Lets waiting backups know whose screen is locked.
+    /// Lets backups that hold a phone know when data may move: its screen is locked, and the rest
+    /// holds.
     pub(super) fn tell_locks(&mut self, view: &View) {
         for (udid, phone) in &view.phones {
-            let locked = phone
-                .conditions
-                .get(ibak_core::Condition::Locked)
-                .verdict
-                .is_met();
+            let job = phone.job.and_then(|job| view.jobs.get(&job));
+            let locked = job.is_some_and(|job| job.may_move);
             let sender = self
                 .locked
                 .entry(udid.clone())
