@@ -72,6 +72,11 @@ pub fn full(moment: Wall, style: &Style) -> String {
     )
 }
 
+/// Writes a moment's time of day alone: `02:14`.
+pub fn time_of_day(moment: Wall, style: &Style) -> String {
+    local(moment, style).map_or_else(|| "an unknown time".to_owned(), |zoned| clock(&zoned))
+}
+
 /// Writes the present day: `2026-11-22`.
 pub fn today(style: &Style) -> String {
     style

@@ -363,8 +363,7 @@ fn of_parts(
             (Part { what, how }, when)
         })
         .collect();
-    let is_never =
-        |part: &Part| matches!(part.how, How::Never | How::NotKnown | How::NoPasscode);
+    let is_never = |part: &Part| matches!(part.how, How::Never | How::NotKnown | How::NoPasscode);
     let away = (absent.secs() * 10 >= free.secs()).then(|| Part {
         what: WaitsFor::Phone,
         how: how(&here, free).unwrap_or(How::Never),
@@ -417,7 +416,9 @@ fn unmet(record: &Record, what: &WaitsFor, lack: &Spans) -> How {
     };
     let time = |is: &dyn Fn(&Seen) -> bool| {
         let seen = record.condition(name).iter().filter(|it| is(&it.value));
-        Spans::of(seen.map(|it| (it.from, it.until))).and(lack).secs()
+        Spans::of(seen.map(|it| (it.from, it.until)))
+            .and(lack)
+            .secs()
     };
     let unmet = time(&|seen| seen.status == ConditionStatus::Unmet);
     let silent = time(&|seen| seen.reason == ConditionReason::NoPasscode);

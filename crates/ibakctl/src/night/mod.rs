@@ -5,6 +5,8 @@
 //! go on as if it had been watched.
 
 mod account;
+#[cfg(test)]
+pub(crate) mod script;
 mod spans;
 mod which;
 

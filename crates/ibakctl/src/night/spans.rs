@@ -28,7 +28,9 @@ impl Spans {
 
     /// Counts the seconds in all.
     pub fn secs(&self) -> u64 {
-        self.iter().map(|(a, b)| b.saturating_since(a).as_secs()).sum()
+        self.iter()
+            .map(|(a, b)| b.saturating_since(a).as_secs())
+            .sum()
     }
 
     /// Returns the longest; the first of several.
@@ -107,7 +109,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn spans(list: &[(i64, i64)]) -> Spans {
-        Spans::of(list.iter().map(|(a, b)| (Wall::from_secs(*a), Wall::from_secs(*b))))
+        Spans::of(
+            list.iter()
+                .map(|(a, b)| (Wall::from_secs(*a), Wall::from_secs(*b))),
+        )
     }
 
     fn holds(spans: &Spans, at: i64) -> bool {

@@ -85,7 +85,8 @@ impl Night {
 
     /// Returns its end, or the present moment while it goes on.
     pub fn end(&self, style: &Style) -> Wall {
-        self.until.min(Wall::from_micros(style.now.as_microsecond()))
+        self.until
+            .min(Wall::from_micros(style.now.as_microsecond()))
     }
 
     /// Names it, at the beginning of a sentence: `Last night`, `Tonight`, `In the night to Sun 22 Nov`.
@@ -119,17 +120,48 @@ mod tests {
     fn what_people_call_last_night() {
         let cases = [
             // now (UTC), last, present, name of the present one
-            ("2026-11-22T08:00:00Z", "2026-11-21", "2026-11-21", "Last night"),
-            ("2026-11-22T13:00:00Z", "2026-11-21", "2026-11-22", "Tonight"),
-            ("2026-11-22T23:30:00Z", "2026-11-21", "2026-11-22", "Tonight"),
-            ("2026-11-23T01:00:00Z", "2026-11-21", "2026-11-22", "Tonight"),
-            ("2026-11-23T04:00:00Z", "2026-11-22", "2026-11-22", "Last night"),
+            (
+                "2026-11-22T08:00:00Z",
+                "2026-11-21",
+                "2026-11-21",
+                "Last night",
+            ),
+            (
+                "2026-11-22T13:00:00Z",
+                "2026-11-21",
+                "2026-11-22",
+                "Tonight",
+            ),
+            (
+                "2026-11-22T23:30:00Z",
+                "2026-11-21",
+                "2026-11-22",
+                "Tonight",
+            ),
+            (
+                "2026-11-23T01:00:00Z",
+                "2026-11-21",
+                "2026-11-22",
+                "Tonight",
+            ),
+            (
+                "2026-11-23T04:00:00Z",
+                "2026-11-22",
+                "2026-11-22",
+                "Last night",
+            ),
         ];
         for (now, last, present, name) in cases {
             let style = style(now, "UTC");
-            let (a, b) = (Night::last(&style).unwrap(), Night::present(&style).unwrap());
+            let (a, b) = (
+                Night::last(&style).unwrap(),
+                Night::present(&style).unwrap(),
+            );
             assert_eq!(
-                (a.evening.to_string().as_str(), b.evening.to_string().as_str()),
+                (
+                    a.evening.to_string().as_str(),
+                    b.evening.to_string().as_str()
+                ),
                 (last, present),
                 "{now}"
             );
@@ -149,7 +181,11 @@ mod tests {
             night.until.saturating_since(night.from).as_secs() / 3600
         };
         assert_eq!(
-            (hours("2026-10-24"), hours("2026-03-28"), hours("2026-10-25")),
+            (
+                hours("2026-10-24"),
+                hours("2026-03-28"),
+                hours("2026-10-25")
+            ),
             (25, 23, 24)
         );
     }
@@ -157,7 +193,14 @@ mod tests {
     #[test]
     fn what_is_no_night() {
         let style = style("2026-11-22T08:00:00Z", "UTC");
-        for bad in ["", "yesterday", "2026-13-01", "2026-11-22", "2027-01-01", "-9999-01-01"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-22",
+            "2027-01-01",
+            "-9999-01-01",
+        ] {
             assert!(Night::parse(bad, &style).is_err(), "{bad}");
         }
         assert!(Night::parse("tonight", &style).is_ok());
