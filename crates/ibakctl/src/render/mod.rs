@@ -41,7 +41,7 @@ pub use keeping::{
     RemovalView, after_damage, before_forgetting, before_removal, damage, forgotten_phone, removed,
     replaced, retired, sound,
 };
-pub use night::{NightView, render as night, sentence as night_sentence};
+pub use night::{NightView, missed, nights, render as night, sentence as night_sentence};
 pub use outcome::{
     finished, phrase as outcome_phrase, phrase_of, remedy as outcome_remedy, remedy_of,
     took as attempt_took,

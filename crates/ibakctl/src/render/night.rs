@@ -50,7 +50,7 @@ pub fn render(view: &NightView, style: &Style) -> String {
     if let Some(record) = &view.record {
         for name in &NAMES {
             let required = view.phone.condition(name).required;
-            out.push_str(&condition(name, record.condition(name), required, style));
+            out.push_str(&condition(name, record, required, style));
         }
         for gap in &record.gaps {
             let when = between(gap.from, gap.until, style);
@@ -81,13 +81,56 @@ pub fn render(view: &NightView, style: &Style) -> String {
     out
 }
 
+/// The hours of a day in which a missed night is what a person wants to hear of first.
+const MISSED_HOURS: std::ops::Range<i8> = 4..20;
+
+/// Says first thing in the day why the last night's backup is missing; `None` when none is, or when
+/// it is too late for the last night and too early for the next.
+pub fn missed(view: &NightView, style: &Style) -> Option<String> {
+    let hour = style.now.to_zoned(style.zone.clone()).hour();
+    let made_since = view
+        .phone
+        .last_backup
+        .is_some_and(|at| at >= view.night.from);
+    let missing = match view.account.cause {
+        Cause::Ran { .. }
+        | Cause::Running(_)
+        | Cause::Nothing
+        | Cause::NotDue
+        | Cause::Refused(_) => false,
+        Cause::Tried { .. }
+        | Cause::Down(..)
+        | Cause::Held(..)
+        | Cause::NotSeen(_)
+        | Cause::Store(_)
+        | Cause::Never(_)
+        | Cause::Short(..)
+        | Cause::Apart(_) => true,
+    };
+    let told = missing && !made_since && !view.phone.retired && MISSED_HOURS.contains(&hour);
+    (told && view.record.is_some() && Night::last(style) == Some(view.night))
+        .then(|| sentence(&view.night.name(style), &view.account, style))
+}
+
+/// Lists nights, a sentence each.
+pub fn nights(nights: &[NightView], style: &Style) -> String {
+    let known = nights.iter().filter(|night| night.record.is_some());
+    let lines: String = known
+        .map(|night| {
+            let sentence = sentence(&night.night.name(style), &night.account, style);
+            format!("  {}\n", text::paragraph(&sentence, 2, style))
+        })
+        .collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("Nights, newest first:\n{lines}")
+    }
+}
+
 /// The stretches of one condition, the longest of them when there are many.
-fn condition(
-    name: &ConditionName,
-    stretches: &[Stretch<Seen>],
-    required: bool,
-    style: &Style,
-) -> String {
+fn condition(name: &ConditionName, record: &Record, required: bool, style: &Style) -> String {
+    let stretches = record.condition(name);
     let mut lengths: Vec<u64> = stretches.iter().map(length).collect();
     lengths.sort_unstable_by(|a, b| b.cmp(a));
     let least = lengths.get(STRETCHES_MAX - 1).copied().unwrap_or(0);
@@ -109,7 +152,10 @@ fn condition(
             "  {}  {}{}  {}{needless}{}",
             style.tone(tone, mark),
             text::pad(label, 9),
-            between(stretch.from, stretch.until, style),
+            match (stretch.from, stretch.until) == (record.from, record.until) {
+                true => text::pad("all along", 14),
+                false => between(stretch.from, stretch.until, style),
+            },
             state(&stretch.value, style),
             source(&stretch.value)
                 .map_or_else(String::new, |it| style.tone(Tone::Dim, &format!(" ({it})")))
@@ -465,3 +511,7 @@ fn other_part(part: &Part, style: &Style) -> String {
         (_, How::NowAndThen(_)) => "the store could take a backup only now and then".to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "night_tests.rs"]
+mod tests;

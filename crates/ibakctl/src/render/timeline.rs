@@ -158,7 +158,13 @@ fn heading(view: &TimelineView, style: &Style) -> String {
             .map_or_else(String::new, |at| at.strftime("%a %-d %b %H:%M").to_string())
     };
     let name = text::capital(&shown_name(&view.phone, style));
-    let line = format!("{name}, {} to {}", day(view.from), day(view.until));
+    let date = |at: Wall| moment::civil(at, style).map(|at| at.date());
+    let end = if date(view.from) == date(view.until) {
+        moment::time_of_day(view.until, style)
+    } else {
+        day(view.until)
+    };
+    let line = format!("{name}, {} to {end}", day(view.from));
     let lines: Vec<String> = text::wrap(&line, style.width.unwrap_or(COLUMNS).max(COLUMNS_MIN))
         .iter()
         .map(|line| style.tone(Tone::Head, line))
@@ -201,7 +207,7 @@ fn condition(
         let secs = spans.and(&column).secs();
         secs > speck && secs > 0
     };
-    let gaps = spans(record.gaps.iter().filter(|gap| gap.value != Gap::ClockSet));
+    let gaps = gaps(record);
     let cells = [
         (Cell::Unmet, unmet),
         (Cell::Gap, &gaps),
@@ -210,6 +216,11 @@ fn condition(
     ];
     let found = cells.into_iter().find(|(_, spans)| counts(spans));
     found.map_or(Cell::Empty, |(cell, _)| cell)
+}
+
+/// When nothing is known; a time that the clock jumped over never was.
+fn gaps(record: &Record) -> Spans {
+    spans(record.gaps.iter().filter(|gap| gap.value != Gap::ClockSet))
 }
 
 fn backup(column: (Wall, Wall), view: &TimelineView) -> Cell {
@@ -256,6 +267,8 @@ fn backup(column: (Wall, Wall), view: &TimelineView) -> Cell {
         });
     if spans(due).and(&column).secs() > 0 {
         Cell::Due
+    } else if gaps(&view.record).and(&column).secs() > 0 {
+        Cell::Gap
     } else {
         Cell::Empty
     }
@@ -359,12 +372,13 @@ fn legend(rows: &[(String, Vec<Cell>)], style: &Style) -> String {
 fn reasons(view: &TimelineView, style: &Style) -> String {
     let gaps = view.record.gaps.iter();
     let lines = gaps.map(|gap| {
-        let line = format!(
-            "{} to {}: {}",
-            moment::time_of_day(gap.from, style),
-            moment::time_of_day(gap.until, style),
-            super::night::unknown(gap.value)
-        );
+        let long = gap.until.saturating_since(gap.from).as_secs() >= 86_400;
+        let at = |at| match long {
+            true => moment::exact(at, style),
+            false => moment::time_of_day(at, style),
+        };
+        let (from, until) = (at(gap.from), at(gap.until));
+        let line = format!("{from} to {until}: {}", super::night::unknown(gap.value));
         format!("{}\n", text::paragraph(&line, 0, style))
     });
     lines.collect()
