@@ -5,9 +5,7 @@ use crate::model::{End, Kind, Model, Rules};
 use ibak_core::JobId;
 use ibak_dbus::MirrorEvent;
 use ibak_dbus::views::{JobView, PhoneView};
-use ibak_dbus::words::{
-    ConditionName, ConditionStatus, JobKind, Outcome, Trust, WaitsFor,
-};
+use ibak_dbus::words::{ConditionName, ConditionStatus, JobKind, Outcome, Trust, WaitsFor};
 use ibak_sim::state::Switch;
 use ibak_sim::{MuxVerb, PhoneSpec};
 use ibak_tests::night::{DAY, EVENING, Night, PATIENCE, SETTLE, Setup, phone};
@@ -110,7 +108,9 @@ impl House {
         if let Some(Mishap::Clock(by)) = moment.mishap {
             self.set += by;
             let now = self.night.clock.now().wall.as_secs();
-            self.night.clock.set(ibak_core::Wall::from_secs(now + by * 60));
+            self.night
+                .clock
+                .set(ibak_core::Wall::from_secs(now + by * 60));
             self.settle().await;
         }
         let wanted = self.model.at(moment, minute, minute + self.set);
@@ -241,7 +241,11 @@ impl House {
     fn is_reached(&self, at: usize) -> bool {
         let stand = self.stands[at];
         let by_cable = stand.plugged && self.lacks != Some(Mishap::UsbmuxdGone);
-        let way = if self.rules.cable { by_cable } else { stand.near };
+        let way = if self.rules.cable {
+            by_cable
+        } else {
+            stand.near
+        };
         way && self.lacks != Some(Mishap::Down)
     }
 
@@ -261,9 +265,14 @@ impl House {
         let mut observed = phone.watch_observed();
         let both = observed.wait_for(|all| {
             let names = ["lockcomplete", "lockstate"];
-            names.iter().all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
+            names
+                .iter()
+                .all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
         });
-        tokio::time::timeout(PATIENCE, both).await.expect("the daemon listens").unwrap();
+        tokio::time::timeout(PATIENCE, both)
+            .await
+            .expect("the daemon listens")
+            .unwrap();
     }
 
     /// Waits until the daemon has heard of a lock or an unlock that it cannot read.
@@ -347,9 +356,12 @@ impl House {
     /// Tells whether a phone's backup runs, has ended, or only waits for the others.
     fn has_begun(&self, at: usize) -> bool {
         let udid = self.night.udid(at);
-        let ended = self.night.state().jobs().iter().any(|job| {
-            job.phone.as_ref() == Some(&udid) && job.kind == JobKind::Backup
-        });
+        let ended = self
+            .night
+            .state()
+            .jobs()
+            .iter()
+            .any(|job| job.phone.as_ref() == Some(&udid) && job.kind == JobKind::Backup);
         let view = self.night.phone(at);
         ended || view.current_job.is_some() || view.waits_for == [WaitsFor::Slot]
     }
@@ -362,7 +374,11 @@ impl House {
         self.night
             .until_phone(at, &what, |view| {
                 let locked = !lock_counts || met(view, ConditionName::Locked);
-                let world = [ConditionName::Power, ConditionName::Wifi, ConditionName::Space];
+                let world = [
+                    ConditionName::Power,
+                    ConditionName::Wifi,
+                    ConditionName::Space,
+                ];
                 locked && world.into_iter().all(|name| met(view, name))
             })
             .await;
