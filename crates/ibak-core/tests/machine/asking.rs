@@ -64,7 +64,7 @@ fn an_evening_with_a_question() {
     let effects: Vec<&Effect> = house.log.iter().map(|(_, it)| it).collect();
     let told = |it: &&Effect| matches!(it, Effect::Attention { .. });
     let begun = |it: &&Effect| matches!(it, Effect::StartJob(_));
-    let place = |is: &dyn Fn(&&Effect) -> bool| effects.iter().position(|it| is(it));
+    let place = |is: &dyn Fn(&&Effect) -> bool| effects.iter().position(is);
     assert!(place(&told).unwrap() < place(&begun).unwrap(), "told first");
     assert_eq!(questions(&house), [(ada.clone(), job)]);
 
@@ -139,7 +139,7 @@ fn without_a_slot_nobody_is_asked_and_the_most_overdue_goes_first() {
         .into_iter()
         .map(|it| it.0)
         .collect();
-    assert_eq!(asked, [bob.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&bob));
     assert_eq!(house.phone(&ada).decision.waits_for(), ["slot"]);
     lock(&mut house, &bob);
     house.succeed(&bob);
