@@ -21,8 +21,6 @@ pub const SCREEN_SEEN_WITHIN: Duration = Duration::from_secs(30);
 /// Before a question the conditions need not hold longer than this: who plugs a phone in puts it down
 /// soon after. Before data moves they are looked at again.
 pub const ASK_SETTLE_MAX: Duration = Duration::from_secs(5);
-/// Power that came and an unlocked screen seen within this time of each other belong together.
-const SAME_MOMENT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// When a phone was last asked for its passcode.
@@ -144,15 +142,4 @@ pub(crate) fn present_at(screen: &ConditionState) -> Monotonic {
 
 pub(crate) fn is_unlocked(screen: &ConditionState) -> bool {
     matches!(screen.verdict, Verdict::Unmet(Unmet::Unlocked { .. }))
-}
-
-/// Returns when the phone was put on power in somebody's hand, if that is what these two say.
-pub(crate) fn plugged_in_hand(
-    power: &ConditionState,
-    screen: &ConditionState,
-    now: Now,
-) -> Option<Monotonic> {
-    let came = power.since.monotonic;
-    let just_now = now.monotonic <= came + SAME_MOMENT;
-    (power.verdict.is_met() && is_unlocked(screen) && just_now).then_some(came)
 }

@@ -2,11 +2,15 @@
 //! `ibakctl`, and where nobody gives it that is no failure.
 
 use super::{house, ready};
-use ibak_dbus::words::{JobState, Outcome, Passcode, Phase, PhoneState};
+use ibak_dbus::words::{
+    ConditionName, ConditionStatus, JobState, Outcome, Passcode, Phase, PhoneState, WaitsFor,
+};
 use ibak_sim::PhoneSpec;
-use ibak_tests::night::{Night, SETTLE, phone};
+use ibak_tests::night::{Night, phone};
 use std::time::Duration;
 
+/// For how long a screen is unlocked before somebody counts as there.
+const PRESENT: Duration = Duration::from_secs(10);
 /// For how long the first reply is held back, as the configuration has it by itself.
 const HOLD: Duration = Duration::from_secs(300);
 
@@ -16,26 +20,27 @@ fn asking_phone() -> PhoneSpec {
     spec
 }
 
-/// Asks for a backup that waits for its conditions, and waits until the phone shows its question.
+/// Asks for a backup that waits until somebody is there, and waits until the phone shows its question
+/// to whoever has it in hand.
 async fn asked_when_ready(night: &mut Night) -> ibak_dbus::JobId {
-    night.set(0, &["power=on", "wifi=on"]).await;
+    // Its lock is seen once, so that it is known to ask.
+    night.tuck_in(0).await;
     let job = night.back_up(0, &["when-ready"]).await.unwrap();
     night.settle().await;
-    night.set(0, &["locked=yes"]).await;
-    night
-        .until_phone(0, "it settles", |view| {
-            view.state == PhoneState::Settling || view.state == PhoneState::Asking
-        })
-        .await;
-    night.advance(SETTLE).await;
-    night
-        .until("the phone asks", |state| {
-            state
-                .job(job)
-                .is_some_and(|view| view.phase == Phase::Asking)
-        })
-        .await;
+    assert_eq!(night.job(job).waits_for, [WaitsFor::Person]);
+    night.set(0, &["locked=no"]).await;
+    until_unlocked(night).await;
+    night.advance(PRESENT).await;
+    until_phase(night, job, Phase::Asking).await;
     job
+}
+
+async fn until_unlocked(night: &mut Night) {
+    night
+        .until_phone(0, "it is seen unlocked", |view| {
+            view.condition(&ConditionName::Locked).status == ConditionStatus::Unmet
+        })
+        .await;
 }
 
 async fn until_phase(night: &mut Night, job: ibak_dbus::JobId, phase: Phase) {
@@ -56,16 +61,9 @@ async fn it_asks_waits_for_the_lock_and_receives() {
     night.set(0, &["passcode-answer=ignore"]).await;
     let job = asked_when_ready(&mut night).await;
     night.until_state(0, PhoneState::Asking).await;
-    // Whoever gives the passcode has unlocked the phone.
-    night.set(0, &["locked=no", "upload-rate=200000"]).await;
     night
-        .until_phone(0, "it is seen unlocked", |view| {
-            view.condition(&ibak_dbus::words::ConditionName::Locked)
-                .status
-                == ibak_dbus::words::ConditionStatus::Unmet
-        })
+        .set(0, &["upload-rate=200000", "passcode-answer=give"])
         .await;
-    night.set(0, &["passcode-answer=give"]).await;
     until_phase(&mut night, job, Phase::AwaitingLock).await;
     let sent = night.bytes_sent(0);
     assert_eq!(sent / 10_000, 0, "nothing but talk before the lock");
@@ -83,14 +81,6 @@ async fn locked_too_late_is_told_and_nothing_was_sent() {
     let mut night = house(vec![asking_phone()]).await;
     night.set(0, &["passcode-answer=ignore"]).await;
     let job = asked_when_ready(&mut night).await;
-    night.set(0, &["locked=no"]).await;
-    night
-        .until_phone(0, "it is seen unlocked", |view| {
-            view.condition(&ibak_dbus::words::ConditionName::Locked)
-                .status
-                == ibak_dbus::words::ConditionStatus::Unmet
-        })
-        .await;
     night.set(0, &["passcode-answer=give"]).await;
     until_phase(&mut night, job, Phase::AwaitingLock).await;
     night.advance(HOLD).await;

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// For how long a look at a phone keeps its signals fresh.
 const LOOKED_AT_FOR: Duration = Duration::from_secs(60);
 
+/// For how long after a start the phones that are there are still being found.
+pub(super) const FINDING: Duration = Duration::from_secs(60);
+
 impl Machine {
     pub(super) fn apply(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         match event {
@@ -71,6 +74,7 @@ impl Machine {
     }
 
     fn observe(&mut self, seen: &Observation, now: Now) {
+        let finding = now.monotonic < self.made + FINDING;
         let Some(phone) = self.phone_mut(&seen.phone, now) else {
             return;
         };
@@ -91,6 +95,8 @@ impl Machine {
                     },
                 };
                 phone.set_reach(reach, now);
+                // Nobody knows when this one was plugged in.
+                phone.plugged_at = phone.plugged_at.filter(|_| !finding);
             }
             Fact::Trusted(told) => set_trust(phone, *told),
             Fact::Identity {

@@ -84,6 +84,8 @@ pub struct Machine {
     stopping: bool,
     /// The slots, or the jobs that still run from when there were more.
     running_max: usize,
+    /// When it was made: what is found within [`apply::FINDING`] was there before.
+    made: Monotonic,
     now: Now,
     deadline: Option<Monotonic>,
 }
@@ -112,6 +114,7 @@ impl Machine {
             moved: None,
             remembered: HouseMemory::default(),
             stopping: false,
+            made: now.monotonic,
             now,
             deadline: None,
         }

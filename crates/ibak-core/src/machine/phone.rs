@@ -1,6 +1,6 @@
 //! What the machine keeps of one phone, and what follows from it at a given moment.
 
-use crate::consent::plugged_in_hand;
+use crate::consent::is_unlocked;
 use crate::facts::Facts;
 use crate::{
     Asking, AttentionKind, Automatic, BackingOff, BackupFacts, BackupId, Bytes, Cadence, Calendar,
@@ -19,6 +19,8 @@ const FUTURE_WAIT: Duration = Duration::from_secs(3600);
 /// A cable that was away for less is a bad contact, not a person who came back.
 const REPLUG_MIN: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Power that came and an unlocked screen within this time of each other belong together.
+const SAME_MOMENT: Duration = Duration::from_secs(5);
 
 /// Returns in what time one message per cause is enough.
 pub(super) const fn tell_again(kind: AttentionKind) -> Duration {
@@ -105,6 +107,8 @@ pub(super) struct Phone {
     pub(super) learned: Option<Asking>,
     /// When it was last asked for its passcode.
     pub(super) prompted: Option<crate::Asked>,
+    /// When it was last seen to come to its cable, or from its battery to power.
+    pub(super) plugged_at: Option<Monotonic>,
     /// When it was last put on power while its screen was unlocked.
     pub(super) plugged_in_hand: Option<Monotonic>,
     pub(super) backups: Vec<KnownBackup>,
@@ -167,6 +171,7 @@ impl Phone {
             automatic: None,
             learned: None,
             prompted: None,
+            plugged_at: None,
             plugged_in_hand: None,
             backups: Vec::new(),
             staged: Bytes::ZERO,
@@ -218,6 +223,7 @@ impl Phone {
             self.unplugged_at = Some(now.monotonic);
         }
         if reach.usb && !before.usb {
+            self.plugged_at = Some(now.monotonic);
             let away = self
                 .unplugged_at
                 .map(|at| now.monotonic.saturating_since(at));
@@ -260,13 +266,28 @@ impl Phone {
             locked: self.facts.locked(self.reach, now),
             space,
         };
+        let was_on_battery = matches!(self.conditions.power.verdict, Verdict::Unmet(_));
         self.conditions = seen.after(&self.conditions);
-        let (power, screen) = (&self.conditions.power, &self.conditions.locked);
-        self.plugged_in_hand = plugged_in_hand(power, screen, now).or(self.plugged_in_hand);
+        if was_on_battery && self.conditions.power.verdict.is_met() {
+            self.plugged_at = Some(now.monotonic);
+        }
+        self.look_for_a_hand(now);
         self.room = match verdict {
             Verdict::Met(Met::Room(room)) | Verdict::Unmet(Unmet::NoRoom(room)) => Some(room),
             Verdict::Met(_) | Verdict::Unmet(_) | Verdict::Unknown(_) => None,
         };
+    }
+
+    /// Notes when the phone was put on power while its screen was unlocked.
+    fn look_for_a_hand(&mut self, now: Now) {
+        let Some(plugged) = self.plugged_at else {
+            return;
+        };
+        let just_now = now.monotonic <= plugged + SAME_MOMENT;
+        let Conditions { power, locked, .. } = &self.conditions;
+        if just_now && power.verdict.is_met() && is_unlocked(locked) {
+            self.plugged_in_hand = Some(plugged);
+        }
     }
 
     /// Returns the newest backup.

@@ -10,6 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn new_phone(house: &mut House, phone: &Udid) {
     house.set(phone, |it| it.os = "17.0");
     house.bed(phone);
+    house.pass(MINUTE);
     house.set(phone, |it| it.usb = false);
     assert_eq!(house.phone(phone).passcode, Passcode::Asks);
 }
@@ -63,7 +64,7 @@ fn an_evening_with_a_question() {
     let effects: Vec<&Effect> = house.log.iter().map(|(_, it)| it).collect();
     let told = |it: &&Effect| matches!(it, Effect::Attention { .. });
     let begun = |it: &&Effect| matches!(it, Effect::StartJob(_));
-    let place = |is: &dyn Fn(&&Effect) -> bool| effects.iter().position(|it| is(it));
+    let place = |is: &dyn Fn(&&Effect) -> bool| effects.iter().position(is);
     assert!(place(&told).unwrap() < place(&begun).unwrap(), "told first");
     assert_eq!(questions(&house), [(ada.clone(), job)]);
 
@@ -138,7 +139,7 @@ fn without_a_slot_nobody_is_asked_and_the_most_overdue_goes_first() {
         .into_iter()
         .map(|it| it.0)
         .collect();
-    assert_eq!(asked, [bob.clone()]);
+    assert_eq!(asked, std::slice::from_ref(&bob));
     assert_eq!(house.phone(&ada).decision.waits_for(), ["slot"]);
     lock(&mut house, &bob);
     house.succeed(&bob);
@@ -333,6 +334,27 @@ fn a_lock_that_does_not_count_holds_nobody() {
         let start = house.starts().pop().expect("asked");
         assert_eq!(start.hold_until_locked, None);
     }
+}
+
+/// Of a phone that hung there before, or was only read again, nobody knows when it was plugged in.
+#[test]
+fn only_who_is_seen_plugging_in_is_there_at_a_glance() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    new_phone(&mut house, &ada);
+    house.bed(&ada);
+    house.restart(MINUTE);
+    house.set(&ada, |it| it.locked = false);
+    house.pass(9 * SECOND);
+    assert_eq!(house.starts(), [], "found after a start");
+    lock(&mut house, &ada);
+    house.phones.get_mut(&ada).unwrap().answers = false;
+    house.pass(HOUR);
+    house.phones.get_mut(&ada).unwrap().answers = true;
+    house.set(&ada, |it| it.locked = false);
+    house.pass(9 * SECOND);
+    assert_eq!(house.starts(), [], "read again after an hour of silence");
+    house.pass(SECOND);
+    assert_eq!(house.starts().len(), 1);
 }
 
 /// While nobody may be asked, nothing is read from the phone.

@@ -251,12 +251,8 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         Outcome::Version => "update ibak".to_owned(),
         Outcome::Crashed => "`journalctl -u ibakd` has the details; please report them".to_owned(),
         Outcome::NotReadyInTime => format!("`ibakctl why{me}` shows what is missing"),
-        Outcome::LostPower => {
-            "plug the phone into power; the next run goes on from there".to_owned()
-        }
-        Outcome::LostHostPower => {
-            "plug this computer into power; the next run goes on from there".to_owned()
-        }
+        Outcome::LostPower => plug_in("the phone"),
+        Outcome::LostHostPower => plug_in("this computer"),
         Outcome::ICloudRestore => {
             "wait until the phone has everything back from iCloud (Settings, your name, iCloud), then run it again".to_owned()
         }
@@ -291,6 +287,10 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         | Outcome::NotAdoptable
         | Outcome::Other(_) => return None,
     })
+}
+
+fn plug_in(what: &str) -> String {
+    format!("plug {what} into power; the next run goes on from there")
 }
 
 /// Says that a backup ended well: `Ada's iPhone is backed up: 1.2 GiB, 212 files received in 6 min.`
