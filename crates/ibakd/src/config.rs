@@ -250,7 +250,7 @@ pub(crate) fn written(time: Duration) -> String {
     let units = [(86_400, 2, "d"), (3_600, 1, "h"), (60, 2, "min")];
     units
         .into_iter()
-        .find(|(unit, least, _)| secs % unit == 0 && secs / unit >= *least)
+        .find(|(unit, least, _)| secs.is_multiple_of(*unit) && secs / unit >= *least)
         .map_or_else(
             || format!("{secs}s"),
             |(unit, _, name)| format!("{}{name}", secs / unit),

@@ -13,6 +13,28 @@ fn ada() -> Setup {
     Setup::of(vec![phone(ADA)]).by_cable()
 }
 
+/// Begins a night once every phone has said what it is called.
+async fn begin(setup: Setup) -> Night {
+    let phones = setup.phones.len();
+    let mut night = setup.begin().await;
+    for at in 0..phones {
+        named(&mut night, at).await;
+    }
+    night
+}
+
+async fn named(night: &mut Night, phone: usize) {
+    night
+        .until_phone(phone, "it has a name", |view| !view.name.is_empty())
+        .await;
+}
+
+/// Ends the daemon and starts it again, and waits for its phone.
+async fn restart(night: &mut Night) {
+    night.restart_daemon().await;
+    named(night, 0).await;
+}
+
 /// A table that says how long conditions must hold for the phone of this name.
 fn settling(name: &str, settle: &str) -> String {
     format!("[phone.{name:?}]\nsettle = {settle:?}")
@@ -90,7 +112,7 @@ async fn settles_for(night: &mut Night, phone: usize) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_layer_goes_before_the_one_beneath() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     night.tuck_in(0).await;
     assert_eq!(settles_for(&mut night, 0).await, 60);
     says(&mut night, "settle", "60s", "default").await;
@@ -115,13 +137,13 @@ async fn each_layer_goes_before_the_one_beneath() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_set_holds_after_a_restart() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     let all = [
         ("settle", " 5 min "),
         ("window", "Mon-Fri 22:00-7:00;Sat,Sun 20:00-10:00"),
     ];
     set(&mut night, 0, &all).await.unwrap();
-    night.restart_daemon().await;
+    restart(&mut night).await;
     says(&mut night, "settle", "5min", "set").await;
     let window = "Mon-Fri 22:00-07:00; Sat,Sun 20:00-10:00";
     says(&mut night, "window", window, "set").await;
@@ -135,7 +157,7 @@ async fn what_was_set_holds_after_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_taken_whole_or_not_at_all() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     let refused = [
         (
             &[("settle", "5min"), ("interval", "soon")][..],
@@ -181,14 +203,14 @@ async fn a_change_is_taken_whole_or_not_at_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_follows_the_name() {
     let setup = ada().tables(&settling(ADA, "2min"));
-    let mut night = setup.begin().await;
+    let mut night = begin(setup).await;
     night.tuck_in(0).await;
     assert_eq!(settles_for(&mut night, 0).await, 120);
     assert_eq!(odd(&mut night).await, []);
-    night.restart_daemon().await;
+    restart(&mut night).await;
     says(&mut night, "settle", "2min", "config-phone").await;
     night.simulated(0).rename("Grace's iPhone");
-    night.restart_daemon().await;
+    restart(&mut night).await;
     night
         .until_phone(0, "it is renamed", |view| view.name == "Grace's iPhone")
         .await;
@@ -221,7 +243,7 @@ async fn a_table_follows_the_name() {
 async fn a_name_that_two_go_by_is_nobodys() {
     let phones = vec![phone(ADA), phone(ADA)];
     let setup = Setup::of(phones).by_cable().tables(&settling(ADA, "2min"));
-    let mut night = setup.begin().await;
+    let mut night = begin(setup).await;
     for at in [0, 1] {
         night.tuck_in(at).await;
         assert_eq!(settles_for(&mut night, at).await, 60);
@@ -250,7 +272,7 @@ async fn a_name_that_two_go_by_is_nobodys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_goes_before_what_the_configuration_says() {
     let setup = ada().tables(&format!("[phone.{ADA:?}]\nautomatic = false"));
-    let mut night = setup.begin().await;
+    let mut night = begin(setup).await;
     night.tuck_in(0).await;
     let view = night.until_state(0, PhoneState::Idle).await;
     assert_eq!(view.waits_for, [WaitsFor::AutomaticOff]);
@@ -271,7 +293,7 @@ async fn a_switch_goes_before_what_the_configuration_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setting_that_no_longer_fits_is_left_out_and_told() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     let set_before = [("backoff.first", "2h"), ("settle", "5min")];
     set(&mut night, 0, &set_before).await.unwrap();
     night.configure(|setup| setup.tables("[backoff]\nlongest = \"1h\""));
@@ -280,7 +302,7 @@ async fn a_setting_that_no_longer_fits_is_left_out_and_told() {
     says(&mut night, "settle", "5min", "set").await;
     let left_out = (CheckDetail::SettingLeftOut, "backoff.first=2h".to_owned());
     assert_eq!(odd(&mut night).await, [left_out.clone()]);
-    night.restart_daemon().await;
+    restart(&mut night).await;
     assert_eq!(odd(&mut night).await, [left_out]);
     // Other keys can be set all the same, and it can be taken back.
     set(&mut night, 0, &[("settle", "6min")]).await.unwrap();
@@ -290,7 +312,7 @@ async fn a_setting_that_no_longer_fits_is_left_out_and_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_table_is_refused_with_its_line() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     night.configure(|setup| setup.tables(&settling(ADA, "2h")));
     let Err(Error::Failed(words)) = night.reload().await else {
         panic!("taken")
@@ -302,7 +324,7 @@ async fn a_wrong_table_is_refused_with_its_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_set_is_forgotten_with_its_phone() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     night.tuck_in(0).await;
     set(&mut night, 0, &[("settle", "5min")]).await.unwrap();
     let proxy = night.phone_proxy(&night.udid(0)).await;
@@ -311,13 +333,13 @@ async fn what_was_set_is_forgotten_with_its_phone() {
         .await
         .unwrap();
     says(&mut night, "settle", "60s", "default").await;
-    night.restart_daemon().await;
+    restart(&mut night).await;
     says(&mut night, "settle", "60s", "default").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_sets_it_with_ibakctl() {
-    let mut night = ada().begin().await;
+    let mut night = begin(ada()).await;
     let said = night
         .ctl(
             &["policy", "ada", "settle=5min", "conditions.wifi=required"],
