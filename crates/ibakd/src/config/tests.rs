@@ -96,6 +96,17 @@ fn what_is_wrong_is_said_with_its_line() {
         ),
         ("lost = \"stop\"\n", "line 1: `lost`: there is no such key"),
         ("[lost]\npower = \"2d\"\n", "must be from 0s to 24h"),
+        ("this is no toml", "line 1"),
+    ];
+    for (text, want) in cases {
+        let error = Config::parse(text).unwrap_err().to_string();
+        assert!(error.contains(want), "{text:?} gave {error:?}");
+    }
+}
+
+#[test]
+fn each_kind_of_value_says_what_it_expects() {
+    let cases = [
         (
             "window = \"22-8\"\n",
             "line 1: `window`: must be like \"22:00-08:00\"",
@@ -133,7 +144,6 @@ fn what_is_wrong_is_said_with_its_line() {
             "must end in .prom",
         ),
         ("metrics_textfile = \"x.prom\"\n", "must be a whole path"),
-        ("this is no toml", "line 1"),
     ];
     for (text, want) in cases {
         let error = Config::parse(text).unwrap_err().to_string();
@@ -327,7 +337,7 @@ fn a_table_finds_its_phone() {
     let is = |phone: &Candidate| Matched::Phone(phone.udid.clone());
     let table = "[phone.\"Ada's iPhone\"]\n";
     assert_eq!(about(table, &[]), [Matched::Nobody]);
-    assert_eq!(about(table, &[ada.clone()]), [is(&ada)]);
+    assert_eq!(about(table, std::slice::from_ref(&ada)), [is(&ada)]);
     let both = [ada.clone(), twin.clone()];
     assert_eq!(about(table, &both), [Matched::Several(2)]);
     // Neither a stranger nor a phone that is retired takes the name from one that is in use.
@@ -341,7 +351,7 @@ fn a_table_finds_its_phone() {
     };
     for other in [stranger.clone(), retired] {
         assert_eq!(about(table, &[ada.clone(), other.clone()]), [is(&ada)]);
-        assert_eq!(about(table, &[other.clone()]), [is(&other)]);
+        assert_eq!(about(table, std::slice::from_ref(&other)), [is(&other)]);
     }
     let strangers = [
         stranger.clone(),
@@ -353,7 +363,7 @@ fn a_table_finds_its_phone() {
     assert_eq!(about(table, &strangers), [Matched::Several(2)]);
     let by_udid = format!("{table}[phone.{}]\n", ada.udid.as_str().to_lowercase());
     let want = [Matched::Elsewhere(ada.udid.clone()), is(&ada)];
-    assert_eq!(about(&by_udid, &[ada.clone()]), want);
+    assert_eq!(about(&by_udid, std::slice::from_ref(&ada)), want);
     // What has no name is not called by none.
     assert_eq!(about(table, &[candidate(2, "")]), [Matched::Nobody]);
 }
