@@ -8,6 +8,7 @@ mod generations;
 mod losing;
 mod machine;
 mod passcode;
+mod policy;
 mod requests;
 mod results;
 mod settings;

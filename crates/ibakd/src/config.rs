@@ -10,7 +10,7 @@ mod phones;
 mod rules;
 mod value;
 
-pub use explain::explain;
+pub use explain::{Known, explain};
 pub(crate) use phones::not_a_phones;
 pub use phones::{Candidate, Matched, PhoneConfig, match_tables, same_name};
 pub use rules::{Key, Rules};
@@ -250,7 +250,7 @@ pub(crate) fn written(time: Duration) -> String {
     let units = [(86_400, 2, "d"), (3_600, 1, "h"), (60, 2, "min")];
     units
         .into_iter()
-        .find(|(unit, least, _)| secs % unit == 0 && secs / unit >= *least)
+        .find(|(unit, least, _)| secs.is_multiple_of(*unit) && secs / unit >= *least)
         .map_or_else(
             || format!("{secs}s"),
             |(unit, _, name)| format!("{}{name}", secs / unit),

@@ -55,6 +55,16 @@ impl Memory {
         })
     }
 
+    /// Reads what is kept about every phone, and what people set for it, and changes nothing: for
+    /// whoever is not the daemon.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read or is damaged.
+    pub fn peek(path: &Path) -> io::Result<(Vec<PhoneMemory>, BTreeMap<Udid, Settings>)> {
+        let contents: Contents = serde_json::from_str(&read_bounded(path)?)?;
+        Ok((contents.recall_phones(), contents.recall_settings()))
+    }
+
     /// Returns a wait for all that was given to be kept until here; `None` when it is.
     pub fn unwritten(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.writer.unwritten()
@@ -78,19 +88,12 @@ impl Memory {
 
     /// Returns what was kept about every phone.
     pub fn phones(&self) -> Vec<PhoneMemory> {
-        self.contents
-            .phones
-            .iter()
-            .filter_map(|(udid, phone)| phone.recall(udid))
-            .collect()
+        self.contents.recall_phones()
     }
 
     /// Returns what people set for each phone, as it was kept.
     pub fn settings(&self) -> BTreeMap<Udid, Settings> {
-        let settings = self.contents.settings.iter();
-        settings
-            .filter_map(|(udid, settings)| Some((Udid::parse(udid).ok()?, settings.clone())))
-            .collect()
+        self.contents.recall_settings()
     }
 
     /// Keeps what people set for a phone, in place of what was kept before.
@@ -302,7 +305,11 @@ mod tests {
             written.await;
         }
         assert!(memory.unwritten().is_none());
-        let mut again = Memory::load(path).unwrap();
+        let mut again = Memory::load(path.clone()).unwrap();
+        assert_eq!(
+            Memory::peek(&path).unwrap(),
+            (again.phones(), again.settings())
+        );
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
         let kept = BTreeMap::from([(phone().phone, settings)]);

@@ -58,6 +58,23 @@ pub(super) struct Phone {
     told: BTreeMap<String, i64>,
 }
 
+impl Contents {
+    pub(super) fn recall_phones(&self) -> Vec<PhoneMemory> {
+        let phones = self.phones.iter();
+        phones
+            .filter_map(|(udid, phone)| phone.recall(udid))
+            .collect()
+    }
+
+    /// Those of phones whose UDID can be read.
+    pub(super) fn recall_settings(&self) -> BTreeMap<Udid, Settings> {
+        let settings = self.settings.iter();
+        settings
+            .filter_map(|(udid, settings)| Some((Udid::parse(udid).ok()?, settings.clone())))
+            .collect()
+    }
+}
+
 impl House {
     pub(super) fn keep(house: &HouseMemory) -> Self {
         Self {
