@@ -5,8 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// The services, and the most that `systemd-analyze security` may complain of each, in tenths.
-/// Hooks may use the whole network.
-const EXPOSURE_MAX_TENTHS: [(&str, u32); 2] = [("ibakd.service", 15), ("ibak-hooks.service", 20)];
+const EXPOSURE_MAX_TENTHS: [(&str, u32); 2] = [("ibakd.service", 15), ("ibak-hooks.service", 15)];
 /// What a user's session starts.
 const USER_UNIT: &str = "user/ibak-notify.service";
 
