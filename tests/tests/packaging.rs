@@ -226,7 +226,9 @@ fn every_deed_has_its_action_and_lets_the_daemon_ask() {
 #[test]
 fn the_units_of_messages_name_what_there_is() {
     let service = text("systemd/ibak-hooks.service");
-    assert!(service.contains("\nExecStart=/usr/bin/ibakctl notify hooks --dir /etc/ibak/hooks.d\n"));
+    assert!(
+        service.contains("\nExecStart=/usr/bin/ibakctl notify hooks --dir /etc/ibak/hooks.d\n")
+    );
     assert!(text("systemd/ibak.tmpfiles").contains("\nd /etc/ibak/hooks.d 0755 root root -\n"));
     assert!(service.contains("\nUser=ibak-hooks\n"));
     assert!(text("systemd/ibak.sysusers").contains("\nu ibak-hooks - "));

@@ -42,7 +42,11 @@ fn unit_for_this_machine(name: &str, directory: &Path, extra: &str) -> String {
 fn verify(name: &str, extra: &str) -> Option<(bool, Vec<String>)> {
     let directory = tempfile::tempdir().unwrap();
     let path = unit_for_this_machine(name, directory.path(), extra);
-    let whose = if name == USER_UNIT { "--user" } else { "--system" };
+    let whose = if name == USER_UNIT {
+        "--user"
+    } else {
+        "--system"
+    };
     let program = ibak_tests::programs::of_machine("systemd-analyze")?;
     let output = Command::new(program)
         .args(["verify", whose, "--man=no", "--recursive-errors=no", &path])

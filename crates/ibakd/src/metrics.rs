@@ -176,7 +176,10 @@ fn render(view: &View) -> String {
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     Family::begin(out, "ibak_paused", "Whether a person paused everything.")
         .sample(&[], u64::from(view.house.pause.is_some()));
-    let running = view.jobs.values().filter(|job| job.state == JobState::Running);
+    let running = view
+        .jobs
+        .values()
+        .filter(|job| job.state == JobState::Running);
     let queued = |job: &&ibak_core::JobView| job.phase == Phase::Queued;
     let waiting = running.clone().filter(queued).count();
     Family::begin(out, "ibak_jobs_running", "Jobs that run.")
@@ -194,8 +197,7 @@ fn count(number: usize) -> u64 {
 
 fn store(view: &View, out: &mut String) {
     let help = "The state of the store, as in Manager.StorageState.";
-    Family::begin(out, "ibak_store_state", help)
-        .sample(&[("state", view.house.storage.word())], 1);
+    Family::begin(out, "ibak_store_state", help).sample(&[("state", view.house.storage.word())], 1);
     let Some(StoreReport::Open(numbers)) = view.house.store else {
         return;
     };
@@ -210,11 +212,7 @@ fn store(view: &View, out: &mut String) {
 }
 
 /// What is told of a phone: a name, a meaning, a value that may be absent.
-type Figure = (
-    &'static str,
-    &'static str,
-    fn(&PhoneView) -> Option<u64>,
-);
+type Figure = (&'static str, &'static str, fn(&PhoneView) -> Option<u64>);
 
 /// What is told of each phone. A retired one is neither overdue nor backed up: nothing may alarm.
 const FIGURES: [Figure; 6] = [

@@ -41,7 +41,10 @@ impl Screen {
         let module = std::path::Path::new("/usr/lib/python3/dist-packages/dbusmock/__main__.py");
         let reason = "python3-dbusmock is not installed (`cargo xtask test` as root installs it)";
         ibak_tests::skip_unless(module.exists().then_some(()), reason)?;
-        let connection = BusChoice::Address(house.bus_address()).connect().await.unwrap();
+        let connection = BusChoice::Address(house.bus_address())
+            .connect()
+            .await
+            .unwrap();
         let mocks = MatchRule::builder()
             .msg_type(Type::Signal)
             .interface("org.freedesktop.DBus.Mock")
@@ -73,7 +76,11 @@ impl Screen {
         let bus = DBusProxy::new(&self.connection).await.unwrap();
         let name = || BusName::try_from(SERVICE).unwrap();
         while bus.name_has_owner(name()).await.unwrap() != wanted {
-            timeout(WAIT_MAX, self.owned.next()).await.expect("the desktop's name").unwrap().unwrap();
+            timeout(WAIT_MAX, self.owned.next())
+                .await
+                .expect("the desktop's name")
+                .unwrap()
+                .unwrap();
         }
     }
 
@@ -88,7 +95,10 @@ impl Screen {
     async fn next(&mut self) -> Result<Bubble, u64> {
         loop {
             let message = timeout(WAIT_MAX, self.asked.next()).await;
-            let message = message.expect("the desktop is asked nothing").unwrap().unwrap();
+            let message = message
+                .expect("the desktop is asked nothing")
+                .unwrap()
+                .unwrap();
             let (method, arguments): (String, Vec<OwnedVariant>) =
                 message.body().deserialize().unwrap();
             let arguments: Dict = (0..)
@@ -117,7 +127,13 @@ impl Screen {
 
 fn start(house: &House) -> Child {
     Command::new("/usr/bin/python3")
-        .args(["-m", "dbusmock", "--session", "--template", "notification_daemon"])
+        .args([
+            "-m",
+            "dbusmock",
+            "--session",
+            "--template",
+            "notification_daemon",
+        ])
         .env("DBUS_SESSION_BUS_ADDRESS", house.bus_address())
         .kill_on_drop(true)
         .spawn()
@@ -145,13 +161,15 @@ async fn one_bubble_for_each_cause_and_no_markup_of_a_stranger() {
     named.await.unwrap();
     let words = ["notify", "desktop"];
     let mut carrier = Carrier::start(&house, &words, &settings(&house), LISTENING).await;
-    let bubble = |replaces| Bubble {
+    let bubble = |replaces| {
+        Bubble {
         replaces,
         title: "A test message of ibak".to_owned(),
         body: "Messages about &lt;b&gt;Ada&lt;/b&gt; &amp; \"co\" arrive here; nothing needs to be done."
             .to_owned(),
         urgency: 1,
         transient: false,
+    }
     };
     // The second takes the place of the first; after a restart of the desktop there is none.
     for replaces in [0, 1, 1] {
@@ -173,12 +191,20 @@ async fn one_bubble_for_each_cause_and_no_markup_of_a_stranger() {
     let other = watcher.phone(&udid, "its channels", |view| view.notify == ["mail"]);
     other.await.unwrap();
     house.ctl(&["notify", "test"]).await.unwrap();
-    fs::write(daemon.configuration(), house.config("notify = [\"desktop\"]")).unwrap();
+    fs::write(
+        daemon.configuration(),
+        house.config("notify = [\"desktop\"]"),
+    )
+    .unwrap();
     house.ctl(&["reload"]).await.unwrap();
     let own = watcher.phone(&udid, "its channels", |view| view.notify == ["desktop"]);
     own.await.unwrap();
     house.ctl(&["notify", "test"]).await.unwrap();
-    assert_eq!(screen.next().await, Ok(bubble(1)), "what went to mail came here too");
+    assert_eq!(
+        screen.next().await,
+        Ok(bubble(1)),
+        "what went to mail came here too"
+    );
     carrier.end().await;
     daemon.stop().await.unwrap();
 }
@@ -196,7 +222,10 @@ async fn trouble_is_shown_once_and_taken_away_when_it_is_over() {
     let words = ["notify", "desktop"];
     let mut carrier = Carrier::start(&house, &words, &settings(&house), LISTENING).await;
     let shown = screen.next().await.unwrap();
-    assert_eq!((shown.title.as_str(), shown.urgency), ("The backups need you", 1));
+    assert_eq!(
+        (shown.title.as_str(), shown.urgency),
+        ("The backups need you", 1)
+    );
     assert!(shown.body.contains("`ibakctl doctor`"), "{shown:?}");
     carrier.says("store-trouble is on the desktop").await;
     fs::write(daemon.configuration(), house.config("")).unwrap();
@@ -224,15 +253,23 @@ async fn a_prompt_is_announced_pressingly() {
     let carrier = Carrier::start(&house, &words, &settings(&house), LISTENING).await;
     daemon.stop().await.unwrap();
     // Any name on this bus is free: somebody else is the daemon.
-    let other = BusChoice::Address(house.bus_address()).connect().await.unwrap();
+    let other = BusChoice::Address(house.bus_address())
+        .connect()
+        .await
+        .unwrap();
     let server = other.object_server();
-    server.at(ibak_dbus::names::ROOT_PATH, zbus::fdo::ObjectManager).await.unwrap();
-    other.request_name(ibak_dbus::names::BUS_NAME).await.unwrap();
+    server
+        .at(ibak_dbus::names::ROOT_PATH, zbus::fdo::ObjectManager)
+        .await
+        .unwrap();
+    other
+        .request_name(ibak_dbus::names::BUS_NAME)
+        .await
+        .unwrap();
     let mut carrier = carrier;
     carrier.says("The daemon is back.").await;
-    let path = ibak_dbus::names::phone_path(
-        &ibak_core::Udid::parse("00008110-000A1B2C3D4E5F60").unwrap(),
-    );
+    let path =
+        ibak_dbus::names::phone_path(&ibak_core::Udid::parse("00008110-000A1B2C3D4E5F60").unwrap());
     let name = zbus::wire::Str::from("Ada's iPhone".to_owned());
     let details: HashMap<&str, OwnedVariant> = [
         ("name", OwnedVariant::from(name)),
@@ -252,11 +289,16 @@ async fn a_prompt_is_announced_pressingly() {
             .unwrap();
     }
     let shown = screen.next().await.unwrap();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     let wanted = Bubble {
         replaces: 0,
         title: "Ada's iPhone asks for its passcode".to_owned(),
-        body: format!("Your phone will now ask for its passcode: tonight's backup to {host}. Enter it, lock it, leave it on the charger."),
+        body: format!(
+            "Your phone will now ask for its passcode: tonight's backup to {host}. Enter it, lock it, leave it on the charger."
+        ),
         urgency: 2,
         transient: true,
     };
@@ -272,6 +314,9 @@ async fn a_prompt_is_announced_pressingly() {
         .await
         .unwrap();
     let shown = screen.next().await.unwrap();
-    assert_eq!(shown.title, "A test message of ibak", "the prompt is told once");
+    assert_eq!(
+        shown.title, "A test message of ibak",
+        "the prompt is told once"
+    );
     carrier.end().await;
 }

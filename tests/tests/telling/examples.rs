@@ -66,7 +66,14 @@ impl Try {
             .env("IBAK_NAME", NAME)
             .env("IBAK_SUBJECT", format!("{NAME} has no fresh backup"))
             .env("IBAK_TEXT", TEXT)
-            .env("IBAK_URGENCY", if kind == "asking" { "critical" } else { "normal" })
+            .env(
+                "IBAK_URGENCY",
+                if kind == "asking" {
+                    "critical"
+                } else {
+                    "normal"
+                },
+            )
             .env("IBAK_HOST", "attic")
             .env("IBAK_TIME", "2026-11-22T21:04:00Z")
             .envs(self.settings.iter().map(|(key, value)| (key, value)))
@@ -88,7 +95,10 @@ impl Try {
     async fn works(&self, hook: &str, kind: &str) {
         let output = self.run(hook, kind).await;
         assert!(output.status.success(), "{hook} {kind}: {output:?}");
-        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+        assert!(
+            output.stdout.is_empty() && output.stderr.is_empty(),
+            "{output:?}"
+        );
     }
 
     /// Returns the command lines so far.
@@ -108,7 +118,10 @@ async fn ntfy_gets_the_text_and_keeps_its_token() {
     let posted = post.next().await;
     assert_eq!(posted.line, "POST /secret-topic HTTP/1.1");
     assert_eq!(posted.body, TEXT);
-    assert_eq!(posted.headers["title"], format!("{NAME} has no fresh backup"));
+    assert_eq!(
+        posted.headers["title"],
+        format!("{NAME} has no fresh backup")
+    );
     assert_eq!(posted.headers["priority"], "default");
     assert_eq!(posted.headers["authorization"], "Bearer tk_secret");
     here.works("ntfy", "asking").await;
@@ -126,7 +139,10 @@ async fn ntfy_gets_the_text_and_keeps_its_token() {
 async fn healthchecks_pings_for_backups_and_fails_for_trouble() {
     let mut post = Post::http("200 OK").await;
     let Some(here) = Try::new() else { return };
-    let here = here.set("HEALTHCHECKS_URL", format!("http://{}/secret-id", post.address));
+    let here = here.set(
+        "HEALTHCHECKS_URL",
+        format!("http://{}/secret-id", post.address),
+    );
     for (kind, path) in [
         ("backup-done", "/secret-id"),
         ("overdue", "/secret-id/fail"),
@@ -187,11 +203,17 @@ fn read(letter: &str) -> (Vec<&str>, String, String) {
 fn assert_letter(letter: &str, from: &str) {
     let (head, subject, text) = read(letter);
     assert_eq!(subject, format!("{NAME} has no fresh backup"));
-    assert_eq!(text, format!("{TEXT}\n\n-- \nibak on attic, 2026-11-22T21:04:00Z\n"));
+    assert_eq!(
+        text,
+        format!("{TEXT}\n\n-- \nibak on attic, 2026-11-22T21:04:00Z\n")
+    );
     assert_eq!(head.len(), 8, "{head:#?}");
     assert_eq!(head[0], format!("From: ibak <{from}>"));
     assert_eq!(head[1], "To: ada@example.org, bob@example.org");
-    assert!(head[3].starts_with("Date: ") && head[3].is_ascii(), "{head:#?}");
+    assert!(
+        head[3].starts_with("Date: ") && head[3].is_ascii(),
+        "{head:#?}"
+    );
 }
 
 #[tokio::test]
@@ -201,7 +223,10 @@ async fn mail_goes_through_sendmail_or_a_server() {
     let here = here.set("MAIL_TO", "ada@example.org, bob@example.org");
     here.works("mail", "overdue").await;
     assert_eq!(here.argv(), "-i -t\n");
-    assert_letter(&fs::read_to_string(here.path("letter")).unwrap(), "ibak@attic");
+    assert_letter(
+        &fs::read_to_string(here.path("letter")).unwrap(),
+        "ibak@attic",
+    );
 
     let here = here
         .set("MAIL_SMTP", format!("smtp://{}", post.address))
@@ -223,7 +248,10 @@ async fn mail_goes_through_sendmail_or_a_server() {
     fs::write(&netrc, "machine 127.0.0.1 login ada password secret\n").unwrap();
     let here = here.set("MAIL_NETRC", netrc.to_str().unwrap());
     let output = here.run("mail", "test").await;
-    assert!(!output.status.success() && !output.stderr.is_empty(), "{output:?}");
+    assert!(
+        !output.status.success() && !output.stderr.is_empty(),
+        "{output:?}"
+    );
     assert!(!here.argv().contains("secret"), "{}", here.argv());
 }
 

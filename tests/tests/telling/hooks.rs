@@ -1,7 +1,7 @@
 //! `ibakctl notify hooks` beside the real daemon: what arrives, once, through every restart.
 
-use super::post::Post;
 use super::Carrier;
+use super::post::Post;
 use ibak_dbus::words::Outcome;
 use ibak_tests::trouble::{House, phone, udid_of};
 use std::fs;
@@ -21,10 +21,16 @@ fn directory(house: &House) -> String {
     let tape = house.path("tape");
     program(
         &directory.join("10-tape"),
-        &format!("#!/bin/sh\necho \"$IBAK_KIND $IBAK_NAME\" >> {}\n", tape.display()),
+        &format!(
+            "#!/bin/sh\necho \"$IBAK_KIND $IBAK_NAME\" >> {}\n",
+            tape.display()
+        ),
     );
     let ntfy = ibak_tests::repository().join("packaging/hooks/ntfy");
-    program(&directory.join("50-ntfy.sh"), &fs::read_to_string(ntfy).unwrap());
+    program(
+        &directory.join("50-ntfy.sh"),
+        &fs::read_to_string(ntfy).unwrap(),
+    );
     directory.to_str().unwrap().to_owned()
 }
 
@@ -59,7 +65,11 @@ async fn messages_arrive_once_through_restarts_of_everybody() {
     let mut watcher = house.watch().await.unwrap();
     let udid = udid_of(&house.phone(0));
     watcher.ready(&udid).await.unwrap();
-    house.ctl(&["notify", "test"]).await.unwrap().says(&["went out"]);
+    house
+        .ctl(&["notify", "test"])
+        .await
+        .unwrap()
+        .says(&["went out"]);
     let posted = post.next().await;
     assert_eq!(posted.headers["title"], "A test message of ibak");
     assert_eq!(
@@ -141,9 +151,13 @@ async fn trouble_that_stands_is_told_to_who_comes_late_and_once() {
     house.ctl(&["notify", "test"]).await.unwrap();
     carrier.says("test was passed to tape").await;
     let said = carrier.end().await;
-    assert_eq!(tape(&house), ["store-trouble ", "test Phone 73"], "{said:#?}");
+    assert_eq!(
+        tape(&house),
+        ["store-trouble ", "test Phone 73"],
+        "{said:#?}"
+    );
     assert!(
-        !said.iter().any(|line| line.contains("ntfy.")) && !said.join(" ").contains("to ntfy"),
+        !said.iter().skip(1).any(|line| line.contains("ntfy")),
         "the channel is tape alone: {said:#?}"
     );
     daemon.stop().await.unwrap();
@@ -188,9 +202,10 @@ async fn a_directory_that_others_may_write_to_is_refused() {
     assert_eq!(
         said.conversation,
         format!(
-            "Error: no hook can be run\nCaused by: 1: {hooks} is writable by others\nHint: `chmod go-w {hooks}` closes it\n"
+            "Error: no hook can be run\nCaused by:\n1: {hooks} is writable by others\nHint: `chmod go-w {hooks}` closes it\n"
         )
     );
     let said = house.ctl(&["notify", "hooks", "--dir", "/nowhere"]).await;
-    said.unwrap().says(&["no hook can be run", "/nowhere cannot be read"]);
+    said.unwrap()
+        .says(&["no hook can be run", "/nowhere cannot be read"]);
 }

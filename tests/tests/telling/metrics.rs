@@ -19,7 +19,10 @@ fn parse(text: &str) -> Samples {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').unwrap();
-            assert!(help.ends_with('.') && explained.insert(name.to_owned()), "{line}");
+            assert!(
+                help.ends_with('.') && explained.insert(name.to_owned()),
+                "{line}"
+            );
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert_eq!(kind, "gauge");
@@ -28,7 +31,10 @@ fn parse(text: &str) -> Samples {
             let (name, labels, value) = sample(line);
             assert!(typed.contains(&name) && explained.contains(&name), "{line}");
             let value = value.parse().unwrap();
-            assert!(samples.insert((name, labels), value).is_none(), "twice: {line}");
+            assert!(
+                samples.insert((name, labels), value).is_none(),
+                "twice: {line}"
+            );
         }
     }
     samples
@@ -63,7 +69,11 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, String) {
         }
         rest = rest.strip_prefix('}').unwrap();
     }
-    (name.to_owned(), labels, rest.strip_prefix(' ').unwrap().to_owned())
+    (
+        name.to_owned(),
+        labels,
+        rest.strip_prefix(' ').unwrap().to_owned(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +93,9 @@ async fn the_daemon_writes_what_a_collector_reads() {
     let job = house.ask_backup(&udid, false).await.unwrap();
     assert_eq!(watcher.end_of(job).await.unwrap(), Outcome::Succeeded);
     let shown = watcher
-        .phone(&udid, "its backup", |view| view.last_backup.is_some() && view.used.get() > 0)
+        .phone(&udid, "its backup", |view| {
+            view.last_backup.is_some() && view.used.get() > 0
+        })
         .await
         .unwrap();
     // What is new is written within a minute, or before the daemon ends.

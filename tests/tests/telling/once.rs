@@ -70,13 +70,18 @@ async fn a_test_message_has_the_channels_that_hold_for_the_phone() {
         .await;
     for (at, name, channel) in [(0, "Ada's iPhone", "mail"), (1, "Bob", "desktop")] {
         let view = night
-            .until_phone(at, "its channels", |view| view.notify == [channel])
+            .until_phone(at, "its channels", |view| {
+                view.name == name && view.notify == [channel]
+            })
             .await;
-        assert_eq!(view.name, name);
         let manager = night.manager().await;
         let path = ibak_dbus::names::phone_path(&view.udid);
         let sent = night
-            .drive(async move { manager.test_notification(path.into(), Default::default()).await })
+            .drive(async move {
+                manager
+                    .test_notification(path.into(), Default::default())
+                    .await
+            })
             .await;
         assert!(sent.is_ok(), "{sent:?}");
         night.settle().await;
@@ -91,8 +96,15 @@ async fn a_test_message_has_the_channels_that_hold_for_the_phone() {
     let stranger = ibak_core::Udid::parse(ibak_tests::night::STRANGER).unwrap();
     let path = ibak_dbus::names::phone_path(&stranger);
     let refused = night
-        .drive(async move { manager.test_notification(path.into(), Default::default()).await })
+        .drive(async move {
+            manager
+                .test_notification(path.into(), Default::default())
+                .await
+        })
         .await;
-    assert!(matches!(refused, Err(ibak_dbus::Error::Failed(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ibak_dbus::Error::Failed(_))),
+        "{refused:?}"
+    );
     assert_eq!(night.manager_view().notify, ["mail"]);
 }

@@ -102,7 +102,10 @@ async fn mail(mut stream: BufReader<TcpStream>) -> Option<Posted> {
     let mut posted = Posted::default();
     let mut say = "220 test".to_owned();
     loop {
-        stream.write_all(format!("{say}\r\n").as_bytes()).await.ok()?;
+        stream
+            .write_all(format!("{say}\r\n").as_bytes())
+            .await
+            .ok()?;
         let order = line(&mut stream).await?;
         say = match order.split([' ', ':']).next()? {
             "EHLO" => "502 no".to_owned(),

@@ -39,7 +39,9 @@ pub(super) async fn notify(
                 greeting: "Listening; hooks are run.",
             };
             let carrier = Hooks::open(&dir, Console::new(When::Never)?).map_err(|why| {
-                let (why, hint) = why.split_once(": ").unwrap_or((&why, "see docs/telling.md"));
+                let (why, hint) = why
+                    .split_once(": ")
+                    .unwrap_or((&why, "see docs/telling.md"));
                 Failure::new(Exit::Failed, "no hook can be run")
                     .because(why)
                     .hint(hint)
@@ -74,11 +76,7 @@ fn state_directory() -> Option<PathBuf> {
     Some(PathBuf::from(first)).filter(|path| Path::is_absolute(path))
 }
 
-async fn test(
-    asked: Option<&str>,
-    as_json: bool,
-    console: &mut Console,
-) -> Result<Exit, Failure> {
+async fn test(asked: Option<&str>, as_json: bool, console: &mut Console) -> Result<Exit, Failure> {
     let session = Session::open().await?;
     let style = console.out_style();
     let phones = session.phones();

@@ -191,7 +191,10 @@ impl<'a> Listener<'a> {
             return;
         }
         let now = self.console.err_style().now;
-        if self.ledger.take(&letter, Wall::from_micros(now.as_microsecond())) {
+        if self
+            .ledger
+            .take(&letter, Wall::from_micros(now.as_microsecond()))
+        {
             self.open.insert(letter.key());
             self.hand(News::Tell(Box::new(letter)));
         }
@@ -199,8 +202,7 @@ impl<'a> Listener<'a> {
 
     /// Hands it on without waiting: whoever is slow must not make us deaf.
     fn hand(&mut self, news: News) {
-        if let Err(mpsc::error::TrySendError::Full(News::Tell(letter))) = self.news.try_send(news)
-        {
+        if let Err(mpsc::error::TrySendError::Full(News::Tell(letter))) = self.news.try_send(news) {
             self.console.say(&format!(
                 "More than {WAITING_MAX} messages wait; one is not carried out: {}\n",
                 letter.what.word()

@@ -24,7 +24,15 @@ const OUTPUT_MAX: u64 = 4_096;
 pub(crate) const HOOKS_MAX: usize = 64;
 /// Are endings of what editors and package managers leave behind.
 const LEFT_BEHIND: [&str; 9] = [
-    "bak", "conf", "dpkg-dist", "dpkg-new", "dpkg-old", "new", "orig", "rpmnew", "rpmsave",
+    "bak",
+    "conf",
+    "dpkg-dist",
+    "dpkg-new",
+    "dpkg-old",
+    "new",
+    "orig",
+    "rpmnew",
+    "rpmsave",
 ];
 /// Is where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -71,7 +79,9 @@ pub(crate) fn find(directory: &Path) -> Result<Found, String> {
             Ok(file) if !file.is_file() || file.mode() & 0o111 == 0 => {}
             Ok(_) => match closed_to_others(&path) {
                 Ok(()) => found.hooks.push(Hook { path, channel }),
-                Err(why) => found.refused.push(format!("{} is not run: {why}", path.display())),
+                Err(why) => found
+                    .refused
+                    .push(format!("{} is not run: {why}", path.display())),
             },
         }
     }
@@ -199,7 +209,12 @@ fn start(hook: &Hook, letter: &Letter, host: &str, style: &Style) -> io::Result<
     for (key, _) in std::env::vars_os() {
         let key_text = key.to_string_lossy();
         let ours = key_text.starts_with("IBAK_");
-        let services = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS"];
+        let services = [
+            "NOTIFY_SOCKET",
+            "WATCHDOG_PID",
+            "WATCHDOG_USEC",
+            "LISTEN_FDS",
+        ];
         if ours || services.contains(&key_text.as_ref()) {
             command.env_remove(&key);
         }
@@ -246,7 +261,9 @@ async fn beginning(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut stream) = stream else { return };
     let first = (&mut stream).take(OUTPUT_MAX).read_to_end(kept).await;
     if first.is_ok() {
-        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.ok();
+        tokio::io::copy(&mut stream, &mut tokio::io::sink())
+            .await
+            .ok();
     }
 }
 

@@ -109,7 +109,11 @@ impl Ledger {
 
     /// Lists what was told and may have to be taken back.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        self.contents.told.keys().filter_map(|text| key_of(text)).collect()
+        self.contents
+            .told
+            .keys()
+            .filter_map(|text| key_of(text))
+            .collect()
     }
 
     /// Writes down what is new, whole or not at all.
@@ -259,7 +263,10 @@ mod tests {
         ledger.save().unwrap();
         let (mut ledger, _) = Ledger::open(Some(dir.path()));
         assert!(!ledger.take_backup(&udid, at(29)));
-        assert!(ledger.take_backup(&udid, at(53)), "made while nobody looked");
+        assert!(
+            ledger.take_backup(&udid, at(53)),
+            "made while nobody looked"
+        );
         assert!(!ledger.take_backup(&udid, at(29)), "the newest was removed");
         assert!(ledger.take_backup(&udid, at(77)));
     }

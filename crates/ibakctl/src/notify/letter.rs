@@ -77,8 +77,11 @@ impl Letter {
         if details.contains_key("channels") {
             letter.channels = details.texts("channels");
         }
-        if letter.name.is_empty() {
-            letter.name = text::bare(details.text("name").unwrap_or_default(), NAME_MAX);
+        // The daemon's word counts when its object has not told one, or is gone.
+        let told = text::bare(details.text("name").unwrap_or_default(), NAME_MAX);
+        let is_known = phone.is_none_or(|udid| letter.name != udid.as_str());
+        if !told.is_empty() && (letter.name.is_empty() || !is_known) {
+            letter.name = told;
         }
         letter
     }
@@ -103,7 +106,9 @@ impl Letter {
             what,
             phone: phone.cloned(),
             name: name.or_else(udid).unwrap_or_default(),
-            me: view.as_ref().map_or_else(String::new, |view| me(view, state)),
+            me: view
+                .as_ref()
+                .map_or_else(String::new, |view| me(view, state)),
             channels,
             last_backup: view.and_then(|view| view.last_backup),
             details,
@@ -181,8 +186,16 @@ impl Letter {
             .into_iter()
             .map(|(key, value)| {
                 let key = key.trim_start_matches("IBAK_").to_lowercase();
-                let key = if key == "phone" { "udid".to_owned() } else { key };
-                let value = if value.is_empty() { Value::Null } else { value.into() };
+                let key = if key == "phone" {
+                    "udid".to_owned()
+                } else {
+                    key
+                };
+                let value = if value.is_empty() {
+                    Value::Null
+                } else {
+                    value.into()
+                };
                 (key, value)
             })
             .collect();
@@ -244,7 +257,9 @@ pub(crate) fn standing(state: &MirrorState) -> Vec<Letter> {
     }
     for phone in state.phones().iter().filter(|phone| !phone.retired) {
         if phone.overdue {
-            let last = phone.last_backup.and_then(|at| u64::try_from(at.as_micros()).ok());
+            let last = phone
+                .last_backup
+                .and_then(|at| u64::try_from(at.as_micros()).ok());
             let details = last.map(|last| ("last-backup".to_owned(), OwnedVariant::from(last)));
             add(
                 AttentionKind::Overdue,
@@ -282,7 +297,12 @@ pub(crate) fn is_over(key: &Key, state: &MirrorState, standing: &BTreeSet<Key>) 
     match AttentionKind::parse(&key.kind) {
         // It is told before the phone asks.
         AttentionKind::Asking => !key.job.and_then(|id| state.job(id)).is_some_and(|job| {
-            let before = [Phase::Queued, Phase::Connecting, Phase::Preparing, Phase::Asking];
+            let before = [
+                Phase::Queued,
+                Phase::Connecting,
+                Phase::Preparing,
+                Phase::Asking,
+            ];
             job.state == JobState::Running && before.contains(&job.phase)
         }),
         AttentionKind::Overdue | AttentionKind::CheckPassword => known && !standing.contains(key),

@@ -62,10 +62,7 @@ impl<D: Lookup> Cause<'_, D> {
     pub fn message(&self, style: &Style) -> Message {
         let name = self.name();
         let (subject, urgency) = match self.kind {
-            AttentionKind::Asking => (
-                format!("{name} asks for its passcode"),
-                Urgency::Critical,
-            ),
+            AttentionKind::Asking => (format!("{name} asks for its passcode"), Urgency::Critical),
             AttentionKind::FailedNeedsYou => (format!("{name} needs you"), Urgency::Normal),
             AttentionKind::Overdue => (format!("{name} has no fresh backup"), Urgency::Normal),
             AttentionKind::StoreTrouble => ("The backups need you".to_owned(), Urgency::Normal),

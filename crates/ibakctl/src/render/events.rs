@@ -7,8 +7,8 @@ use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Style, Tone};
 use crate::text;
-use ibak_dbus::views::{CompletedView, JobView, ManagerView, PhoneView};
 use ibak_dbus::Lookup;
+use ibak_dbus::views::{CompletedView, JobView, ManagerView, PhoneView};
 use ibak_dbus::words::{JobKind, ManagerMode, Outcome, PhoneState, StorageState};
 
 fn stamped(text: &str, style: &Style) -> String {

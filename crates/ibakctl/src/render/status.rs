@@ -38,7 +38,8 @@ pub fn trouble(view: &StatusView, style: &Style) -> Vec<String> {
             lines.push("The store cannot be used; `ibakctl doctor` says what to do.".to_owned());
         }
         StorageState::Full => {
-            lines.push("The store is full; `ibakctl storage` shows what takes the room.".to_owned());
+            lines
+                .push("The store is full; `ibakctl storage` shows what takes the room.".to_owned());
         }
         StorageState::Ok | StorageState::Low | StorageState::Unknown | StorageState::Other(_) => {}
     }

@@ -291,9 +291,9 @@ fn watch_lines() {
         render::job_line(&failed, Some(&studio()), None, &style()),
     ];
     shown.extend(
-        AttentionKind::ALL
-            .iter()
-            .map(|kind| render::attention(&cause(kind, Some("Ada's iPhone"), &Dict::new()), &style())),
+        AttentionKind::ALL.iter().map(|kind| {
+            render::attention(&cause(kind, Some("Ada's iPhone"), &Dict::new()), &style())
+        }),
     );
     insta::assert_snapshot!(shown.concat());
 }

@@ -27,13 +27,20 @@ fn every_message_word_for_word() {
     let overdue = details(&[("last-backup", days(5)), ("first-seen", days(90))]);
     let never = details(&[("last-backup", 0_u64.into()), ("first-seen", days(4))]);
     let gap = details(&[("gap-secs", 432_000_u64.into())]);
-    let made = details(&[("removed", 3_u64.into()), ("freed-bytes", (12_u64 << 30).into())]);
+    let made = details(&[
+        ("removed", 3_u64.into()),
+        ("freed-bytes", (12_u64 << 30).into()),
+    ]);
     let damage = details(&[("reason", word("damage-found")), ("backups", 2_u64.into())]);
     let job = details(&[("job", 7_u64.into())]);
     let other = AttentionKind::Other("a\u{7}lien".to_owned());
     let cases = [
         (&AttentionKind::Asking, true, job),
-        (&AttentionKind::FailedNeedsYou, true, result("setup-unfinished")),
+        (
+            &AttentionKind::FailedNeedsYou,
+            true,
+            result("setup-unfinished"),
+        ),
         (&AttentionKind::FailedNeedsYou, true, result("not-trusted")),
         (&AttentionKind::FailedNeedsYou, true, result("crashed")),
         (&AttentionKind::FailedNeedsYou, true, result("a-new-word")),
@@ -100,7 +107,10 @@ async fn a_test_message_is_asked_for_and_says_where_to_look() {
 async fn check_is_for_monitors() {
     let mock = Mock::start(Script {
         phones: vec![
-            PhoneView { overdue: true, ..ada() },
+            PhoneView {
+                overdue: true,
+                ..ada()
+            },
             PhoneView {
                 udid: ibak_dbus::Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
                 overdue: true,

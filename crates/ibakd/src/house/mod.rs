@@ -297,7 +297,8 @@ impl House {
             return;
         }
         if changed {
-            self.metrics.show(self.config.metrics_textfile.as_deref(), &view);
+            self.metrics
+                .show(self.config.metrics_textfile.as_deref(), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }

@@ -75,7 +75,11 @@ fn what_others_could_change_is_refused_with_a_sentence() {
     mode(&notes, 0o644);
     let elsewhere = outer.path().join("open");
     std::fs::create_dir(&elsewhere).unwrap();
-    symlink(program(&elsewhere, "x", "#!/bin/sh\n"), dir.join("40-linked")).unwrap();
+    symlink(
+        program(&elsewhere, "x", "#!/bin/sh\n"),
+        dir.join("40-linked"),
+    )
+    .unwrap();
     symlink("nowhere", dir.join("50-broken")).unwrap();
     std::fs::create_dir(dir.join("60-directory")).unwrap();
     mode(&elsewhere, 0o777);
@@ -100,7 +104,10 @@ fn what_others_could_change_is_refused_with_a_sentence() {
     for bad in [0o777, 0o775] {
         mode(&dir, bad);
         let refusal = find(&dir).unwrap_err();
-        assert!(refusal.contains("is writable by others: `chmod go-w"), "{refusal}");
+        assert!(
+            refusal.contains("is writable by others: `chmod go-w"),
+            "{refusal}"
+        );
     }
     mode(&dir, 0o755);
     // Whoever may write above may put another directory in its place; not so under a sticky bit.
@@ -108,12 +115,20 @@ fn what_others_could_change_is_refused_with_a_sentence() {
     assert!(find(&dir).is_err());
     mode(outer.path(), 0o1777);
     assert!(find(&dir).is_ok());
-    assert!(find(Path::new("/nowhere/hooks.d")).unwrap_err().contains("cannot be read"));
+    assert!(
+        find(Path::new("/nowhere/hooks.d"))
+            .unwrap_err()
+            .contains("cannot be read")
+    );
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(dir.join("10-good"), Some(65_534), None).unwrap();
         let found = find(&dir).unwrap();
         assert!(found.hooks.is_empty());
-        assert!(found.refused[0].contains("belongs to another user"), "{:?}", found.refused);
+        assert!(
+            found.refused[0].contains("belongs to another user"),
+            "{:?}",
+            found.refused
+        );
     }
 }
 
@@ -128,7 +143,10 @@ async fn a_hook_is_told_as_data() {
         seen.display()
     );
     let path = program(dir.path(), "50-tell.sh", &script);
-    let hook = Hook { path, channel: "tell".to_owned() };
+    let hook = Hook {
+        path,
+        channel: "tell".to_owned(),
+    };
     let ran = run(hook, &letter(EVIL), "attic", &style()).await;
     assert_eq!(
         ran.lines(&style()),
@@ -145,22 +163,46 @@ async fn a_hook_is_told_as_data() {
     assert_eq!(json["kind"], "failed-needs-you");
     assert!(json["details"].get("name").is_none());
     let name = json["name"].as_str().unwrap();
-    assert!(name.chars().count() <= 64 && !name.chars().any(char::is_control), "{name:?}");
+    assert!(
+        name.chars().count() <= 64 && !name.chars().any(char::is_control),
+        "{name:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_a_hook_says_is_bounded_and_escaped_and_how_it_ends_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let cases = [
-        ("loud", "#!/bin/sh\nhead -c 1000000 /dev/zero | tr '\\0' x\n", "was passed to loud"),
-        ("rude", "#!/bin/sh\nprintf 'a\\033[31mb\\n'; exit 3\n", "rude did not take failed-needs-you: exit status: 3"),
-        ("deaf", "#!/bin/sh\nexec <&-\nexit 0\n", "was passed to deaf"),
-        ("alien", "#!/nowhere/sh\n", "alien did not take failed-needs-you: No such file"),
+        (
+            "loud",
+            "#!/bin/sh\nhead -c 1000000 /dev/zero | tr '\\0' x\n",
+            "was passed to loud",
+        ),
+        (
+            "rude",
+            "#!/bin/sh\nprintf 'a\\033[31mb\\n'; exit 3\n",
+            "rude did not take failed-needs-you: exit status: 3",
+        ),
+        (
+            "deaf",
+            "#!/bin/sh\nexec <&-\nexit 0\n",
+            "was passed to deaf",
+        ),
+        (
+            "alien",
+            "#!/nowhere/sh\n",
+            "alien did not take failed-needs-you: No such file",
+        ),
     ];
     for (name, text, end) in cases {
         let path = program(dir.path(), name, text);
-        let hook = Hook { path, channel: name.to_owned() };
-        let said = run(hook, &letter("Ada"), "attic", &style()).await.lines(&style());
+        let hook = Hook {
+            path,
+            channel: name.to_owned(),
+        };
+        let said = run(hook, &letter("Ada"), "attic", &style())
+            .await
+            .lines(&style());
         assert!(said.len() < 6_000 && said.contains(end), "{name}: {said}");
         assert!(!said.contains('\u{1b}'), "{said:?}");
     }
@@ -171,9 +213,15 @@ async fn what_a_hook_says_is_bounded_and_escaped_and_how_it_ends_is_told() {
 async fn a_hook_that_takes_too_long_is_ended_with_all_it_started() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
-    let script = format!("#!/bin/sh\nsleep 1000 &\necho $! $$ > {}.new\nmv {0}.new {0}\nwait\n", pids.display());
+    let script = format!(
+        "#!/bin/sh\nsleep 1000 &\necho $! $$ > {}.new\nmv {0}.new {0}\nwait\n",
+        pids.display()
+    );
     let path = program(dir.path(), "slow", &script);
-    let hook = Hook { path, channel: "slow".to_owned() };
+    let hook = Hook {
+        path,
+        channel: "slow".to_owned(),
+    };
     let letter = letter("Ada");
     let style = style();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
