@@ -96,35 +96,23 @@ impl House {
             .prefix("ibak-trouble-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()?;
-        let configuration = directory.path().join("bus.conf");
-        fs::write(
-            &configuration,
-            BUS.replace("DIRECTORY", &directory.path().to_string_lossy()),
-        )?;
-        let program = xtask::tools::find("dbus-daemon").context("dbus-daemon is not installed")?;
-        let mut bus = tied(&program)
-            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
-            .arg(format!("--config-file={}", configuration.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = bus.stdout.take().context("the bus has no output")?;
-        let mut line = String::new();
-        // It prints its address once it listens.
-        tokio::io::AsyncBufReadExt::read_line(&mut tokio::io::BufReader::new(output), &mut line)
-            .await?;
-        ensure!(!line.is_empty(), "the bus did not start");
-        let address = format!("unix:path={}/bus", directory.path().display());
-        let connecting = BusChoice::Address(address);
-        let connection = tokio::time::timeout(WAIT_MAX, connecting.connect())
-            .await
-            .context("the bus does not answer")??;
+        let (bus, connection) = start_bus(directory.path()).await?;
         Ok(Self {
             connection,
             simulator: None,
             bus: Some(bus),
             directory,
         })
+    }
+
+    /// Starts the bus again, at the same place, after [`House::end_bus`].
+    ///
+    /// # Errors
+    /// As [`House::build`].
+    pub async fn start_bus_again(&mut self) -> Result<()> {
+        let (bus, connection) = start_bus(self.directory.path()).await?;
+        (self.bus, self.connection) = (Some(bus), connection);
+        Ok(())
     }
 
     /// Returns where something of the house lies.
@@ -400,6 +388,34 @@ pub fn say(line: &str) {
     use std::io::Write;
     // Nothing is lost when nobody listens.
     writeln!(std::io::stderr().lock(), "FIGURE {line}").ok();
+}
+
+/// Starts a bus in a directory, and connects to it.
+async fn start_bus(directory: &Path) -> Result<(Child, zbus::Connection)> {
+    let configuration = directory.join("bus.conf");
+    fs::write(
+        &configuration,
+        BUS.replace("DIRECTORY", &directory.to_string_lossy()),
+    )?;
+    let program = xtask::tools::find("dbus-daemon").context("dbus-daemon is not installed")?;
+    let mut bus = tied(&program)
+        .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+        .arg(format!("--config-file={}", configuration.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = bus.stdout.take().context("the bus has no output")?;
+    let mut line = String::new();
+    // It prints its address once it listens.
+    tokio::io::AsyncBufReadExt::read_line(&mut tokio::io::BufReader::new(output), &mut line)
+        .await?;
+    ensure!(!line.is_empty(), "the bus did not start");
+    let address = format!("unix:path={}/bus", directory.display());
+    let connecting = BusChoice::Address(address);
+    let connection = tokio::time::timeout(WAIT_MAX, connecting.connect())
+        .await
+        .context("the bus does not answer")??;
+    Ok((bus, connection))
 }
 
 /// Prepares a program that ends with this process, however that ends.

@@ -11,6 +11,7 @@ mod packaging;
 mod quirks;
 mod strangers;
 mod systemd;
+mod telling;
 mod trouble;
 mod unit_daemon;
 mod unit_probe;

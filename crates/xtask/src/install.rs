@@ -10,7 +10,7 @@ use crate::say::{answer, say};
 use crate::tools::{self, For, run};
 use crate::workspace::{self, Profile};
 
-const UNIT: &str = "ibakd.service";
+const UNITS: [&str; 2] = ["ibakd.service", "ibak-hooks.service"];
 
 /// Builds the programs, puts every file of the list in its place and tells systemd, the bus and
 /// polkit. Starts nothing that was not running; says how to.
@@ -35,7 +35,7 @@ pub fn install() -> Result<()> {
     notice()?;
     if booted() {
         // A new version takes over at once where the old one ran.
-        run(Command::new("systemctl").args(["try-restart", UNIT]))?;
+        run(Command::new("systemctl").arg("try-restart").args(UNITS))?;
     }
     answer(
         "\nNext:\n  \
@@ -43,7 +43,8 @@ pub fn install() -> Result<()> {
          systemctl enable --now ibakd   start it now and at every boot\n  \
          usermod -aG ibak YOU           let yourself start backups without a password\n  \
          ibakctl pair                   with the phone on a cable, unlocked\n  \
-         ibakctl doctor                 what is missing, each with its remedy",
+         ibakctl doctor                 what is missing, each with its remedy\n  \
+         /usr/share/doc/ibak/telling.md how messages reach you (mail, phone, desktop, watchdog)",
     );
     Ok(())
 }
@@ -58,7 +59,8 @@ pub fn uninstall() -> Result<()> {
     if booted() {
         // Not being known or running is what is wanted.
         let stopped = Command::new("systemctl")
-            .args(["disable", "--now", UNIT])
+            .args(["disable", "--now"])
+            .args(UNITS)
             .stdin(Stdio::null())
             .output()?;
         if !stopped.status.success() {

@@ -55,7 +55,7 @@ const DEMO: [Need; 1] = [Need {
 }];
 
 /// What the tests need beyond both.
-const TEST: [Need; 13] = [
+const TEST: [Need; 15] = [
     Need {
         package: "systemd",
         sign: Sign::Program("systemd-analyze"),
@@ -115,6 +115,16 @@ const TEST: [Need; 13] = [
         package: "libimobiledevice-utils",
         sign: Sign::Program("idevicebackup2"),
         why: "clients that the simulated phone must convince",
+    },
+    Need {
+        package: "curl",
+        sign: Sign::Program("curl"),
+        why: "to try the hooks that send messages",
+    },
+    Need {
+        package: "python3-dbusmock",
+        sign: Sign::File("/usr/lib/python3/dist-packages/dbusmock/__main__.py"),
+        why: "for a desktop that shows notifications",
     },
     Need {
         package: "python3-venv",

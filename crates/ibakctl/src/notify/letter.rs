@@ -77,8 +77,11 @@ impl Letter {
         if details.contains_key("channels") {
             letter.channels = details.texts("channels");
         }
-        if letter.name.is_empty() {
-            letter.name = text::bare(details.text("name").unwrap_or_default(), NAME_MAX);
+        // The daemon's word counts when its object has not told one, or is gone.
+        let told = text::bare(details.text("name").unwrap_or_default(), NAME_MAX);
+        let is_known = phone.is_none_or(|udid| letter.name != udid.as_str());
+        if !told.is_empty() && (letter.name.is_empty() || !is_known) {
+            letter.name = told;
         }
         letter
     }
