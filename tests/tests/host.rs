@@ -100,7 +100,11 @@ async fn a_computer_about_which_nobody_says_anything_is_fit() {
     // That it should stay awake cannot be asked of anybody.
     computer.wish(true, &NetworkRule::default());
     computer.clock.advance(QUARTER);
-    supply(computer.dir.path(), "BAT0", &[("type", "Battery"), ("status", "Discharging")]);
+    supply(
+        computer.dir.path(),
+        "BAT0",
+        &[("type", "Battery"), ("status", "Discharging")],
+    );
     computer.clock.advance(QUARTER);
     let on_battery = computer.is().await;
     assert!(on_battery.is_on_battery(), "{on_battery:?}");
@@ -159,7 +163,8 @@ async fn a_logind_that_refuses_is_no_trouble() {
     let Some(logind) = Mock::start(&bus.address, "logind", LOGIND).await else {
         return;
     };
-    let refusal = "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')";
+    let refusal =
+        "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')";
     let manager = "org.freedesktop.login1.Manager";
     logind
         .tell("AddMethod", &(manager, "Inhibit", "ssss", "h", refusal))
@@ -232,7 +237,9 @@ async fn a_clock_that_is_set_is_told() {
     let mut computer = Computer::start(NEVER, NetworkRule::default());
     computer.begun().await;
     // Half a year on the table of local time is another, and nobody is left with the old one.
-    computer.clock.set(Wall::from_secs(1_795_291_200 + 400 * 86_400));
+    computer
+        .clock
+        .set(Wall::from_secs(1_795_291_200 + 400 * 86_400));
     assert_eq!(computer.next().await, HostNews::Woke);
     assert_eq!(computer.next().await, HostNews::Zone(computer.clock.zone()));
 }

@@ -123,7 +123,8 @@ impl Clock {
 
     /// Has everybody who waits look at the clock.
     pub fn jumped(&self) {
-        self.jumps.send_modify(|count| *count = count.wrapping_add(1));
+        self.jumps
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Hears from the kernel, for ever, when the computer wakes or its clock is set.

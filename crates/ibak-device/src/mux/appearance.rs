@@ -26,9 +26,13 @@ impl Appearance {
             return None;
         };
         let (directory, name) = (path.parent()?, path.file_name()?.to_owned());
-        #[expect(deprecated, reason = "it owns its descriptor; what replaces it is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "it owns its descriptor; what replaces it is unsafe"
+        )]
         let begin = || -> std::io::Result<AsyncFd<OwnedFd>> {
-            let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+            let watch =
+                inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
             let what = inotify::WatchFlags::CREATE
                 | inotify::WatchFlags::MOVED_TO
                 | inotify::WatchFlags::DELETE_SELF

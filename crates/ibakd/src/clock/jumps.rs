@@ -36,7 +36,10 @@ async fn try_listen(jumped: impl Fn()) -> std::io::Result<std::convert::Infallib
     }
 }
 
-#[expect(deprecated, reason = "it owns its descriptor; what replaces it is unsafe")]
+#[expect(
+    deprecated,
+    reason = "it owns its descriptor; what replaces it is unsafe"
+)]
 fn arm() -> std::io::Result<AsyncFd<OwnedFd>> {
     let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
     let timer = timerfd_create(TimerfdClockId::Realtime, flags)?;

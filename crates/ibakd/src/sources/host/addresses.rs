@@ -42,7 +42,10 @@ async fn try_listen(changes: &watch::Sender<u64>) -> std::io::Result<std::conver
     }
 }
 
-#[expect(deprecated, reason = "it owns its descriptor; what replaces it is unsafe")]
+#[expect(
+    deprecated,
+    reason = "it owns its descriptor; what replaces it is unsafe"
+)]
 fn open() -> std::io::Result<AsyncFd<OwnedFd>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     // No protocol is the one of routes and addresses.

@@ -80,7 +80,9 @@ impl NetworkRule {
 
     /// Says whether names of connections count.
     pub(super) fn needs_names(&self) -> bool {
-        self.allowed.iter().any(|it| matches!(it, Network::Named(_)))
+        self.allowed
+            .iter()
+            .any(|it| matches!(it, Network::Named(_)))
     }
 
     /// Says whether it counts who pays by the byte.
@@ -155,7 +157,12 @@ mod tests {
             (&home, true, around(&[], false, &["fd12:3456:9::1"]), Fit),
             (&home, true, around(&[], false, &["fd12:3457::1"]), Foreign),
             (&["10.1.2.3"], true, around(&[], false, &["10.1.2.3"]), Fit),
-            (&["10.1.2.3"], true, around(&[], false, &["10.1.2.2"]), Foreign),
+            (
+                &["10.1.2.3"],
+                true,
+                around(&[], false, &["10.1.2.2"]),
+                Foreign,
+            ),
             (&["0.0.0.0/0"], true, around(&[], false, &["8.8.8.8"]), Fit),
             (&["::/0"], true, around(&[], false, &["8.8.8.8"]), Foreign),
         ];
@@ -167,7 +174,14 @@ mod tests {
 
     #[test]
     fn what_is_no_block_is_a_name() {
-        for text in ["Wired connection 1", "192.168.1.0/33", "fd00::/129", "10.0.0/8", "a/b", ""] {
+        for text in [
+            "Wired connection 1",
+            "192.168.1.0/33",
+            "fd00::/129",
+            "10.0.0/8",
+            "a/b",
+            "",
+        ] {
             assert_eq!(Network::of(text), Network::Named(text.to_owned()));
         }
         assert!(NetworkRule::new(&["Home"], false).needs_names());

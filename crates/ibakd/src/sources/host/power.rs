@@ -83,13 +83,23 @@ mod tests {
         ("a server", &[], false, None),
         (
             "a laptop on its charger",
-            &["AC/type=Mains", "AC/online=1", "BAT0/type=Battery", "BAT0/status=Charging"],
+            &[
+                "AC/type=Mains",
+                "AC/online=1",
+                "BAT0/type=Battery",
+                "BAT0/status=Charging",
+            ],
             true,
             Some(true),
         ),
         (
             "a laptop on its battery",
-            &["AC/type=Mains", "AC/online=0", "BAT0/type=Battery", "BAT0/status=Discharging"],
+            &[
+                "AC/type=Mains",
+                "AC/online=0",
+                "BAT0/type=Battery",
+                "BAT0/status=Discharging",
+            ],
             true,
             Some(false),
         ),
@@ -110,7 +120,12 @@ mod tests {
         ),
         (
             "a charger too weak: the battery shrinks all the same",
-            &["AC/type=Mains", "AC/online=1", "BAT0/type=Battery", "BAT0/status=Discharging"],
+            &[
+                "AC/type=Mains",
+                "AC/online=1",
+                "BAT0/type=Battery",
+                "BAT0/status=Discharging",
+            ],
             true,
             Some(true),
         ),
@@ -145,7 +160,11 @@ mod tests {
         ),
         (
             "a desktop with a mouse",
-            &["hid/type=Battery", "hid/scope=Device", "hid/status=Discharging"],
+            &[
+                "hid/type=Battery",
+                "hid/scope=Device",
+                "hid/status=Discharging",
+            ],
             false,
             None,
         ),
