@@ -177,7 +177,10 @@ impl House {
     /// # Errors
     /// The programs do not build.
     pub fn command(&self, program: &str) -> Result<Command> {
-        let mut command = tied(&crate::programs::path(program)?);
+        Ok(self.in_this_house(tied(&crate::programs::path(program)?)))
+    }
+
+    fn in_this_house(&self, mut command: Command) -> Command {
         command
             .env("IBAK_BUS", self.bus_address())
             .env(
@@ -188,7 +191,7 @@ impl House {
             .env_remove("NOTIFY_SOCKET")
             .env_remove("STATE_DIRECTORY")
             .stdin(Stdio::null());
-        Ok(command)
+        command
     }
 
     /// Starts the daemon and waits until it is ready.
@@ -201,11 +204,46 @@ impl House {
         Ok(daemon)
     }
 
+    /// Is [`House::daemon`] in a network with nobody else in it: what others say there wakes it.
+    /// Where that is not allowed it says aloud that the test is skipped.
+    ///
+    /// # Errors
+    /// As [`House::daemon`].
+    ///
+    /// # Panics
+    /// In CI (`CI` is set) nothing may be skipped.
+    pub async fn daemon_alone(&self, config: &str) -> Result<Option<Daemon>> {
+        let alone = ["--net", "--map-root-user"];
+        let unshare = xtask::tools::find("unshare").filter(|unshare| {
+            let tried = std::process::Command::new(unshare)
+                .args(alone)
+                .arg("true")
+                .status();
+            tried.is_ok_and(|status| status.success())
+        });
+        let reason = "a network of its own is not allowed here";
+        let Some(unshare) = crate::skip_unless(unshare, reason) else {
+            return Ok(None);
+        };
+        let mut command = tied(&unshare);
+        command
+            .args(alone)
+            .arg("--")
+            .arg(crate::programs::path("ibakd")?);
+        let mut daemon = self.start(self.in_this_house(command), config, "ibakd")?;
+        daemon.ready().await?;
+        Ok(Some(daemon))
+    }
+
     /// Starts the daemon under a name of its own (state, configuration, log) and does not wait.
     ///
     /// # Errors
     /// It cannot be started.
     pub fn spawn(&self, config: &str, name: &str) -> Result<Daemon> {
+        self.start(self.command("ibakd")?, config, name)
+    }
+
+    fn start(&self, mut command: Command, config: &str, name: &str) -> Result<Daemon> {
         let configuration = self.path(&format!("{name}.toml"));
         fs::write(&configuration, config)?;
         let socket = self.path(&format!("{name}.notify"));
@@ -215,8 +253,7 @@ impl House {
         let notify = UnixDatagram::bind(&socket)?;
         let log = self.path(&format!("{name}.log"));
         let output = File::options().create(true).append(true).open(&log)?;
-        let child = self
-            .command("ibakd")?
+        let child = command
             .arg("--config")
             .arg(&configuration)
             .arg("--state-dir")

@@ -6,6 +6,7 @@ mod demo;
 mod durability;
 mod host;
 mod house;
+mod idle;
 mod night;
 mod packaging;
 mod quirks;

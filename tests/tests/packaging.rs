@@ -196,6 +196,21 @@ fn the_bus_policy_is_two_rules() {
     );
 }
 
+/// The daemon's user may hold off sleep, and nothing else of the machine's.
+#[test]
+fn the_machine_is_held_awake_and_nothing_more() {
+    let rules = text("packaging/polkit/org.ibak.Ibak1.rules");
+    let foreign: Vec<&str> = rules
+        .split('"')
+        .filter(|word| word.starts_with("org.freedesktop."))
+        .collect();
+    assert_eq!(foreign, ["org.freedesktop.login1.inhibit-block-sleep"]);
+    assert_eq!(
+        destination_of("packaging/polkit/org.ibak.Ibak1.rules"),
+        Path::new("/usr/share/polkit-1/rules.d/org.ibak.Ibak1.rules")
+    );
+}
+
 #[test]
 fn every_deed_has_its_action_and_lets_the_daemon_ask() {
     let policy = text("packaging/polkit/org.ibak.Ibak1.policy");

@@ -9,13 +9,14 @@ const UNIT: &str = "ibakd.service";
 /// The unit stays as it ships but for the program and a watchdog that barks while we wait.
 const DROP_IN: &str =
     "[Service]\nExecStart=\nExecStart=/usr/bin/ibak-probe\nExecReload=\nWatchdogSec=2\n";
-const CHECKS: [&str; 10] = [
+const CHECKS: [&str; 11] = [
     "usb",
     "mdns",
     "sqlite",
     "files",
     "journal",
     "clock",
+    "host",
     "walls",
     "bus",
     "inhibitor",

@@ -34,8 +34,9 @@ use tracing::{debug, info, warn};
 
 /// How long the network is listened to before a silence means that a phone is not there.
 const LISTEN_FIRST: Duration = Duration::from_secs(3);
-/// How soon listening is tried again where it was not possible.
-const LISTEN_AGAIN: Duration = Duration::from_secs(60);
+/// How soon listening is tried again where it was not possible, unless the computer's addresses
+/// change before.
+const LISTEN_AGAIN: Duration = Duration::from_secs(600);
 
 /// How a daemon is started.
 #[derive(Debug)]
@@ -257,6 +258,7 @@ impl House {
             interface,
             addresses_changed: self.host.as_ref().map(HostSource::addresses),
         };
+        let mut addresses = options.addresses_changed.clone();
         let listen = async move {
             loop {
                 let browsing = browse(options.clone(), tx.clone(), CancellationToken::new());
@@ -271,7 +273,16 @@ impl House {
                 let Err(error) = ended else { return };
                 let deaf = Hearing::Deaf(error.to_string());
                 send(Input::Hearing(listener, deaf), &inputs).await;
-                tokio::time::sleep(LISTEN_AGAIN).await;
+                // Where nobody tells of addresses, only time helps.
+                let changed = async {
+                    if let Some(addresses) = &mut addresses
+                        && addresses.changed().await.is_ok()
+                    {
+                        return;
+                    }
+                    std::future::pending().await
+                };
+                drop(tokio::time::timeout(LISTEN_AGAIN, changed).await);
             }
         };
         tokio::spawn(async move { stop.run_until_cancelled(listen).await });

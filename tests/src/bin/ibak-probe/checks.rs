@@ -20,13 +20,14 @@ pub(crate) const PHONE: &str = "02:00:00:00:00:01@fe80::1";
 type Check = (&'static str, fn() -> Result<String>);
 
 /// The checks in the order in which they run.
-pub(crate) const ALL: [Check; 7] = [
+pub(crate) const ALL: [Check; 8] = [
     ("usb", usb),
     ("mdns", mdns),
     ("sqlite", sqlite),
     ("files", files),
     ("journal", journal),
     ("clock", clock),
+    ("host", host),
     ("walls", walls),
 ];
 
@@ -208,6 +209,41 @@ fn clock() -> Result<String> {
         "up for {} s, {} mounts",
         up.tv_sec,
         mounts.lines().count()
+    ))
+}
+
+/// Reads what powers this computer, hears of its addresses, and has the kernel tell when its clock
+/// is set: what the daemon knows of the machine without asking another service.
+fn host() -> Result<String> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
+    use rustix::time::{TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+    let supplies = match fs::read_dir("/sys/class/power_supply") {
+        Ok(entries) => entries.count(),
+        // A kernel for machines without any has no such directory.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error).context("cannot see what powers the computer"),
+    };
+    let kind = (
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+    );
+    let socket = rustix::net::socket_with(kind.0, kind.1, kind.2, None)
+        .context("cannot talk to the kernel about addresses")?;
+    // RTMGRP_IPV4_IFADDR
+    rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 0x10))
+        .context("cannot hear of changed addresses")?;
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC)
+        .context("cannot make a timer")?;
+    let at = |tv_sec| Timespec { tv_sec, tv_nsec: 0 };
+    let never = rustix::time::Itimerspec {
+        it_interval: at(0),
+        it_value: at(i64::from(u32::MAX)),
+    };
+    let how = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    rustix::time::timerfd_settime(&timer, how, &never).context("cannot hear of a set clock")?;
+    Ok(format!(
+        "{supplies} power supplies, addresses and the clock are heard of"
     ))
 }
 

@@ -97,7 +97,7 @@ impl Services {
                 &asked,
             )
             .await;
-        match answer.and_then(|answer| Ok(answer.body().deserialize::<OwnedFd>()?)) {
+        match answer.and_then(|answer| answer.body().deserialize::<OwnedFd>()) {
             Ok(hold) => {
                 debug!("the computer is held awake");
                 self.hold = Some(hold);
