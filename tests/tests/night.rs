@@ -8,6 +8,7 @@ mod conditions;
 mod generations;
 mod losing;
 mod passcode;
+mod policy;
 mod requests;
 mod results;
 mod settings;

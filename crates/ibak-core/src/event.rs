@@ -145,6 +145,11 @@ pub enum Request {
         /// On or off.
         automatic: Automatic,
     },
+    /// Take that switch back: its policy says whether it is backed up automatically.
+    UnsetAutomatic {
+        /// Which phone.
+        phone: Udid,
+    },
 }
 
 /// When a backup that a person asked for starts.

@@ -204,16 +204,27 @@ fn parse_days(text: &str) -> Result<u8, WindowError> {
     Ok(days)
 }
 
+/// Writes days of the week, three or more in a row as `Mon-Fri`.
+fn written_days(days: u8) -> String {
+    let on = |at: &usize| days >> at & 1 == 1;
+    let name = |at: usize| NAMES.get(at).copied().unwrap_or_default();
+    let mut parts: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < NAMES.len() {
+        let run = (at..NAMES.len()).take_while(on).count();
+        match run {
+            0..=2 => parts.extend((at..at + run).map(|at| name(at).to_owned())),
+            _ => parts.push(format!("{}-{}", name(at), name(at + run - 1))),
+        }
+        at += run.max(1);
+    }
+    parts.join(",")
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != EVERY_DAY {
-            let names: Vec<&str> = NAMES
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| self.days >> at & 1 == 1)
-                .map(|(_, name)| *name)
-                .collect();
-            write!(f, "{} ", names.join(","))?;
+            write!(f, "{} ", written_days(self.days))?;
         }
         let time = |minutes: u16| (minutes / 60, minutes % 60);
         let ((from_h, from_m), (to_h, to_m)) = (time(self.from), time(self.to));

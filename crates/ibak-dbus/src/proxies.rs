@@ -104,6 +104,14 @@ pub trait Phone {
     #[zbus(allow_interactive_auth)]
     fn forget(&self, options: Dict) -> Result<(), Error>;
 
+    /// Tells what holds for it and who says so; each row is a [`crate::views::PolicyView`].
+    fn get_policy(&self, options: Dict) -> Result<Vec<Dict>, Error>;
+
+    /// Sets what holds for it under one key; nothing takes that back. Option `also` a{ss} gives
+    /// further keys, taken together with this one or not at all.
+    #[zbus(allow_interactive_auth)]
+    fn set_policy(&self, key: &str, value: &str, options: Dict) -> Result<(), Error>;
+
     /// Gives a backup back to this phone; options `source` s (UDID whose backup, else this phone's),
     /// `password` h, `dry-run` b, `keep-settings` b, `remove-others` b, `no-reboot` b.
     #[zbus(allow_interactive_auth)]

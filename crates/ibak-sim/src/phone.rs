@@ -372,6 +372,12 @@ impl Phone {
         self.state.send_modify(|_| {});
     }
 
+    /// Gives it another name, as its owner does in its settings.
+    pub fn rename(&self, name: &str) {
+        self.write_value(None, "DeviceName", Some(name.into()));
+        self.post("com.apple.mobile.lockdown.device_name_changed");
+    }
+
     pub(crate) fn written(&self, domain: Option<&str>) -> Vec<(String, Option<Value>)> {
         locked(&self.written)
             .iter()

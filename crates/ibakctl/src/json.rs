@@ -4,8 +4,10 @@
 //! Keys are added, never changed.
 
 mod nights;
+mod policy;
 
 pub use nights::{history, night, timeline, with_nights};
+pub use policy::policy;
 
 use crate::extract::Summary;
 use crate::moment;

@@ -10,7 +10,8 @@ mod phones;
 mod rules;
 mod value;
 
-pub use explain::explain;
+pub use explain::{Known, explain};
+pub(crate) use phones::not_a_phones;
 pub use phones::{Candidate, Matched, PhoneConfig, match_tables, same_name};
 pub use rules::{Key, Rules};
 pub use value::Value;

@@ -6,7 +6,7 @@ use ibak_dbus::{BUS_VARIABLE, BusChoice};
 use ibak_device::{Deadlines, MuxAddress};
 use ibak_mobilebackup2::Limits;
 use ibakd::clock::Clock;
-use ibakd::config::{Config, ConfigError, DEFAULT_PATH};
+use ibakd::config::{Config, ConfigError, DEFAULT_PATH, Known};
 use ibakd::house::{Daemon, Options};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -56,7 +56,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         write!(
             out,
             "{}",
-            ibakd::config::explain(&config, &arguments.config)
+            ibakd::config::explain(
+                &config,
+                &arguments.config,
+                &Known::read(&arguments.state_dir)
+            )
         )?;
         return Ok(());
     }

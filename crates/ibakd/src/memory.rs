@@ -7,8 +7,11 @@
 mod disk;
 mod writer;
 
+pub use disk::Settings;
+
 use disk::Contents;
 use ibak_core::{HouseMemory, JobId, PhoneMemory, Udid, Wall};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tracing::warn;
@@ -52,6 +55,16 @@ impl Memory {
         })
     }
 
+    /// Reads what is kept about every phone, and what people set for it, and changes nothing: for
+    /// whoever is not the daemon.
+    ///
+    /// # Errors
+    /// When the file is not there, cannot be read or is damaged.
+    pub fn peek(path: &Path) -> io::Result<(Vec<PhoneMemory>, BTreeMap<Udid, Settings>)> {
+        let contents: Contents = serde_json::from_str(&read_bounded(path)?)?;
+        Ok((contents.recall_phones(), contents.recall_settings()))
+    }
+
     /// Returns a wait for all that was given to be kept until here; `None` when it is.
     pub fn unwritten(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.writer.unwritten()
@@ -75,11 +88,26 @@ impl Memory {
 
     /// Returns what was kept about every phone.
     pub fn phones(&self) -> Vec<PhoneMemory> {
-        self.contents
-            .phones
-            .iter()
-            .filter_map(|(udid, phone)| phone.recall(udid))
-            .collect()
+        self.contents.recall_phones()
+    }
+
+    /// Returns what people set for each phone, as it was kept.
+    pub fn settings(&self) -> BTreeMap<Udid, Settings> {
+        self.contents.recall_settings()
+    }
+
+    /// Keeps what people set for a phone, in place of what was kept before.
+    ///
+    /// # Errors
+    /// As [`Memory::remember`].
+    pub fn set_settings(&mut self, phone: &Udid, settings: Settings) -> io::Result<()> {
+        let phone = phone.as_str().to_owned();
+        if settings.is_empty() {
+            self.contents.settings.remove(&phone);
+        } else {
+            self.contents.settings.insert(phone, settings);
+        }
+        self.save()
     }
 
     /// Returns what was kept about the house.
@@ -103,10 +131,9 @@ impl Memory {
     /// # Errors
     /// As [`Memory::remember`].
     pub fn forget(&mut self, phone: &Udid) -> io::Result<()> {
-        match self.contents.phones.remove(phone.as_str()) {
-            Some(_) => self.save(),
-            None => Ok(()),
-        }
+        let known = self.contents.phones.remove(phone.as_str()).is_some();
+        let set = self.contents.settings.remove(phone.as_str()).is_some();
+        if known || set { self.save() } else { Ok(()) }
     }
 
     /// Keeps this about the house, in place of what was kept before.
@@ -267,6 +294,10 @@ mod tests {
         memory.remember(&phone()).unwrap();
         memory.remember_house(&house).unwrap();
         memory.set_store_uuid(Path::new("/srv"), "u1").unwrap();
+        let settings = Settings::from([("window".to_owned(), "22:00-08:00".to_owned())]);
+        memory
+            .set_settings(&phone().phone, settings.clone())
+            .unwrap();
         let ended = phone().phone;
         assert!(memory.may_import(&ended));
         memory.set_import(&ended, false).unwrap();
@@ -274,9 +305,15 @@ mod tests {
             written.await;
         }
         assert!(memory.unwritten().is_none());
-        let mut again = Memory::load(path).unwrap();
+        let mut again = Memory::load(path.clone()).unwrap();
+        assert_eq!(
+            Memory::peek(&path).unwrap(),
+            (again.phones(), again.settings())
+        );
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
+        let kept = BTreeMap::from([(phone().phone, settings)]);
+        assert_eq!(again.settings(), kept);
         assert!(
             !again.may_import(&ended),
             "an ended pairing is not taken back"
@@ -284,7 +321,7 @@ mod tests {
         assert_eq!(again.store_uuid(Path::new("/srv")), Some("u1"));
         assert_eq!(again.store_uuid(Path::new("/mnt")), None);
         again.forget(&ended).unwrap();
-        assert_eq!(again.phones(), []);
+        assert_eq!((again.phones(), again.settings().len()), (vec![], 0));
     }
 
     #[test]

@@ -191,6 +191,17 @@ async fn without_polkit_others_may_look_and_nothing_else() {
             path.as_str(),
             vec![
                 names::PHONE_INTERFACE,
+                "SetPolicy",
+                "ssa{sv}",
+                "settle",
+                "1s",
+                "0",
+            ],
+        ),
+        (
+            path.as_str(),
+            vec![
+                names::PHONE_INTERFACE,
                 "SetAutomatic",
                 "ba{sv}",
                 "false",
@@ -217,6 +228,10 @@ async fn without_polkit_others_may_look_and_nothing_else() {
         (
             path.as_str(),
             vec![names::PHONE_INTERFACE, "ListBackups", "a{sv}", "0"],
+        ),
+        (
+            path.as_str(),
+            vec![names::PHONE_INTERFACE, "GetPolicy", "a{sv}", "0"],
         ),
     ];
     for (path, call) in &looks {

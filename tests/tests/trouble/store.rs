@@ -247,9 +247,12 @@ async fn a_store_on_the_root_file_system_must_be_named() {
     // The configuration that says nothing, at a place that the test may write to.
     let nothing_said = Config {
         store: house.path("store"),
-        settle: Duration::ZERO,
         mdns: false,
-        wifi: ibakd::config::Requirement::OrUsb,
+        rules: ibakd::config::Rules {
+            settle: Duration::ZERO,
+            wifi: ibakd::config::Requirement::OrUsb,
+            ..ibakd::config::Rules::default()
+        },
         reserve_bytes: Some(1 << 20),
         ..Config::parse("").unwrap()
     };

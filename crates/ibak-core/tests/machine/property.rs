@@ -263,6 +263,10 @@ impl Run {
                 heard.retired &= automatic == Automatic::Off;
                 "automatic"
             }
+            Request::UnsetAutomatic { phone } => {
+                self.account(&phone).automatic = None;
+                "automatic"
+            }
             Request::Replace { old, new } => {
                 let before = self.account(&old);
                 before.retired = true;

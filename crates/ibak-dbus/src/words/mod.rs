@@ -9,6 +9,7 @@ mod diagnosis;
 mod job;
 mod observation;
 mod phone;
+mod policy;
 
 pub use condition::{
     Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource, KeepReason,
@@ -20,6 +21,7 @@ pub use phone::{
     AttentionKind, ManagerMode, OnOff, Passcode, PhoneState, StorageState, TransportWord, Trust,
     WaitsFor,
 };
+pub use policy::PolicySource;
 
 /// One list of words, for the documentation.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,7 @@ pub const LISTS: &[WordList] = &[
     Phase::LIST,
     Outcome::LIST,
     KeepReason::LIST,
+    PolicySource::LIST,
     ObservationKind::LIST,
     DecisionWord::LIST,
     GapWord::LIST,

@@ -1,11 +1,13 @@
 //! The command line. docs/ibakctl.md is generated from here.
 
 mod keeping;
+mod policy;
 
 pub use keeping::{
     AdoptArgs, BackupsArgs, ForgetArgs, Keeping, RemoveArgs, StorageArgs, StorageDeed, StoreDeed,
     VerifyArgs,
 };
+pub use policy::PolicyArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -202,6 +204,10 @@ pub enum Command {
         /// The phone.
         phone: Option<String>,
     },
+
+    /// Shows what holds for a phone and who says so, or sets it: when it is backed up, what must hold,
+    /// whom it asks and tells, what is kept.
+    Policy(PolicyArgs),
 
     /// Stops automatic backups of all phones for a while.
     Pause {

@@ -15,6 +15,7 @@ mod ls;
 mod nights;
 mod pairing;
 mod password;
+mod policy;
 mod prove;
 mod purchases;
 mod reading;
@@ -166,6 +167,7 @@ async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit
         Command::Disable { phone } => {
             setting::automatic(phone.as_deref(), false, json, console).await
         }
+        Command::Policy(args) => policy::policy(&args, json, console).await,
         Command::Pause { until } => setting::pause(until.as_deref(), json, console).await,
         Command::Resume => setting::resume(json, console).await,
         Command::Reload => setting::reload(json, console).await,

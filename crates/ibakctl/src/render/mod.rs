@@ -15,6 +15,7 @@ mod keeping;
 mod night;
 mod outcome;
 mod pairing;
+mod policy;
 mod progress;
 mod restore;
 mod status;
@@ -50,6 +51,7 @@ pub use pairing::{
     automatic_is_on, before_unpairing, first_backup, first_backup_hint, first_backup_later,
     foreign_password, paired, passcode_forgotten, recommend_encryption,
 };
+pub use policy::{PolicyReport, render as policy, set as policy_set};
 pub use progress::{bar, line as progress_line, prompt, short as progress_short};
 pub use restore::{RestoreView, before_restore, restored};
 pub use status::{StatusView, render as status};

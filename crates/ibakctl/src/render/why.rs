@@ -10,7 +10,7 @@ use crate::text;
 use ibak_dbus::views::{AttemptView, JobView, PhoneView};
 use ibak_dbus::words::{
     ConditionName, ConditionReason, ConditionStatus, JobKind, Outcome, Passcode, Phase, PhoneState,
-    Trust, WaitsFor,
+    TransportWord, Trust, WaitsFor,
 };
 
 /// What `why` shows.
@@ -403,7 +403,26 @@ fn hint(view: &WhyView) -> Option<String> {
             "`ibakctl enable{me}` switches it on; `ibakctl backup{me}` starts one now."
         ));
     }
-    hint_of_lock(view).or_else(|| hint_of_state(view))
+    hint_of_lock(view)
+        .or_else(|| hint_of_cable(view))
+        .or_else(|| hint_of_state(view))
+}
+
+/// A cable is there and nothing but the network is missing: the cable may stand in for it.
+fn hint_of_cable(view: &WhyView) -> Option<String> {
+    let wifi = view.phone.condition(&ConditionName::Wifi);
+    let missing: Vec<ConditionName> = waits_for(view)
+        .iter()
+        .filter_map(waits::condition_of)
+        .collect();
+    let plugged_in = view.phone.transports.contains(&TransportWord::Usb);
+    let only_wifi = missing == [ConditionName::Wifi] && wifi.status == ConditionStatus::Unmet;
+    (plugged_in && only_wifi).then(|| {
+        format!(
+            "`ibakctl policy{} conditions.wifi=or-usb` lets its cable stand in for Wi-Fi.",
+            view.me
+        )
+    })
 }
 
 /// A phone without a passcode never says that it is locked; its owner can leave the lock out.
@@ -414,8 +433,8 @@ fn hint_of_lock(view: &WhyView) -> Option<String> {
     let waited = waits_for(view).contains(&WaitsFor::Locked);
     (locked.required && silent && waited).then(|| {
         format!(
-            "`ibakctl backup{}` starts one now. If this phone has no passcode, `locked = \"ignored\"` in /etc/ibak/ibakd.toml leaves the lock out.",
-            view.me
+            "`ibakctl backup{me}` starts one now. If this phone has no passcode, `ibakctl policy{me} conditions.locked=ignored` leaves the lock out.",
+            me = view.me
         )
     })
 }

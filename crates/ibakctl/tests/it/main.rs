@@ -27,6 +27,7 @@ mod other;
 mod pairing;
 mod phone_object;
 mod places;
+mod policy;
 mod reference;
 mod restore;
 mod status;

@@ -5,7 +5,7 @@ use super::objects::{Manager, Shared, tell};
 use super::phone_object::Phone;
 use ibak_dbus::views::{
     AttemptView, BackupView, CheckView, CompletedView, JobView, ObservationView, PhoneView,
-    StorageView,
+    PolicyView, StorageView,
 };
 use ibak_dbus::words::{Outcome, StorageState};
 use ibak_dbus::{Error, Udid, names};
@@ -43,6 +43,7 @@ pub(crate) struct Script {
     pub(crate) observations: Option<Vec<ObservationView>>,
     pub(crate) checks: Vec<CheckView>,
     pub(crate) storage: Vec<StorageView>,
+    pub(crate) policy: Vec<PolicyView>,
     /// What a store is like once the daemon was told to use it; absent, it never looks.
     pub(crate) look: Option<fn(&str) -> StorageState>,
     /// What was poured into the daemon, once it has ended.

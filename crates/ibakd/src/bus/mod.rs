@@ -61,6 +61,22 @@ pub enum Call {
     Diagnose(oneshot::Sender<Vec<Dict>>),
     /// Something about the store itself.
     Storage(StorageCall),
+    /// Tell what holds for a phone.
+    GetPolicy {
+        /// Which phone.
+        phone: Udid,
+        /// A row for each key.
+        reply: oneshot::Sender<Vec<Dict>>,
+    },
+    /// Set what holds for a phone.
+    SetPolicy {
+        /// Which phone.
+        phone: Udid,
+        /// Keys and their values; an empty one takes it back.
+        changes: Vec<(String, String)>,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// Who owns a phone: a login name, if the configuration gives one.
     OwnerOf(Udid, oneshot::Sender<Option<String>>),
     /// List what was seen and decided about a phone.

@@ -5,6 +5,7 @@ mod job;
 mod manager;
 mod observations;
 mod phone;
+mod policy;
 mod storage;
 
 pub use job::Job;

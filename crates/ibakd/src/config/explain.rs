@@ -1,131 +1,235 @@
-//! What a configuration means, in words (`ibakd --check`).
+//! What a configuration means, in words (`ibakd --check`): for the house, for each phone, and for
+//! the phones of which something else holds.
 
-use super::{Config, OnLoss, Requirement};
-use std::fmt::Write;
+mod sentences;
+
+use super::{Candidate, Config, HostPower, Matched, Metered, Rules, written};
+use crate::house::book::Book;
+use crate::memory::{Memory, Settings};
+use ibak_core::{Automatic, PhoneMemory, Udid};
+use sentences::sentences;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::Duration;
 
-/// Says what `config` means; ends with a newline.
-pub fn explain(config: &Config, path: &Path) -> String {
-    let mut text = String::new();
-    let mut line = |words: String| {
-        // Writing to a string cannot fail.
-        if writeln!(text, "{words}").is_err() {}
-    };
-    line(format!("{} is good. It means:", path.display()));
-    line(format!("  Backups lie in {}.", config.store.display()));
-    if !config.store_is_explicit {
-        line("  As the file does not name that folder, nothing is backed up by itself while it is on the root file system.".to_owned());
-    }
-    let when = match &config.cron {
-        Some(expression) => format!("at the times of the cron expression `{expression}`"),
-        None => format!("every {}", span(config.rules.interval)),
-    };
-    line(format!(
-        "  Each phone is backed up {when}, once these have held for {}:",
-        span(config.rules.settle)
-    ));
-    line(format!("    power   {}", requirement(config.rules.power)));
-    line(format!("    wifi    {}", requirement(config.rules.wifi)));
-    line(format!("    locked  {}", requirement(config.rules.locked)));
-    line("    space   required, always".to_owned());
-    if config.rules.battery_min > 0 {
-        line(format!(
-            "    and the battery is at {} % or more",
-            config.rules.battery_min
-        ));
-    }
-    line("  Lost while a backup runs:".to_owned());
-    line(format!("    power   {}", on_loss(config.rules.power_lost)));
-    line(format!(
-        "    wifi    {}, unless there is a cable",
-        on_loss(config.rules.wifi_lost)
-    ));
-    line(format!("    locked  {}", on_loss(config.rules.locked_lost)));
-    let many = if config.parallel_max == 1 {
-        "1 phone".to_owned()
-    } else {
-        format!("{} phones", config.parallel_max)
-    };
-    line(format!(
-        "  At most {many} at the same time; overdue after {}.",
-        span(config.rules.overdue)
-    ));
-    line(format!(
-        "  Of each phone's backups these stay: {}.",
-        kept(config.rules.keep)
-    ));
-    line(format!(
-        "  Everything in the store is read again within {}.",
-        span(config.scrub)
-    ));
-    line(match config.rules.password_check_days {
-        0 => "  Nobody is reminded to check the backup password.".to_owned(),
-        1 => "  The backup password is to be checked every day.".to_owned(),
-        days => format!("  The backup password is to be checked every {days} days."),
-    });
-    text
+/// What the daemon knows of phones, beside what the configuration says of them.
+#[derive(Debug, Default)]
+pub struct Known {
+    phones: Vec<PhoneMemory>,
+    settings: BTreeMap<Udid, Settings>,
+    /// Why that could not be read.
+    trouble: Option<String>,
 }
 
-fn kept([last, daily, weekly, monthly, yearly]: [u16; 5]) -> String {
-    let mut parts = vec![match last {
-        1 => "the newest".to_owned(),
-        many => format!("the newest {many}"),
-    }];
-    for (count, unit) in [
-        (daily, "day"),
-        (weekly, "week"),
-        (monthly, "month"),
-        (yearly, "year"),
-    ] {
-        match count {
-            0 => {}
-            1 => parts.push(format!("one of the last {unit}")),
-            many => parts.push(format!("one for each of {many} {unit}s")),
+impl Known {
+    /// Reads what the daemon keeps in this directory; there may be nothing.
+    pub fn read(state_dir: &Path) -> Self {
+        let path = state_dir.join("memory.json");
+        match Memory::peek(&path) {
+            Ok((phones, settings)) => Self {
+                phones,
+                settings,
+                trouble: None,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::default(),
+            Err(error) => Self {
+                trouble: Some(trouble(&path, &error)),
+                ..Self::default()
+            },
         }
     }
-    parts.join(", ")
-}
 
-fn requirement(requirement: Requirement) -> &'static str {
-    match requirement {
-        Requirement::Required => "required",
-        Requirement::Ignored => "ignored",
-        Requirement::OrUsb => "required, or a cable to this computer",
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |phone: &PhoneMemory| Candidate {
+            udid: phone.phone.clone(),
+            name: name_of(phone),
+            ours: phone.last_result.is_some(),
+            retired: phone.retired,
+        };
+        self.phones.iter().map(candidate).collect()
     }
 }
 
-fn on_loss(loss: OnLoss) -> String {
-    match loss {
-        OnLoss::Finish => "it goes on".to_owned(),
-        OnLoss::Grace(time) => format!(
-            "it waits {} and then stops, keeping what arrived",
-            span(time)
-        ),
-        OnLoss::Stop => "it stops, keeping what arrived".to_owned(),
+fn trouble(path: &Path, error: &io::Error) -> String {
+    let what = format!(
+        "Which phones are known cannot be read from {}: {error}.",
+        path.display()
+    );
+    if error.kind() == ErrorKind::PermissionDenied {
+        format!("{what} As root it can.")
+    } else {
+        what
     }
 }
 
-fn span(time: Duration) -> String {
-    let secs = time.as_secs();
-    match secs {
-        0 => "0 s".to_owned(),
-        secs if secs % 86_400 == 0 => format!("{} d", secs / 86_400),
-        secs if secs % 3_600 == 0 => format!("{} h", secs / 3_600),
-        secs if secs % 60 == 0 => format!("{} min", secs / 60),
-        secs => format!("{secs} s"),
+fn name_of(phone: &PhoneMemory) -> String {
+    phone
+        .identity
+        .as_ref()
+        .map(|identity| identity.name.clone())
+        .unwrap_or_default()
+}
+
+/// Says what `config` means; ends with a newline.
+pub fn explain(config: &Config, path: &Path, known: &Known) -> String {
+    let mut lines = vec![format!("{} is good. It means:", path.display())];
+    lines.extend(indented(of_house(config)));
+    lines.push("For each phone:".to_owned());
+    let general = sentences(&config.rules, config.cron.as_deref());
+    lines.extend(indented(general.clone()));
+    lines.extend(of_phones(config, known, &general));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn indented(lines: Vec<String>) -> impl Iterator<Item = String> {
+    lines.into_iter().map(|line| format!("  {line}"))
+}
+
+fn of_house(config: &Config) -> Vec<String> {
+    let mut lines = vec![format!("Backups lie in {}.", config.store.display())];
+    if !config.store_is_explicit {
+        lines.push("As the file does not name that folder, nothing is backed up by itself while it is on the root file system.".to_owned());
     }
+    lines.push(match config.parallel_max {
+        1 => "One phone is backed up at a time.".to_owned(),
+        many => format!("At most {many} phones are backed up at the same time."),
+    });
+    lines.push(
+        match config.host_power {
+            HostPower::Ac => "While this computer runs on its battery, nothing starts by itself.",
+            HostPower::Any => "Backups also start while this computer runs on its battery.",
+        }
+        .to_owned(),
+    );
+    if !config.networks.is_empty() {
+        lines.push(format!(
+            "Over Wi-Fi backups start by themselves only on these networks: {}.",
+            config.networks.join(", ")
+        ));
+    }
+    lines.push(
+        match config.metered {
+            Metered::Wait => "On a metered network nothing starts by itself over Wi-Fi.",
+            Metered::Any => "Backups also start on a metered network.",
+        }
+        .to_owned(),
+    );
+    lines.push(format!(
+        "Everything in the store is read again within {}.",
+        written(config.scrub)
+    ));
+    lines.push(match config.signal_history_days {
+        0 => "When each condition held is not kept.".to_owned(),
+        1 => "When each condition held is kept for a day.".to_owned(),
+        days => format!("When each condition held is kept for {days} days."),
+    });
+    if let Some(path) = &config.metrics_textfile {
+        lines.push(format!(
+            "Numbers for Prometheus are written to {}.",
+            path.display()
+        ));
+    }
+    lines
+}
+
+/// Says what differs for single phones.
+fn of_phones(config: &Config, known: &Known, general: &[String]) -> Vec<String> {
+    let cron = config.cron.as_deref();
+    let differing = |rules: &Rules| -> Vec<String> {
+        let own = sentences(rules, cron);
+        let other: Vec<String> = own.into_iter().filter(|it| !general.contains(it)).collect();
+        if other.is_empty() {
+            vec!["As for each phone.".to_owned()]
+        } else {
+            other
+        }
+    };
+    let mut lines = Vec::new();
+    if let Some(trouble) = &known.trouble {
+        // The tables can be explained all the same; whether they fit a phone cannot.
+        lines.push(trouble.clone());
+        for table in &config.phones {
+            lines.push(format!("For {} (line {}):", shown(&table.name), table.line));
+            lines.extend(indented(differing(&table.rules)));
+        }
+        return lines;
+    }
+    let book = Book::new(config, &known.settings, &known.candidates());
+    for phone in &known.phones {
+        let udid = &phone.phone;
+        let about = |it: &&crate::house::book::Table| it.about == Matched::Phone(udid.clone());
+        let table = book.tables().iter().find(about);
+        let is_set = known.settings.get(udid).is_some_and(|it| !it.is_empty());
+        let by = [
+            table.map(|table| format!("line {}", table.line)),
+            is_set.then(|| "`ibakctl policy`".to_owned()),
+        ];
+        let by: Vec<String> = by.into_iter().flatten().collect();
+        let by = match by.is_empty() {
+            true => String::new(),
+            false => format!(", by {}", by.join(" and ")),
+        };
+        lines.push(format!("For {} ({udid}){by}:", shown(&name_of(phone))));
+        let rules = book.rules(config, udid);
+        lines.extend(indented(differing(rules)));
+        lines.extend(indented(of_state(phone, rules)));
+        for left_out in book.left_out(udid) {
+            lines.push(format!(
+                "  What was set as {}={} is left out: {}.",
+                left_out.key, left_out.value, left_out.reason
+            ));
+        }
+    }
+    lines.extend(odd_tables(&book));
+    lines
+}
+
+/// Says what a person switched for a phone, beside the rules.
+fn of_state(phone: &PhoneMemory, rules: &Rules) -> Vec<String> {
+    let switched = match (phone.automatic, rules.automatic) {
+        (_, _) if phone.retired => Some("It is retired: its backups stay, and no more are made."),
+        (Some(Automatic::Off), true) => Some("It was switched off with `ibakctl disable`."),
+        (Some(Automatic::On), false) => Some("It was switched on with `ibakctl enable`."),
+        (Some(Automatic::On), true) | (Some(Automatic::Off), false) | (None, _) => None,
+    };
+    switched.into_iter().map(str::to_owned).collect()
+}
+
+fn odd_tables(book: &Book) -> Vec<String> {
+    let odd = book.tables().iter().filter_map(|table| {
+        let why = match &table.about {
+            Matched::Phone(_) => return None,
+            Matched::Nobody => "no known phone goes by this name".to_owned(),
+            Matched::Several(phones) => format!("{phones} phones go by this name"),
+            Matched::Elsewhere(udid) => format!("another table names this phone, as {udid}"),
+        };
+        Some(format!(
+            "The table of {} (line {}) holds for none: {why}.",
+            shown(&table.name),
+            table.line
+        ))
+    });
+    odd.collect()
+}
+
+/// Escapes a name that a phone or the file made up.
+fn shown(name: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    if name.is_empty() {
+        return "a phone without a name".to_owned();
+    }
+    name.chars()
+        .flat_map(|c| match hides(c) {
+            true => c.escape_unicode().collect::<Vec<char>>(),
+            false => vec![c],
+        })
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_in_words() {
-        insta::assert_snapshot!(explain(
-            &Config::parse("").unwrap(),
-            Path::new("/etc/ibak/ibakd.toml")
-        ));
-    }
-}
+#[path = "explain_tests.rs"]
+mod tests;

@@ -94,7 +94,7 @@ pub(super) fn unknown_key(key: &str) -> String {
     if last != key
         && let Some(top) = names.iter().find(|name| **name == last)
     {
-        return format!("there is no such key; `{top}` stands above the first [table]");
+        return format!("there is no such key; `{top}` stands above this [table]");
     }
     let meant = names
         .iter()
@@ -215,7 +215,7 @@ mod tests {
             ("stores", "is `store` meant?"),
             ("intervall", "is `interval` meant?"),
             ("conditions.windw", "there is no such key"),
-            ("keep.window", "`window` stands above the first [table]"),
+            ("keep.window", "`window` stands above this [table]"),
             ("battery_min", "is `conditions.battery_min` meant?"),
             ("something", "there is no such key"),
         ] {

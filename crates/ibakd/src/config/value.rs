@@ -30,6 +30,16 @@ pub enum Value {
 }
 
 impl Value {
+    /// Takes what was typed, with or without the quotes that the file needs.
+    pub fn typed(text: &str) -> Self {
+        let text = text.trim();
+        let bare = text
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .filter(|bare| !bare.contains('"'));
+        Self::Typed(bare.unwrap_or(text).to_owned())
+    }
+
     pub(super) fn text(&self) -> Result<&str, String> {
         match self {
             Self::Text(text) | Self::Typed(text) => Ok(text.trim()),

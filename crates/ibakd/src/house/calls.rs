@@ -1,6 +1,7 @@
 //! What bus clients ask of the loop. Whatever needs the disk is answered beside it.
 
-use super::{AnswerTo, House, answer, policy};
+use super::book::Book;
+use super::{AnswerTo, House, answer};
 use crate::bus::Call;
 use crate::config::Config;
 use crate::executor::blocking;
@@ -15,7 +16,22 @@ use tracing::info;
 impl House {
     pub(super) fn call(&mut self, call: Call) {
         match call {
-            Call::Request(request, reply) => self.ask(request, reply),
+            Call::Request(request, reply) => {
+                if let Request::Replace { old, new } = &request {
+                    self.hand.heir = Some((old.clone(), new.clone()));
+                }
+                self.ask(request, reply);
+                self.hand.heir = None;
+            }
+            Call::GetPolicy { phone, reply } => {
+                let rows = self.get_policy(&phone);
+                self.replies.push(Box::new(move || answer(reply, rows)));
+            }
+            Call::SetPolicy {
+                phone,
+                changes,
+                reply,
+            } => self.set_policy(&phone, changes, reply),
             Call::Errand {
                 phone,
                 errand,
@@ -95,11 +111,13 @@ impl House {
                     .to_owned(),
             ));
         }
-        let policies = policy::policies(&fresh);
+        let candidates = self.candidates();
+        let book = Book::new(&fresh, &self.memory.settings(), &candidates);
+        let policies = book.policies(&fresh);
         policies.check().map_err(|error| failed(&error))?;
         info!("configuration taken");
         self.config = fresh;
-        self.policies = policies.clone();
+        self.candidates = candidates;
         self.scrub_within.send_replace(self.config.scrub);
         self.upkeep.wake();
         if other_store {
@@ -113,7 +131,7 @@ impl House {
             self.looks.store += 1;
             self.looks.busy = false;
         }
-        self.handle(Event::PoliciesChanged(policies));
+        self.take_book(book);
         self.plan_schedule();
         self.look_at_store();
         Ok(if other_store {

@@ -48,10 +48,14 @@ impl House {
                 if let Err(error) = self.memory.forget(&udid) {
                     warn!(%error, phone = %udid, "that it is forgotten cannot be kept");
                 }
+                self.rebuild_book();
                 self.looks_of_it_are_old(udid);
             }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
             Effect::Answer { id, answer } => {
+                if let (Ok(_), Some((old, new))) = (&answer, self.hand.heir.take()) {
+                    self.inherit(&old, &new);
+                }
                 if let Some(asker) = self.asked.remove(&id) {
                     self.replies.push(Box::new(move || {
                         if asker.send(answer).is_err() {

@@ -3,6 +3,7 @@
 //! the bus.
 
 mod attempts;
+pub mod book;
 mod calls;
 mod chronicling;
 mod diagnose;
@@ -12,6 +13,7 @@ mod keeping;
 mod network;
 mod phones;
 mod policy;
+mod settings;
 mod startup;
 mod storage;
 mod upkeep;
@@ -21,7 +23,7 @@ pub use startup::{Daemon, Options};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, Publication, Publisher, Reply};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Candidate, Config};
 use crate::executor::{ErrandWork, Report, Stop};
 use crate::executor::{Upkeep, UpkeepNews};
 use crate::history::History;
@@ -29,6 +31,7 @@ use crate::memory::Memory;
 use crate::notify::Notifier;
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::{Held, StoreLook};
+use book::Book;
 use errands::JobEnd;
 use ibak_core::{
     Answer, Event, JobId, Machine, Monotonic, Policies, RequestError, RequestId, Udid, Wall,
@@ -105,6 +108,10 @@ struct House {
     machine: Machine,
     policies: Policies,
     config: Config,
+    /// What holds for each phone.
+    book: Book,
+    /// The phones that its tables may be about.
+    candidates: Vec<Candidate>,
     config_path: Option<PathBuf>,
     clock: Clock,
     memory: Memory,
@@ -173,6 +180,8 @@ struct Hand {
     work: Option<ErrandWork>,
     /// Where the store is to be moved to.
     target: Option<PathBuf>,
+    /// Which phone takes the place of which.
+    heir: Option<(Udid, Udid)>,
 }
 
 /// What may end the loop.
@@ -272,6 +281,7 @@ impl House {
 
     /// Shows the bus and the service manager what has become of it all.
     fn publish(&mut self) {
+        self.renew_book();
         let view = self.machine.view();
         self.tell_locks(&view);
         self.keep_what_never_ran(&view);

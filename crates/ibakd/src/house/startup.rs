@@ -1,8 +1,9 @@
 //! Putting the daemon together, and taking it apart.
 
+use super::book::Book;
 use super::chronicling::Chronicling;
 use super::network::{Hearing, Network};
-use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
+use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy, settings};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
 use crate::clock::Clock;
@@ -114,17 +115,18 @@ async fn build(
         clock,
         ..
     } = &options;
-    let policies = policy::policies(config);
-    policies.check()?;
     let (memory, first_job) = open_memory(state_dir, clock)?;
     let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
     let records =
         Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
-    let machine = recall(
-        &memory,
-        Machine::new(policies.clone(), first_job, clock.now()),
-        clock,
-    );
+    let keys = known_keys(&records);
+    let machine = Machine::new(policy::policies(config), first_job, clock.now());
+    let mut machine = recall(&memory, machine, clock);
+    let phones = settings::candidates(&machine.view(), |phone| keys.contains_key(phone));
+    let book = Book::new(config, &memory.settings(), &phones);
+    let policies = book.policies(config);
+    policies.check()?;
+    drop(machine.handle(Event::PoliciesChanged(policies.clone()), clock.now()));
     let places = Places::of(config, options.config_path.as_deref());
     let first = Wire::of(&machine.view(), &policies, &places);
     let served = serve(bus, first.clone())
@@ -136,6 +138,8 @@ async fn build(
     let mut house = House {
         machine,
         policies,
+        book: Book::default(),
+        candidates: Vec::new(),
         config: options.config,
         config_path: options.config_path,
         clock: options.clock,
@@ -146,7 +150,7 @@ async fn build(
         publisher: served.publisher,
         inputs,
         mux: options.mux,
-        network: Network::new(known_keys(&records)),
+        network: Network::new(keys),
         records,
         deadlines: options.deadlines,
         limits: options.limits,
@@ -174,6 +178,8 @@ async fn build(
         recorded: BTreeSet::new(),
         afresh: BTreeSet::new(),
     };
+    house.candidates = phones;
+    house.take_book(book);
     house.start_sources(served.calls, &stop);
     Ok((
         house,

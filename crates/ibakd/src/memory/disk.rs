@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// Values by key.
+pub type Settings = BTreeMap<String, String>;
+
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Contents {
@@ -15,6 +18,8 @@ pub(super) struct Contents {
     pub(super) store_uuids: BTreeMap<PathBuf, String>,
     pub(super) house: House,
     pub(super) phones: BTreeMap<String, Phone>,
+    /// What people set for a phone: each key with its value, in the configuration's words.
+    pub(super) settings: BTreeMap<String, Settings>,
     /// Phones whose pairing a person has ended.
     pub(super) unpaired: BTreeSet<String>,
 }
@@ -51,6 +56,23 @@ pub(super) struct Phone {
     last_seen_micros: Option<i64>,
     data_used_bytes: Option<u64>,
     told: BTreeMap<String, i64>,
+}
+
+impl Contents {
+    pub(super) fn recall_phones(&self) -> Vec<PhoneMemory> {
+        let phones = self.phones.iter();
+        phones
+            .filter_map(|(udid, phone)| phone.recall(udid))
+            .collect()
+    }
+
+    /// Those of phones whose UDID can be read.
+    pub(super) fn recall_settings(&self) -> BTreeMap<Udid, Settings> {
+        let settings = self.settings.iter();
+        settings
+            .filter_map(|(udid, settings)| Some((Udid::parse(udid).ok()?, settings.clone())))
+            .collect()
+    }
 }
 
 impl House {

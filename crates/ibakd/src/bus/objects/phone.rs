@@ -1,11 +1,11 @@
 //! The interface of a phone.
 
 use super::errands::{self, Caller};
-use super::{job_of, observations, storage};
-use crate::bus::auth::{Action, authorize};
+
+use super::{observations, policy, storage};
 use crate::bus::wire::PhoneProperties;
 use crate::bus::{Call, Door};
-use ibak_core::{Automatic, Extent, Request, Udid, Wall, When};
+use ibak_core::{Udid, Wall};
 use ibak_dbus::{Dict, Dicts, Error, check_options, names};
 use std::sync::Arc;
 use zbus::message::Header;
@@ -45,32 +45,8 @@ impl Phone {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        let options = check_options(&options, &["when-ready", "full"])?;
-        let when = if options.flag("when-ready")? {
-            When::Ready
-        } else {
-            When::AtOnce
-        };
-        let full = if options.flag("full")? {
-            Extent::Full
-        } else {
-            Extent::Changes
-        };
-        authorize(
-            connection,
-            &header,
-            Action::Backup,
-            options.no_user_interaction(),
-        )
-        .await?;
-        self.door
-            .request(Request::BackUp {
-                phone: self.udid.clone(),
-                when,
-                full,
-            })
-            .await
-            .and_then(job_of)
+        let caller = Caller::new(connection, &header);
+        policy::back_up(self, &options, caller).await
     }
 
     /// Switches automatic backup on or off for this phone.
@@ -81,22 +57,30 @@ impl Phone {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let options = check_options(&options, &[])?;
-        authorize(
-            connection,
-            &header,
-            Action::Manage,
-            options.no_user_interaction(),
-        )
-        .await?;
-        let automatic = if on { Automatic::On } else { Automatic::Off };
-        self.door
-            .request(Request::SetAutomatic {
-                phone: self.udid.clone(),
-                automatic,
-            })
-            .await
-            .map(drop)
+        let caller = Caller::new(connection, &header);
+        policy::set_automatic(self, on, &options, caller).await
+    }
+
+    /// Tells what holds for it, a row for each key: `key` s, `value` s, `source` s and `default` s.
+    #[zbus(out_args("rows"))]
+    async fn get_policy(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        policy::get(self, &options).await
+    }
+
+    /// Sets what holds for it under one key, before what the configuration says; an empty value
+    /// takes that back.
+    ///
+    /// Option: `also` a{ss} gives further keys, which are taken together with this one or not at all.
+    async fn set_policy(
+        &self,
+        key: &str,
+        value: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        policy::set(self, key, value, &options, caller).await
     }
 
     /// Lists its backups, oldest first.
