@@ -3,6 +3,7 @@
 //!
 //! One module per question; `ibak_tests::night` is the house they all live in.
 
+mod chronicle;
 mod conditions;
 mod generations;
 mod losing;

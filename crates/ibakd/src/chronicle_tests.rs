@@ -31,6 +31,7 @@ fn view() -> View {
         quota: None,
         retired: false,
         passcode_learned: None,
+        asked: None,
         lock_ever_seen: true,
         last_result: None,
         password_proved: None,

@@ -268,6 +268,18 @@ impl Night {
 
     /// Runs `ibakctl` to its end, with `input` on its standard input.
     pub async fn ctl(&mut self, words: &[&str], input: &str) -> Said {
+        self.ctl_in(words, input, &[]).await
+    }
+
+    /// As [`Night::ctl`], seen from the daemon's moment, in UTC.
+    pub async fn ctl_now(&mut self, words: &[&str]) -> Said {
+        let now = self.clock.now().wall.as_secs();
+        let now = jiff::Timestamp::from_second(now).unwrap().to_string();
+        self.ctl_in(words, "", &[("IBAK_TIMESTAMP", &now), ("TZ", "UTC")])
+            .await
+    }
+
+    async fn ctl_in(&mut self, words: &[&str], input: &str, env: &[(&str, &str)]) -> Said {
         // Whoever asks first waits while they are built, and the daemon has nothing to tell.
         let program = tokio::task::spawn_blocking(|| programs::path("ibakctl"));
         let program = program.await.unwrap().unwrap();
@@ -275,6 +287,7 @@ impl Night {
             .args(words)
             .env("IBAK_BUS", &self.bus.address)
             .env("NO_COLOR", "1")
+            .envs(env.iter().copied())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

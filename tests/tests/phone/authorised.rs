@@ -1,10 +1,10 @@
 //! Every deed of a phone asks who is asking, before it looks at anything that was handed in.
 
 use super::ada;
-use ibak_dbus::words::{JobKind, Outcome};
+use ibak_dbus::words::{ConditionName, ConditionStatus, JobKind, Outcome};
 use ibak_dbus::{Dict, Error, ManagerProxy, NO_USER_INTERACTION, PhoneProxy, names};
-use ibak_tests::night::Night;
 use ibak_tests::night::errands::{pipe, secret, with_password};
+use ibak_tests::night::{Night, Setup};
 use ibak_tests::skip_unless;
 use std::os::unix::net::UnixStream;
 use zbus::wire::OwnedFd;
@@ -102,6 +102,55 @@ async fn a_stranger_without_polkit_may_do_none_of_it() {
         .restore("01ARZ3NDEKTSV4RRFFQ69G5FAV", with_password(Some("x")))
         .await;
     assert!(matches!(none, Err(Error::NotAuthorized(_))), "{none:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_is_its_owners_and_roots() {
+    let mut night = ada().await;
+    assert_eq!(night.back_up_now(0, &[]).await, Outcome::Succeeded);
+    let Some(stranger) = as_nobody(&night).await else {
+        return;
+    };
+    let path = names::phone_path(&night.udid(0));
+    let phone = PhoneProxy::builder(&stranger)
+        .path(path)
+        .cache_properties(zbus::proxy::CacheProperties::No)
+        .build()
+        .await
+        .unwrap();
+    let all = || phone.list_observations(0, i64::MAX as u64, Dict::new());
+    let refused = all().await;
+    assert!(
+        matches!(refused, Err(Error::NotAuthorized(_))),
+        "{refused:?}"
+    );
+    // How things are and how they ended is for everybody.
+    assert_eq!(phone.list_attempts(0, Dict::new()).await.unwrap().len(), 1);
+    let locked = night.phone(0).condition(&ConditionName::Locked);
+    assert_ne!(locked.status, ConditionStatus::Unknown);
+    assert_eq!(
+        (locked.since, locked.source, locked.observed),
+        (None, None, None)
+    );
+    // Whoever the configuration names, by name or by number; and root still.
+    for (owner, may) in [("nobody", true), ("65534", true), ("daemon", false)] {
+        night.configure(|setup| Setup {
+            keys: format!("owner = {owner:?}\n"),
+            ..setup
+        });
+        night.reload().await.unwrap();
+        let rows = all().await;
+        assert_eq!(rows.is_ok(), may, "{owner}: {rows:?}");
+        let proxy = night.phone_proxy(&night.udid(0)).await;
+        let root = proxy.list_observations(0, i64::MAX as u64, Dict::new());
+        assert!(!night.drive(root).await.unwrap().is_empty());
+    }
+    let unknown = Dict::from([("all".to_owned(), true.into())]);
+    let unknown = phone.list_observations(0, 1, unknown).await;
+    assert!(
+        matches!(unknown, Err(Error::InvalidOption(_))),
+        "{unknown:?}"
+    );
 }
 
 /// A folder's descriptor, as `MoveStore` takes it.

@@ -139,7 +139,7 @@ pub fn account(record: &Record, attempts: &[AttemptView]) -> Account {
     let gap = record
         .gaps
         .iter()
-        .filter(|gap| gap.value != Gap::ClockSet)
+        .filter(|gap| !matches!(gap.value, Gap::ClockSet | Gap::Nothing))
         .max_by_key(|gap| gap.until.saturating_since(gap.from));
     let (cause, windowed) = of_attempts(record, attempts)
         .or_else(|| of_gaps(record, gap))
@@ -215,13 +215,12 @@ fn of_gaps(record: &Record, longest: Option<&Stretch<Gap>>) -> Option<Cause> {
     };
     let (nothing, down) = (of(true), of(false));
     if nothing + down >= all || record.decisions.is_empty() || nothing * 10 >= all * 9 {
-        let watched_before = down > nothing;
         return Some(match longest {
-            Some(gap) if watched_before => Cause::Down(gap.value, gap.from, gap.until),
+            Some(gap) if down > nothing => Cause::Down(gap.value, gap.from, gap.until),
             Some(_) | None => Cause::Nothing,
         });
     }
-    let longest = longest.filter(|gap| gap.value != Gap::Nothing)?;
+    let longest = longest?;
     (down * 2 >= all).then_some(Cause::Down(longest.value, longest.from, longest.until))
 }
 

@@ -47,6 +47,7 @@ fn phone(last: u8, name: &str) -> PhoneMemory {
         quota: None,
         retired: false,
         passcode_learned: None,
+        asked: None,
         lock_ever_seen: false,
         last_result: None,
         password_proved: None,
