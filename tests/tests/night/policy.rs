@@ -301,7 +301,7 @@ async fn a_setting_that_no_longer_fits_is_left_out_and_told() {
     says(&mut night, "backoff.first", "5min", "default").await;
     says(&mut night, "settle", "5min", "set").await;
     let left_out = (CheckDetail::SettingLeftOut, "backoff.first=2h".to_owned());
-    assert_eq!(odd(&mut night).await, [left_out.clone()]);
+    assert_eq!(odd(&mut night).await, std::slice::from_ref(&left_out));
     restart(&mut night).await;
     assert_eq!(odd(&mut night).await, [left_out]);
     // Other keys can be set all the same, and it can be taken back.

@@ -162,11 +162,9 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_polkit_others_may_look_and_nothing_else() {
-    let mut night = ada().await;
-    let path = names::phone_path(&night.udid(0));
-    let calls = [
+/// Lists methods that change something, of the Manager and of this phone.
+fn changes(phone: &str) -> Vec<(&str, Vec<&'static str>)> {
+    vec![
         (
             names::MANAGER_PATH,
             vec![names::MANAGER_INTERFACE, "Pause", "ta{sv}", "0", "0"],
@@ -183,12 +181,9 @@ async fn without_polkit_others_may_look_and_nothing_else() {
             names::MANAGER_PATH,
             vec![names::MANAGER_INTERFACE, "Pair", "sa{sv}", "x", "0"],
         ),
+        (phone, vec![names::PHONE_INTERFACE, "Backup", "a{sv}", "0"]),
         (
-            path.as_str(),
-            vec![names::PHONE_INTERFACE, "Backup", "a{sv}", "0"],
-        ),
-        (
-            path.as_str(),
+            phone,
             vec![
                 names::PHONE_INTERFACE,
                 "SetPolicy",
@@ -199,7 +194,7 @@ async fn without_polkit_others_may_look_and_nothing_else() {
             ],
         ),
         (
-            path.as_str(),
+            phone,
             vec![
                 names::PHONE_INTERFACE,
                 "SetAutomatic",
@@ -208,7 +203,14 @@ async fn without_polkit_others_may_look_and_nothing_else() {
                 "0",
             ],
         ),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_polkit_others_may_look_and_nothing_else() {
+    let mut night = ada().await;
+    let path = names::phone_path(&night.udid(0));
+    let calls = changes(&path);
     for (path, call) in &calls {
         let Some(output) = as_nobody(&mut night, path, call).await else {
             return;
