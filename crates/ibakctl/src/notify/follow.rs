@@ -162,8 +162,9 @@ impl<'a> Listener<'a> {
             Some(StorageState::Ok | StorageState::Low | StorageState::Full)
         );
         if self.ear.backups && known {
+            let now = Wall::from_micros(self.console.err_style().now.as_microsecond());
             for phone in state.phones() {
-                if self.ledger.take_backup(&phone.udid, phone.last_backup) {
+                if self.ledger.take_backup(&phone.udid, phone.last_backup, now) {
                     let letter =
                         Letter::about(What::BackupDone, Some(&phone.udid), Dict::new(), state);
                     self.tell(letter);

@@ -87,24 +87,18 @@ impl Ledger {
         true
     }
 
-    /// Says whether a phone's newest backup is news. The first one seen of a phone is where
-    /// counting begins: `last` is `None` while it has none.
-    pub(crate) fn take_backup(&mut self, phone: &Udid, last: Option<Wall>) -> bool {
-        let last = last.map_or(0, Wall::as_micros);
-        match self.contents.backups.get_mut(phone.as_str()) {
-            None => {
-                self.unsaved = true;
-                self.contents.backups.insert(phone.to_string(), last);
-                false
-            }
-            Some(before) => {
-                let newer = last > *before;
-                self.unsaved |= last != *before;
-                // An older one means that the newest was removed.
-                *before = last;
-                newer
-            }
+    /// Says whether a phone's newest backup is news. Counting begins when the phone is first seen:
+    /// what was finished before is not news. A phone whose backups are not read yet shows none or
+    /// an older one; that takes nothing back.
+    pub(crate) fn take_backup(&mut self, phone: &Udid, last: Option<Wall>, now: Wall) -> bool {
+        let known = self.contents.backups.get(phone.as_str()).copied();
+        let begin = known.unwrap_or_else(|| now.as_micros());
+        let newest = last.map_or(begin, |last| last.as_micros().max(begin));
+        if known != Some(newest) {
+            self.unsaved = true;
+            self.contents.backups.insert(phone.to_string(), newest);
         }
+        newest > begin
     }
 
     /// Lists what was told and may have to be taken back.
@@ -255,20 +249,36 @@ mod tests {
         let udid = Udid::parse("00008030-001A2B3C4D5E6F70").unwrap();
         let other = Udid::parse("00008030-001A2B3C4D5E6F71").unwrap();
         let at = |hour: i64| Some(Wall::from_micros(HOUR * hour));
+        let now = Wall::from_micros(HOUR * 20);
         let (mut ledger, _) = Ledger::open(Some(dir.path()));
-        assert!(!ledger.take_backup(&udid, at(5)), "it was there before");
-        assert!(!ledger.take_backup(&other, None));
-        assert!(ledger.take_backup(&udid, at(29)));
-        assert!(ledger.take_backup(&other, at(29)), "its first");
+        assert!(
+            !ledger.take_backup(&udid, at(5), now),
+            "it was there before"
+        );
+        assert!(!ledger.take_backup(&other, None, now));
+        assert!(
+            !ledger.take_backup(&other, at(6), now),
+            "read later, made before"
+        );
+        assert!(ledger.take_backup(&udid, at(29), now));
+        assert!(ledger.take_backup(&other, at(29), now), "its first");
         ledger.save().unwrap();
         let (mut ledger, _) = Ledger::open(Some(dir.path()));
-        assert!(!ledger.take_backup(&udid, at(29)));
+        for last in [at(29), None, at(29)] {
+            assert!(
+                !ledger.take_backup(&udid, last, now),
+                "a restart of the daemon"
+            );
+        }
         assert!(
-            ledger.take_backup(&udid, at(53)),
+            ledger.take_backup(&udid, at(53), now),
             "made while nobody looked"
         );
-        assert!(!ledger.take_backup(&udid, at(29)), "the newest was removed");
-        assert!(ledger.take_backup(&udid, at(77)));
+        assert!(
+            !ledger.take_backup(&udid, at(29), now),
+            "the newest was removed"
+        );
+        assert!(ledger.take_backup(&udid, at(77), now));
     }
 
     #[test]

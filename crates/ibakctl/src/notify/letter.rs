@@ -305,7 +305,12 @@ pub(crate) fn is_over(key: &Key, state: &MirrorState, standing: &BTreeSet<Key>) 
             ];
             job.state == JobState::Running && before.contains(&job.phase)
         }),
-        AttentionKind::Overdue | AttentionKind::CheckPassword => known && !standing.contains(key),
+        AttentionKind::Overdue | AttentionKind::CheckPassword => {
+            // After a restart the store's state is told before what it holds of each phone.
+            let view = key.phone.as_ref().and_then(|udid| state.phone(udid));
+            let is_read = view.is_none_or(|it| it.retired || it.last_backup.is_some());
+            known && is_read && !standing.contains(key)
+        }
         AttentionKind::StoreTrouble => known && key.phone.is_none() && !standing.contains(key),
         AttentionKind::FailedNeedsYou
         | AttentionKind::DoneAfterGap
