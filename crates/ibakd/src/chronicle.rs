@@ -302,7 +302,9 @@ fn of_condition(state: &ConditionState) -> Value {
 fn of_decision(decision: &Decision) -> Value {
     let waits = match decision {
         Decision::NotDue { .. } => Vec::new(),
-        other => other.waits_for(),
+        Decision::Start | Decision::Ask | Decision::Wait { .. } | Decision::Refuse(_) => {
+            decision.waits_for()
+        }
     };
     Value {
         word: decision.word(),

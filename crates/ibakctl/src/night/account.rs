@@ -146,7 +146,15 @@ pub fn account(record: &Record, attempts: &[AttemptView]) -> Account {
         .map_or_else(|| of_waiting(record), |cause| (cause, false));
     let told = match cause {
         Cause::Ran { .. } | Cause::Running(_) | Cause::Nothing | Cause::Down(..) => None,
-        _ => gap,
+        Cause::Tried { .. }
+        | Cause::NotDue
+        | Cause::Refused(_)
+        | Cause::Held(..)
+        | Cause::NotSeen(_)
+        | Cause::Store(_)
+        | Cause::Never(_)
+        | Cause::Short(..)
+        | Cause::Apart(_) => gap,
     };
     Account {
         gap: told
@@ -177,7 +185,7 @@ fn of_attempts(record: &Record, attempts: &[AttemptView]) -> Option<Cause> {
         .last()
         .filter(|job| job.until == record.until && job.value.kind == JobKind::Backup);
     if let Some(job) = running
-        && record.states.last().is_some_and(|state| at_work(state))
+        && record.states.last().is_some_and(at_work)
     {
         return Some(Cause::Running(job.began));
     }

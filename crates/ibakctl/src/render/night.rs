@@ -470,12 +470,19 @@ fn is_own(part: &Part) -> bool {
 
 fn own_part(part: &Part, style: &Style) -> String {
     let at = |at: Wall| moment::time_of_day(at, style);
-    let (was, left, came) = match part.what {
-        WaitsFor::Power => ("on power", "left its charger", "came to power"),
-        WaitsFor::Wifi => ("on the network", "left the network", "came to the network"),
-        WaitsFor::Locked => ("locked", "", ""),
-        _ => ("here", "went away", "came"),
-    };
+    let words = [
+        (
+            WaitsFor::Power,
+            ("on power", "left its charger", "came to power"),
+        ),
+        (
+            WaitsFor::Wifi,
+            ("on the network", "left the network", "came to the network"),
+        ),
+        (WaitsFor::Locked, ("locked", "", "")),
+    ];
+    let own = words.iter().find(|(what, _)| *what == part.what);
+    let (was, left, came) = own.map_or(("here", "went away", "came"), |(_, words)| *words);
     match (&part.what, part.how) {
         (WaitsFor::Locked, How::Until(when)) => format!("was unlocked from {} on", at(when)),
         (WaitsFor::Locked, How::From(when)) => format!("was unlocked until {}", at(when)),

@@ -63,7 +63,7 @@ fn a_file_of_the_first_version_goes_on() {
     };
     assert_eq!(
         history.attempts(&attempt(0).phone, Wall::default(), true),
-        [old.clone()]
+        std::slice::from_ref(&old)
     );
     let verified = Attempt {
         kind: "verify".into(),
