@@ -1,9 +1,10 @@
 //! The two clocks, behind one door so that tests may hold the hands, and the house's local time.
 //!
 //! The monotonic hand goes on while the computer sleeps (`CLOCK_BOOTTIME`): what was read before is
-//! old afterwards. No timer of the runtime does, so whoever waits looks at the clock again when the
-//! computer wakes or its clock is set, of which the kernel tells; and now and then all the same.
+//! old afterwards. Long waits are timers of the kernel's that go on as well; whoever waits also looks
+//! at the clock again when the computer wakes or its clock is set, of which the kernel tells.
 
+mod alarm;
 mod jumps;
 mod local;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// Longest sleep without a look at the clock.
+/// Longest wait for the wall clock, or without a timer of the kernel's, without a look at the clock.
 const SLICE: Duration = Duration::from_secs(900);
 
 /// Tells the time to the whole daemon.
@@ -150,7 +151,7 @@ impl Clock {
                         return;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(left.min(SLICE)) => {}
+                        () = alarm::sleep(left, SLICE) => {}
                         // The sender lives in `self`.
                         _ = jumps.changed() => {}
                     }

@@ -74,7 +74,7 @@ impl Default for WatchOptions {
             deadlines: Deadlines::default(),
             backoff_min: Duration::from_millis(200),
             backoff_max: Duration::from_secs(30),
-            backoff_told_max: Duration::from_secs(600),
+            backoff_told_max: Duration::from_secs(3_600),
             probe_every: Duration::from_secs(30),
             probe_idle_every: Duration::from_secs(1_800),
             expectant: Duration::from_secs(300),

@@ -206,7 +206,8 @@ impl House {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>, ends: Ends) -> anyhow::Result<()> {
         let Ends { stop, mut bus_lost } = ends;
         let pulse_every = Notifier::pulse_interval();
-        let mut pulse = tokio::time::interval(pulse_every.unwrap_or(Duration::from_secs(86_400)));
+        let pulse_after = |now: Monotonic| pulse_every.map(|every| now + every);
+        let mut pulse = pulse_after(self.clock.now().monotonic);
         self.publish();
         let sentence = status_sentence(&self.machine.view());
         self.notifier.status(&sentence);
@@ -227,7 +228,10 @@ impl House {
                     }
                     self.handle(Event::Tick);
                 }
-                _ = pulse.tick(), if pulse_every.is_some() => self.notifier.pulse(),
+                () = sleep_until(&self.clock, pulse), if pulse.is_some() => {
+                    self.notifier.pulse();
+                    pulse = pulse_after(self.clock.now().monotonic);
+                }
                 () = stop.cancelled(), if stopping.is_none() => {
                     info!("asked to stop");
                     self.notifier.stopping();
