@@ -6,7 +6,7 @@ use ibak_core::JobId;
 use ibak_dbus::MirrorEvent;
 use ibak_dbus::views::{JobView, PhoneView};
 use ibak_dbus::words::{
-    ConditionName, ConditionStatus, JobKind, Outcome, Trust, WaitsFor,
+    ConditionName, ConditionStatus, JobKind, Outcome, Phase, Trust, WaitsFor,
 };
 use ibak_sim::state::Switch;
 use ibak_sim::{MuxVerb, PhoneSpec};
@@ -187,6 +187,26 @@ impl House {
                 self.reboot(at).await;
             }
         }
+        self.until_seen_on_network().await;
+    }
+
+    /// Waits until the daemon knows which phones are on the network: a good-bye by multicast takes
+    /// a second, and a phone that was sought in vain is not sought again for half a minute.
+    async fn until_seen_on_network(&mut self) {
+        if self.rules.cable || self.night.state().manager().is_none() {
+            return;
+        }
+        for at in 0..PHONES {
+            let there = self.night.simulated(at).is_on_network();
+            let what = format!("phone {at} is on the network: {there}; {}", self.here);
+            self.night
+                .until_phone(at, &what, |view| {
+                    let announced =
+                        view.condition(&ConditionName::Wifi).status == ConditionStatus::Met;
+                    (announced, !view.transports.is_empty()) == (there, there)
+                })
+                .await;
+        }
     }
 
     /// Everything that begins at this moment; what the moment before lacked is there again.
@@ -223,6 +243,7 @@ impl House {
             }
             self.change(at, &settings).await;
         }
+        self.until_seen_on_network().await;
         let before = std::mem::replace(&mut self.stands, moment.phones);
         for at in 0..PHONES {
             let locks = !before[at].locked && self.stands[at].locked;
@@ -379,9 +400,9 @@ impl House {
         loop {
             self.settle().await;
             let running = self.running();
-            for (at, _) in &running {
+            for (at, job) in &running {
                 if !std::mem::replace(&mut met[*at], true) {
-                    self.midway(*at, moment).await;
+                    self.midway(*at, *job, moment).await;
                 }
             }
             let all_began = (0..PHONES).all(|at| met[at] || wanted[at].is_none());
@@ -419,7 +440,7 @@ impl House {
     }
 
     /// What happens to a phone once its backup has begun.
-    async fn midway(&mut self, at: usize, moment: &Moment) {
+    async fn midway(&mut self, at: usize, job: JobId, moment: &Moment) {
         let way = if self.rules.cable {
             "attached=none"
         } else {
@@ -428,17 +449,32 @@ impl House {
         match moment.troubles[at] {
             _ if moment.mishap == Some(Mishap::StopsMidway) => {}
             Some(Trouble::Leaves) => {
+                self.until_asked(job).await;
                 self.night.set(at, &["power=off", way]).await;
                 (self.stands[at].plugged, self.stands[at].near) = (false, false);
                 self.listens[at] = false;
             }
             Some(Trouble::Unlocked) => {
+                self.until_asked(job).await;
                 self.night.set(at, &["locked=no"]).await;
                 self.stands[at].locked = false;
                 self.until_heard(at, ConditionStatus::Unmet).await;
             }
             Some(Trouble::Refuses | Trouble::Breaks | Trouble::Reboots) | None => {}
         }
+    }
+
+    /// Waits until a backup's conversation with its phone has begun.
+    async fn until_asked(&mut self, job: JobId) {
+        let what = format!("job {job} waits for the phone: {}", self.here);
+        self.night
+            .until(&what, |state| {
+                state.job(job).is_some_and(|view| match view.phase {
+                    Phase::Connecting | Phase::Preparing => view.ended(),
+                    _ => true,
+                })
+            })
+            .await;
     }
 
     /// Takes what the daemon told of ends since it was last asked.
