@@ -2,6 +2,7 @@
 
 pub mod guest;
 pub mod headless;
+pub mod mock;
 pub mod night;
 pub mod programs;
 pub mod trouble;

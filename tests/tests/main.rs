@@ -4,6 +4,7 @@
 mod architecture;
 mod demo;
 mod durability;
+mod host;
 mod house;
 mod night;
 mod packaging;

@@ -6,6 +6,7 @@
 mod conditions;
 mod generations;
 mod losing;
+mod machine;
 mod passcode;
 mod requests;
 mod results;

@@ -66,7 +66,13 @@ fn each_file_is_installed_once_and_exists() {
                     "{} is missing",
                     path.display()
                 );
-                assert_eq!(entry.mode, 0o644, "{}", path.display());
+                let mode = match path.to_str().unwrap() {
+                    hook if hook.starts_with("packaging/hooks/") => 0o755,
+                    // It holds the keys to other services.
+                    "config/hooks.conf" => 0o600,
+                    _ => 0o644,
+                };
+                assert_eq!(entry.mode, mode, "{}", path.display());
             }
         }
     }
@@ -82,9 +88,20 @@ fn everything_made_to_be_installed_is_in_the_list() {
             Origin::Program(_) => None,
         })
         .collect();
-    for directory in ["systemd", "packaging/polkit", "packaging/dbus", "config"] {
+    for directory in [
+        "systemd",
+        "systemd/user",
+        "packaging/hooks",
+        "packaging/polkit",
+        "packaging/dbus",
+        "config",
+    ] {
         for entry in fs::read_dir(ibak_tests::repository().join(directory)).unwrap() {
-            let name = entry.unwrap().file_name();
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                continue;
+            }
+            let name = entry.file_name();
             // Introspection XML documents the bus for people; nothing reads it at run time.
             if Path::new(&name)
                 .extension()
@@ -116,24 +133,40 @@ fn the_simulator_is_never_installed() {
 }
 
 #[test]
-fn the_unit_names_what_is_installed() {
-    let unit = text("systemd/ibakd.service");
+fn the_units_name_what_is_installed() {
     let installed: BTreeSet<PathBuf> = manifest()
         .files
         .into_iter()
         .map(|entry| entry.destination)
         .collect();
-    for key in ["ExecStart=", "ExecReload="] {
-        let line = unit
-            .lines()
-            .find_map(|line| line.strip_prefix(key))
-            .unwrap();
-        let program = line.split_whitespace().next().unwrap();
-        assert!(
-            installed.contains(Path::new(program)),
-            "{key}{program} is not installed"
-        );
+    for (unit, keys) in [
+        (
+            "systemd/ibakd.service",
+            &["ExecStart=", "ExecReload=", "Documentation=file://"][..],
+        ),
+        (
+            "systemd/ibak-hooks.service",
+            &["ExecStart=", "EnvironmentFile=-", "Documentation=file://"],
+        ),
+        (
+            "systemd/user/ibak-notify.service",
+            &["ExecStart=", "Documentation=file://"],
+        ),
+    ] {
+        let unit = text(unit);
+        for key in keys {
+            let line = unit
+                .lines()
+                .find_map(|line| line.strip_prefix(key))
+                .unwrap();
+            let program = line.split_whitespace().next().unwrap();
+            assert!(
+                installed.contains(Path::new(program)),
+                "{key}{program} is not installed"
+            );
+        }
     }
+    let unit = text("systemd/ibakd.service");
     assert!(unit.contains(&format!("\nBusName={BUS_NAME}\n")));
     assert_eq!(
         destination_of("systemd/ibakd.service"),
@@ -188,4 +221,29 @@ fn every_deed_has_its_action_and_lets_the_daemon_ask() {
         assert!(body.contains("<allow_any>auth_admin</allow_any>"), "{body}");
         assert!(!body.contains("<allow_inactive>yes"), "{body}");
     }
+}
+
+#[test]
+fn the_units_of_messages_name_what_there_is() {
+    let service = text("systemd/ibak-hooks.service");
+    assert!(
+        service.contains("\nExecStart=/usr/bin/ibakctl notify hooks --dir /etc/ibak/hooks.d\n")
+    );
+    assert!(text("systemd/ibak.tmpfiles").contains("\nd /etc/ibak/hooks.d 0755 root root -\n"));
+    assert!(service.contains("\nUser=ibak-hooks\n"));
+    assert!(text("systemd/ibak.sysusers").contains("\nu ibak-hooks - "));
+    // A setting that a hook reads is in the file of settings, and the other way round.
+    let mut read = BTreeSet::new();
+    for entry in fs::read_dir(ibak_tests::repository().join("packaging/hooks")).unwrap() {
+        let script = fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(script.starts_with("#!/bin/sh\n#") && script.contains("\nset -eu\n"));
+        let names = script.lines().filter_map(|line| line.strip_prefix("#   "));
+        let names = names.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+        read.extend(names.map(|line| line.split(' ').next().unwrap().to_owned()));
+    }
+    let settings = text("config/hooks.conf");
+    let known = settings.lines().filter_map(|line| line.strip_prefix('#'));
+    let known = known.filter_map(|line| line.split_once('='));
+    let known: BTreeSet<String> = known.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(read, known);
 }

@@ -1,11 +1,16 @@
 //! What a person is told unasked: seldom, and why.
 
-use crate::{Bytes, Failure, Room, StoreTrouble, Wall};
+use crate::{Bytes, Failure, JobId, Room, StoreTrouble, Wall};
 use std::time::Duration;
 
 /// What a person is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attention {
+    /// The phone is about to ask for its passcode, for this backup.
+    Asking {
+        /// The job that makes it ask.
+        job: JobId,
+    },
     /// A backup failed, and only a person can help.
     FailedNeedsYou {
         /// How it failed.
@@ -55,6 +60,8 @@ pub enum StoreComplaint {
 /// What a message is about, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttentionKind {
+    /// It is about to ask for its passcode.
+    Asking,
     /// A backup failed, and only a person can help.
     FailedNeedsYou,
     /// Not backed up for too long.
@@ -71,7 +78,8 @@ pub enum AttentionKind {
 
 impl AttentionKind {
     /// Lists all kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Asking,
         Self::FailedNeedsYou,
         Self::Overdue,
         Self::StoreTrouble,
@@ -83,6 +91,7 @@ impl AttentionKind {
     /// Returns the word on the bus.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Asking => "asking",
             Self::FailedNeedsYou => "failed-needs-you",
             Self::Overdue => "overdue",
             Self::StoreTrouble => "store-trouble",
@@ -102,6 +111,7 @@ impl Attention {
     /// Returns what it is about.
     pub const fn kind(&self) -> AttentionKind {
         match self {
+            Self::Asking { .. } => AttentionKind::Asking,
             Self::FailedNeedsYou { .. } => AttentionKind::FailedNeedsYou,
             Self::Overdue { .. } => AttentionKind::Overdue,
             Self::StoreTrouble(_) => AttentionKind::StoreTrouble,

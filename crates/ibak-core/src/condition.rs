@@ -138,6 +138,11 @@ impl Verdict {
         matches!(self, Self::Met(_))
     }
 
+    /// Tells whether nobody has looked, or not lately.
+    pub(crate) const fn is_unread(&self) -> bool {
+        matches!(self, Self::Unknown(Unknown::NotRead | Unknown::Stale))
+    }
+
     /// Returns the reason's word on the bus.
     pub const fn word(&self) -> &'static str {
         match self {

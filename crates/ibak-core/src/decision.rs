@@ -1,21 +1,34 @@
 //! The decision: one phone's snapshot and its policy in, a value with all its reasons out.
 //!
-//! Three kinds of wish run through the same table. What each asks for:
+//! Three kinds of wish run through the same table. What each asks for, of a phone that starts by
+//! itself and of one that asks for its passcode (`Passcode::Asks`):
 //!
-//! | asked of the world                      | schedule | when-ready | at-once |
-//! |-----------------------------------------|----------|------------|---------|
-//! | automatic on, due, no pause, no backoff | yes      |            |         |
-//! | the phone never asks for a passcode     | yes      |            |         |
-//! | power, wifi, locked (those required)    | yes      | yes        |         |
-//! | battery minimum, settled                | yes      | yes        |         |
-//! | reachable, trusted, space, a free slot  | yes      | yes        | yes     |
+//! | asked of the world                      | schedule | asks | when-ready | asks | at-once |
+//! |-----------------------------------------|----------|------|------------|------|---------|
+//! | automatic on, due, no pause, no backoff | yes      | yes  |            |      |         |
+//! | inside the window                       | yes      | yes  |            |      |         |
+//! | this computer on mains, its network fit | yes      | yes  |            |      |         |
+//! | inside the hours for asking             |          | yes  |            |      |         |
+//! | not asked often enough                  |          | yes  |            |      |         |
+//! | power, wifi (those required)            | yes      | yes  | yes        | yes  |         |
+//! | locked (if required)                    | yes      | no   | yes        | no   |         |
+//! | unlocked: somebody is there             |          | yes  |            | yes  |         |
+//! | battery minimum                         | yes      | yes  | yes        | yes  |         |
+//! | settled                                 | yes      | 5 s  | yes        | 5 s  |         |
+//! | reachable, trusted, space, a free slot  | yes      | yes  | yes        | yes  | yes     |
+//! | → decision                              | start    | ask  | start      | ask  | start   |
 //!
-//! `unknown` counts as not holding, everywhere.
+//! `unknown` counts as not holding, everywhere; it is no reason to wait while a phone is not read because
+//! it waits for its hours. Of a phone of which it is not known whether it asks,
+//! one start under all four conditions finds out. Who was asked locks the phone again before data
+//! moves: the job holds until all that is required holds, locked included.
 
+use crate::consent::{self, ASK_SETTLE_MAX};
 use crate::{
-    Condition, Conditions, JobId, JobResult, Monotonic, Now, Passcode, Policy, Transport, Verdict,
-    Wall,
+    Condition, Due, Hold, HostNetwork, HostPower, Now, Opening, Policy, Refusal, Snapshot,
+    Transport, Trust, Verdict, Wall,
 };
+use std::time::Duration;
 
 /// What a backup is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,128 +41,14 @@ pub enum Demand {
     AtOnce,
 }
 
-/// Whether a phone accepts this computer's pairing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trust {
-    /// It does.
-    Trusted,
-    /// It does not.
-    Untrusted,
-    /// It was not asked yet.
-    Unknown,
-}
-
-impl Trust {
-    /// Returns the word on the bus.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Trusted => "trusted",
-            Self::Untrusted => "untrusted",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// How a phone can be reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// By cable.
-    pub usb: bool,
-    /// Over the network.
-    pub wifi: bool,
-}
-
-impl Reach {
-    /// Returns the way to take: the cable, if there is one.
-    pub const fn best(self) -> Option<Transport> {
-        match (self.usb, self.wifi) {
-            (true, _) => Some(Transport::Usb),
-            (false, true) => Some(Transport::Wifi),
-            (false, false) => None,
-        }
-    }
-
-    /// Tells whether the phone can be reached this way.
-    pub const fn by(self, transport: Transport) -> bool {
-        match transport {
-            Transport::Usb => self.usb,
-            Transport::Wifi => self.wifi,
-        }
-    }
-}
-
-/// Whether a job may begin beside those that run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
-    /// It may.
-    Free,
-    /// All slots are taken, or promised to phones that have waited longer.
-    Taken {
-        /// Jobs that run.
-        running: usize,
-        /// Phones with an older claim.
-        ahead: usize,
-        /// The number of slots.
-        max: usize,
-    },
-}
-
-/// A wait after failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BackingOff {
-    /// Its end.
-    pub until: Monotonic,
-    /// The same on the wall clock, as it was when the wait began.
-    pub until_wall: Wall,
-    /// What it comes from.
-    pub after: JobResult,
-    /// Failures and interruptions since the last success.
-    pub failures: u32,
-}
-
-/// Whether a backup is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// It is, since this moment; `None` for a phone that was never backed up.
-    Since(Option<Wall>),
-    /// It is not, until this moment.
-    NotUntil(Wall),
-}
-
-/// All that is true of one phone at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Whether it is backed up without being asked to.
-    pub automatic: crate::Automatic,
-    /// How it can be reached.
-    pub reach: Reach,
-    /// When it was last reachable, if it is not.
-    pub last_seen: Option<Wall>,
-    /// Whether it accepts the pairing.
-    pub trust: Trust,
-    /// The four conditions.
-    pub conditions: Conditions,
-    /// Charge in percent, if known.
-    pub battery_percent: Option<u8>,
-    /// Whether a backup is due.
-    pub due: Due,
-    /// Whether it asks for its passcode.
-    pub passcode: Passcode,
-    /// The pause, if there is one.
-    pub pause: Option<crate::Pause>,
-    /// The wait after failures, if there is one.
-    pub backing_off: Option<BackingOff>,
-    /// Its running job, if there is one.
-    pub job: Option<JobId>,
-    /// Whether there is a slot.
-    pub slot: Slot,
-}
-
 /// What to do about one phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Start a backup.
+    /// Start a backup: nobody is needed for it.
     Start,
+    /// Start a backup that makes the phone ask for its passcode: somebody is there to give it. No data
+    /// moves before the screen is locked again.
+    Ask,
     /// Wait for all of these; never both empty.
     Wait {
         /// The conditions that count and do not hold.
@@ -166,103 +65,12 @@ pub enum Decision {
     Refuse(Refusal),
 }
 
-/// What holds a backup back beside the conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// The phone is not there.
-    Absent {
-        /// When it was last there; `None` for never.
-        last_seen: Option<Wall>,
-    },
-    /// Whether it accepts the pairing is not known yet.
-    TrustUnknown,
-    /// It already has a job.
-    Job {
-        /// Which.
-        job: JobId,
-    },
-    /// A person paused automatic backups.
-    Paused {
-        /// The end; `None` until resumed.
-        until: Option<Wall>,
-    },
-    /// It waits after failures.
-    BackingOff {
-        /// The end.
-        until: Wall,
-        /// What it comes from.
-        after: JobResult,
-        /// How many since the last success.
-        failures: u32,
-    },
-    /// It asks for its passcode, so somebody must be there: `ibakctl backup` when you are.
-    Passcode,
-    /// The battery is below the minimum, or its charge is not known.
-    Battery {
-        /// Charge in percent.
-        percent: Option<u8>,
-        /// The minimum in percent.
-        min: u8,
-    },
-    /// The conditions hold, and not yet for long enough.
-    Settling {
-        /// When they will have.
-        until: Wall,
-        /// The same on the monotonic clock, for deadlines.
-        until_monotonic: Monotonic,
-    },
-    /// All slots are taken.
-    Slot {
-        /// Jobs that run.
-        running: usize,
-        /// Phones with an older claim.
-        ahead: usize,
-        /// The number of slots.
-        max: usize,
-    },
-}
-
-impl Hold {
-    /// Returns the word on the bus (`WaitsFor`).
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Absent { .. } => "phone",
-            Self::TrustUnknown => "trust",
-            Self::Job { .. } => "job",
-            Self::Paused { .. } => "pause",
-            Self::BackingOff { .. } => "backoff",
-            Self::Passcode => "passcode",
-            Self::Battery { .. } => "battery",
-            Self::Settling { .. } => "settling",
-            Self::Slot { .. } => "slot",
-        }
-    }
-}
-
-/// Why nothing will start by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Refusal {
-    /// Automatic backup is off for this phone.
-    AutomaticOff,
-    /// The phone does not accept this computer's pairing.
-    NotTrusted,
-}
-
-impl Refusal {
-    /// Returns the word on the bus (`WaitsFor`).
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::AutomaticOff => "automatic-off",
-            Self::NotTrusted => "not-trusted",
-        }
-    }
-}
-
 impl Decision {
-    /// Returns `start`, `wait`, `not-due` or `refuse`.
+    /// Returns `start`, `ask`, `wait`, `not-due` or `refuse`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Ask => "ask",
             Self::Wait { .. } => "wait",
             Self::NotDue { .. } => "not-due",
             Self::Refuse(_) => "refuse",
@@ -272,7 +80,7 @@ impl Decision {
     /// Lists the words of all that is waited for: conditions first, then what else.
     pub fn waits_for(&self) -> Vec<&'static str> {
         match self {
-            Self::Start => Vec::new(),
+            Self::Start | Self::Ask => Vec::new(),
             Self::Wait { unmet, also } => unmet
                 .iter()
                 .map(|(condition, _)| condition.word())
@@ -287,21 +95,9 @@ impl Decision {
     /// `None` when the world decides.
     pub fn next_attempt(&self) -> Option<Wall> {
         match self {
-            Self::Start | Self::Refuse(_) => None,
+            Self::Start | Self::Ask | Self::Refuse(_) => None,
             Self::NotDue { until } => Some(*until),
-            Self::Wait { also, .. } => also
-                .iter()
-                .filter_map(|hold| match hold {
-                    Hold::Paused { until } => *until,
-                    Hold::BackingOff { until, .. } | Hold::Settling { until, .. } => Some(*until),
-                    Hold::Absent { .. }
-                    | Hold::TrustUnknown
-                    | Hold::Job { .. }
-                    | Hold::Passcode
-                    | Hold::Battery { .. }
-                    | Hold::Slot { .. } => None,
-                })
-                .max(),
+            Self::Wait { also, .. } => also.iter().filter_map(Hold::ends).max(),
         }
     }
 }
@@ -324,46 +120,61 @@ pub fn decide_for(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -
             return Decision::NotDue { until };
         }
     }
-    let unmet: Vec<_> = phone
-        .conditions
-        .iter()
-        .filter(|(condition, state)| counts(demand, *condition, policy) && !state.verdict.is_met())
+    let asks = consent::asks(demand, phone.passcode);
+    let ground = |condition| counts_at_start(demand, asks, condition, policy);
+    let counted = phone.conditions.iter().filter(|(it, _)| ground(*it));
+    let mut unmet: Vec<_> = counted
+        .filter(|(_, state)| !state.verdict.is_met())
         .map(|(condition, state)| (condition, state.verdict))
         .collect();
     let mut also = holds_of_the_phone(phone);
-    also.extend(holds_of_the_wish(demand, phone, policy, now));
-    if unmet.is_empty() && also.is_empty() {
-        also.extend(settling(demand, phone, policy, now));
+    if demand == Demand::Schedule {
+        also.extend(holds_of_the_calendar(phone, policy, now));
+        also.extend(holds_of_the_host(phone));
+        also.extend(
+            asks.then(|| consent::not_now(phone, &policy.ask, now))
+                .flatten(),
+        );
     }
-    if let (
-        Slot::Taken {
-            running,
-            ahead,
-            max,
-        },
-        true,
-        true,
-    ) = (phone.slot, unmet.is_empty(), also.is_empty())
-    {
-        also.push(Hold::Slot {
-            running,
-            ahead,
-            max,
-        });
+    if demand != Demand::AtOnce {
+        also.extend(low_battery(phone, policy));
+    }
+    if also.iter().any(Hold::leaves_alone) {
+        // Nobody looks, so that nobody knows is no reason.
+        unmet.retain(|(_, verdict)| !verdict.is_unread());
+    }
+    if asks && also.is_empty() && !consent::person_is_there(phone, now) {
+        also.push(Hold::Person);
+    }
+    if demand != Demand::AtOnce && unmet.is_empty() && also.is_empty() {
+        also.extend(settling(phone, ground, settle(asks, policy), now));
     }
     if unmet.is_empty() && also.is_empty() {
-        Decision::Start
-    } else {
-        Decision::Wait { unmet, also }
+        also.extend(phone.slot.hold());
+    }
+    match (unmet.is_empty() && also.is_empty(), asks) {
+        (true, true) => Decision::Ask,
+        (true, false) => Decision::Start,
+        (false, _) => Decision::Wait { unmet, also },
     }
 }
 
-/// Tells whether `condition` counts for what is wanted: two columns of the table above.
+/// Tells whether `condition` counts for what is wanted: three rows of the table above.
 pub(crate) fn counts(demand: Demand, condition: Condition, policy: &Policy) -> bool {
     match demand {
         Demand::Schedule | Demand::WhenReady => policy.requires(condition),
         Demand::AtOnce => condition == Condition::Space,
     }
+}
+
+/// Tells whether `condition` counts for a start: who is asked for a passcode has it unlocked.
+pub(crate) fn counts_at_start(
+    demand: Demand,
+    asks: bool,
+    condition: Condition,
+    policy: &Policy,
+) -> bool {
+    counts(demand, condition, policy) && !(asks && condition == Condition::Locked)
 }
 
 /// What holds back every wish.
@@ -382,49 +193,71 @@ fn holds_of_the_phone(phone: &Snapshot) -> Vec<Hold> {
     holds
 }
 
-/// What holds back a wish that is not "at once".
-fn holds_of_the_wish(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -> Vec<Hold> {
+/// What holds an automatic backup back until a later moment.
+fn holds_of_the_calendar(phone: &Snapshot, policy: &Policy, now: Now) -> Vec<Hold> {
     let mut holds = Vec::new();
-    if demand == Demand::Schedule {
-        if let Some(pause) = phone.pause {
-            holds.push(Hold::Paused { until: pause.until });
-        }
-        if let Some(wait) = phone.backing_off.filter(|wait| wait.until > now.monotonic) {
-            holds.push(Hold::BackingOff {
-                until: wait.until_wall,
-                after: wait.after,
-                failures: wait.failures,
-            });
-        }
-        if phone.passcode == Passcode::Asks {
-            holds.push(Hold::Passcode);
-        }
+    if let Some(pause) = phone.pause {
+        holds.push(Hold::Paused { until: pause.until });
     }
-    if let (Demand::Schedule | Demand::WhenReady, Some(min)) = (demand, policy.battery_min) {
-        let percent = phone.battery_percent;
-        if percent.is_none_or(|percent| percent < min) {
-            holds.push(Hold::Battery { percent, min });
-        }
+    if let Some(wait) = phone.backing_off.filter(|wait| wait.until > now.monotonic) {
+        holds.push(Hold::BackingOff {
+            until: wait.until_wall,
+            after: wait.after,
+            failures: wait.failures,
+        });
+    }
+    if let Opening::Closed { opens } = policy.window.at(&phone.zone, now.wall) {
+        holds.push(Hold::Window { opens });
     }
     holds
 }
 
+/// What this computer itself has against an automatic backup.
+fn holds_of_the_host(phone: &Snapshot) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    if phone.host_power == HostPower::Ac && phone.host.is_on_battery() {
+        holds.push(Hold::HostPower);
+    }
+    let by_network = phone.reach.best() == Some(Transport::Wifi);
+    if by_network && phone.host.network != HostNetwork::Fit {
+        holds.push(Hold::Network(phone.host.network));
+    }
+    holds
+}
+
+fn low_battery(phone: &Snapshot, policy: &Policy) -> Option<Hold> {
+    let (min, percent) = (policy.battery_min?, phone.battery_percent);
+    let low = percent.is_none_or(|percent| percent < min);
+    low.then_some(Hold::Battery { percent, min })
+}
+
+/// How long the conditions must hold together.
+fn settle(asks: bool, policy: &Policy) -> Duration {
+    if asks {
+        policy.settle.min(ASK_SETTLE_MAX)
+    } else {
+        policy.settle
+    }
+}
+
 /// How long the conditions must still hold, once they all do.
-fn settling(demand: Demand, phone: &Snapshot, policy: &Policy, now: Now) -> Option<Hold> {
-    let counted = phone
-        .conditions
-        .iter()
-        .filter(|(condition, _)| counts(demand, *condition, policy));
+fn settling(
+    phone: &Snapshot,
+    ground: impl Fn(Condition) -> bool,
+    settle: Duration,
+    now: Now,
+) -> Option<Hold> {
+    let counted = phone.conditions.iter().filter(|(it, _)| ground(*it));
     let since = counted
         .map(|(_, state)| state.since)
         .max_by_key(|since| since.monotonic)?;
-    let until_monotonic = since.monotonic + policy.settle;
-    if demand == Demand::AtOnce || until_monotonic <= now.monotonic {
+    let until_monotonic = since.monotonic + settle;
+    if until_monotonic <= now.monotonic {
         return None;
     }
     // Counted from where it began, so that two clocks read a moment apart give one date.
     Some(Hold::Settling {
-        until: since.wall + policy.settle,
+        until: since.wall + settle,
         until_monotonic,
     })
 }

@@ -34,7 +34,8 @@ pub enum Effect {
     },
     /// Look at the store again and report an [`crate::Event::Store`].
     RefreshStore,
-    /// Tell a person; at most one a day for each phone and kind.
+    /// Tell a person; at most one a day for each phone and kind. Of a question to come, each time,
+    /// before the [`Effect::StartJob`] that leads to it.
     Attention {
         /// Whom it concerns; `None` the whole house.
         phone: Option<Udid>,
@@ -80,7 +81,7 @@ pub struct StartJob {
     pub extent: Extent,
     /// How to reach the phone; `None` for an errand that does without it.
     pub transport: Option<Transport>,
-    /// After a passcode was given, hold the first answer until the screen is locked, for at
+    /// After a passcode was given, hold the first answer until [`crate::JobView::may_move`], for at
     /// most this long; `None` does not hold.
     pub hold_until_locked: Option<Duration>,
 }

@@ -145,6 +145,11 @@ pub enum Request {
         /// On or off.
         automatic: Automatic,
     },
+    /// Take that switch back: its policy says whether it is backed up automatically.
+    UnsetAutomatic {
+        /// Which phone.
+        phone: Udid,
+    },
 }
 
 /// When a backup that a person asked for starts.
@@ -301,6 +306,8 @@ pub struct PhoneMemory {
     pub retired: bool,
     /// What was learned from its behaviour about its passcode; `None` for nothing yet.
     pub passcode_learned: Option<Asking>,
+    /// When it was last asked for its passcode.
+    pub asked: Option<LastAsked>,
     /// Whether its screen was ever seen locked (`PasswordProtected` was true).
     pub lock_ever_seen: bool,
     /// How its last backup ended.
@@ -328,6 +335,17 @@ pub enum Asking {
     Asks,
     /// It did not.
     Never,
+}
+
+/// When a phone was last asked for its passcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastAsked {
+    /// The last time.
+    pub at: Wall,
+    /// The day of the house's calendar on which that was.
+    pub day: crate::Day,
+    /// How often on that day without anybody having asked for it.
+    pub count: u8,
 }
 
 /// What a phone says of itself. Untrusted text.

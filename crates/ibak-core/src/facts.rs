@@ -160,6 +160,12 @@ impl Facts {
         self.data_used = None;
     }
 
+    /// Forgets what was read by a cable that is gone: it was power, too.
+    pub(crate) fn forget_power(&mut self) {
+        self.power = None;
+        self.battery = None;
+    }
+
     /// Tells whether the phone is known to have a passcode.
     pub(crate) fn has_passcode(&self) -> bool {
         self.lock_ever_seen || self.has_passcode == Some(true)

@@ -8,11 +8,13 @@
 
 mod attention;
 pub mod condition;
+mod consent;
 pub mod decision;
 pub mod effect;
 pub mod event;
 mod facts;
 mod forecast;
+mod hold;
 mod host;
 mod ids;
 pub mod machine;
@@ -25,6 +27,7 @@ pub mod policy;
 mod restore;
 pub mod retention;
 mod secret;
+mod snapshot;
 pub mod store;
 mod time;
 mod upkeep;
@@ -34,19 +37,18 @@ mod zone;
 
 pub use attention::{Attention, AttentionKind, StoreComplaint};
 pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
-pub use decision::{
-    BackingOff, Decision, Demand, Due, Hold, Reach, Refusal, Slot, Snapshot, Trust, decide,
-    decide_for,
-};
+pub use consent::{ASK_SETTLE_MAX, Asked, IN_HAND_FOR, PRESENT_AFTER, SCREEN_SEEN_WITHIN};
+pub use decision::{Decision, Demand, decide, decide_for};
 pub use effect::{
     Answer, Effect, Errand, ErrorName, JobKind, RefreshWhy, RequestError, Signal, StartJob,
     StopWhy, Trigger,
 };
 pub use event::{
-    Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, MuxerState, Pause, Phase,
-    PhoneMemory, Progress, Request, RequestId, Told, When,
+    Asking, Automatic, Calendar, Event, Extent, HouseMemory, Identity, LastAsked, MuxerState,
+    Pause, Phase, PhoneMemory, Progress, Request, RequestId, Told, When,
 };
 pub use forecast::forecast;
+pub use hold::{Hold, Refusal};
 pub use host::{Host, HostNetwork};
 pub use ids::{BackupId, Bytes, IdError, JobId, Udid};
 pub use machine::{DEADLINE_MAX, JOB_KEPT, Machine, PHONES_MAX, READERS_MAX, RELOAD_MAX};
@@ -61,6 +63,7 @@ pub use policy::{
 pub use restore::{RestoreSource, RestoreTarget, restore_refused};
 pub use retention::{ClockTrust, Day, Keep};
 pub use secret::Secret;
+pub use snapshot::{BackingOff, Due, Reach, Slot, Snapshot, Trust};
 pub use store::{
     BackupFacts, Basis, Estimate, PhoneBackups, PhoneShare, Room, StorageState, StoreNumbers,
     StoreObservation, StoreReport, StoreTrouble, estimate,

@@ -216,18 +216,24 @@ pub enum Interruption {
     Lost(Condition),
     /// The phone went away.
     ConnectionLost,
+    /// This computer ran from its own battery for too long.
+    HostPower,
+    /// This computer came to a network that is not fit for backups.
+    HostNetwork,
     /// The daemon was asked to end.
     Stopping,
 }
 
 impl Interruption {
     /// Lists every interruption.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Lost(Condition::Power),
         Self::Lost(Condition::Wifi),
         Self::Lost(Condition::Locked),
         Self::Lost(Condition::Space),
         Self::ConnectionLost,
+        Self::HostPower,
+        Self::HostNetwork,
         Self::Stopping,
     ];
 
@@ -239,6 +245,8 @@ impl Interruption {
             Self::Lost(Condition::Locked) => "lost-locked",
             Self::Lost(Condition::Space) => "lost-space",
             Self::ConnectionLost => "lost-connection",
+            Self::HostPower => "lost-host-power",
+            Self::HostNetwork => "lost-host-network",
             Self::Stopping => "daemon-stopped",
         }
     }

@@ -188,6 +188,9 @@ pub struct JobView {
     pub progress: Progress,
     /// While it waits for its turn: for what.
     pub waits_for: Vec<&'static str>,
+    /// Whether all that it counts on holds at this moment, a locked screen included: what a phone
+    /// that took its passcode is held for.
+    pub may_move: bool,
     /// How it ended, once it has.
     pub result: Option<JobResult>,
     /// The error in its own words; empty without one.

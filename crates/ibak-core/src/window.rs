@@ -6,6 +6,7 @@
 use crate::zone::{Civil, DAY_SECS};
 use crate::{Day, Wall, Zone};
 use std::fmt;
+use std::time::Duration;
 
 /// Most windows of one list.
 pub const WINDOWS_MAX: usize = 32;
@@ -138,10 +139,12 @@ impl Windows {
             return Opening::Open { until: None };
         }
         let open = self.contain(zone, now);
-        let turns = self.edges(zone, now).into_iter();
-        let turn = turns
-            .filter(|at| *at > now)
-            .find(|at| self.contain(zone, *at) != open);
+        // Most turn within a day; this is asked often.
+        let soon = now + Duration::from_secs(DAY_SECS.unsigned_abs());
+        let turn = self
+            .turn(zone, now, 2)
+            .filter(|at| *at <= soon)
+            .or_else(|| self.turn(zone, now, 9));
         if open {
             Opening::Open { until: turn }
         } else {
@@ -149,10 +152,19 @@ impl Windows {
         }
     }
 
-    /// Lists, in order, every moment from a day ago to nine days on at which one may open or close.
-    fn edges(&self, zone: &Zone, now: Wall) -> Vec<Wall> {
+    /// Returns the next moment within so many days at which they open, or all are closed.
+    fn turn(&self, zone: &Zone, now: Wall, days: i32) -> Option<Wall> {
+        let open = self.contain(zone, now);
+        let turns = self.edges(zone, now, days).into_iter();
+        turns
+            .filter(|at| *at > now)
+            .find(|at| self.contain(zone, *at) != open)
+    }
+
+    /// Lists, in order, every moment from a day ago to so many days on at which one may open or close.
+    fn edges(&self, zone: &Zone, now: Wall, days: i32) -> Vec<Wall> {
         let today = zone.civil(now).day.0;
-        let mut edges: Vec<Wall> = (-1..=9)
+        let mut edges: Vec<Wall> = (-1..=days)
             .flat_map(|days| {
                 let day = Day(today.saturating_add(days));
                 let minutes = self.0.iter().flat_map(|it| [it.from, it.to]);
@@ -164,7 +176,7 @@ impl Windows {
             .flat_map(|civil| zone.moments(civil))
             .collect();
         // Setting the clock back may open one again.
-        edges.extend(zone.changes_within(now, DAY_SECS * 9));
+        edges.extend(zone.changes_within(now, DAY_SECS * i64::from(days)));
         edges.sort_unstable();
         edges.dedup();
         edges
@@ -204,16 +216,27 @@ fn parse_days(text: &str) -> Result<u8, WindowError> {
     Ok(days)
 }
 
+/// Writes days of the week, three or more in a row as `Mon-Fri`.
+fn written_days(days: u8) -> String {
+    let on = |at: &usize| days >> at & 1 == 1;
+    let name = |at: usize| NAMES.get(at).copied().unwrap_or_default();
+    let mut parts: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < NAMES.len() {
+        let run = (at..NAMES.len()).take_while(on).count();
+        match run {
+            0..=2 => parts.extend((at..at + run).map(|at| name(at).to_owned())),
+            _ => parts.push(format!("{}-{}", name(at), name(at + run - 1))),
+        }
+        at += run.max(1);
+    }
+    parts.join(",")
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.days != EVERY_DAY {
-            let names: Vec<&str> = NAMES
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| self.days >> at & 1 == 1)
-                .map(|(_, name)| *name)
-                .collect();
-            write!(f, "{} ", names.join(","))?;
+            write!(f, "{} ", written_days(self.days))?;
         }
         let time = |minutes: u16| (minutes / 60, minutes % 60);
         let ((from_h, from_m), (to_h, to_m)) = (time(self.from), time(self.to));

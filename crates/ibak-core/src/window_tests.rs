@@ -189,7 +189,7 @@ fn what_is_no_window_is_refused() {
 fn days_are_read_and_written() {
     for (text, shown) in [
         ("22:00-08:00", "22:00-08:00"),
-        ("mon-fri 7:05-9:00", "Mon,Tue,Wed,Thu,Fri 07:05-09:00"),
+        ("mon-fri 7:05-9:00", "Mon-Fri 07:05-09:00"),
         ("Sat-Mon 00:00-24:00", "Mon,Sat,Sun 00:00-00:00"),
         ("Mon-Sun 01:00-02:00", "01:00-02:00"),
         ("Wed,Wed,Fri 01:00-02:00", "Wed,Fri 01:00-02:00"),

@@ -67,6 +67,17 @@ impl Zone {
         }
     }
 
+    /// Returns when the day after this moment's begins.
+    pub(crate) fn day_after(&self, at: Wall) -> Wall {
+        let today = self.civil(at).day;
+        let midnight = Civil {
+            day: Day(today.0.saturating_add(1)),
+            second: 0,
+        };
+        let begins = self.moments(midnight).filter(|it| *it > at).min();
+        begins.unwrap_or(at + std::time::Duration::from_secs(DAY_SECS.unsigned_abs()))
+    }
+
     /// Lists the changes from now on that come within so many seconds.
     pub(crate) fn changes_within(&self, now: Wall, secs: i64) -> impl Iterator<Item = Wall> + '_ {
         let last = now.as_secs().saturating_add(secs);

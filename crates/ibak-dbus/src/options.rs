@@ -105,6 +105,30 @@ impl Options<'_> {
         }
     }
 
+    /// Reads an `a{ss}` option; absent is empty.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] naming the key when it, or one of its values, has another type.
+    pub fn texts(&self, key: &str) -> Result<BTreeMap<String, String>, Error> {
+        let given = match self.values.value(key) {
+            None => return Ok(BTreeMap::new()),
+            Some(Variant::Dict(given)) => given.iter().count(),
+            Some(_) => usize::MAX,
+        };
+        let read = self.values.dict(key);
+        let texts: BTreeMap<String, String> = read
+            .keys()
+            .filter_map(|name| Some((name.clone(), read.text(name)?.to_owned())))
+            .collect();
+        if texts.len() == given {
+            Ok(texts)
+        } else {
+            Err(Error::InvalidOption(format!(
+                "option {key:?} gives texts by name"
+            )))
+        }
+    }
+
     /// Reads an `a{st}` option; absent is empty.
     ///
     /// # Errors
@@ -192,6 +216,7 @@ mod tests {
         assert!(invalid(checked.text("full").err()));
         assert!(invalid(checked.fd("full").err()));
         assert!(invalid(checked.numbers("full").err()));
+        assert!(invalid(checked.texts("full").err()));
     }
 
     #[test]
@@ -209,6 +234,8 @@ mod tests {
             ("have", Variant::from(have).try_into_owned().unwrap()),
         ]);
         let checked = check_options(&given, &["source", "password", "have"]).unwrap();
+        assert!(checked.texts("have").is_err(), "numbers are no texts");
+        assert!(checked.texts("none").unwrap().is_empty());
         assert_eq!(checked.text("source").unwrap(), Some("x"));
         assert_eq!(checked.text("other").unwrap(), None);
         assert_eq!(

@@ -47,6 +47,10 @@ pub trait Manager {
     /// Checks what backups need; each row is a [`crate::views::CheckView`].
     fn diagnose(&self, options: Dict) -> Result<Vec<Dict>, Error>;
 
+    /// Sends a message of kind `test` about a phone, to see where messages arrive.
+    #[zbus(allow_interactive_auth)]
+    fn test_notification(&self, phone: ObjectPath<'_>, options: Dict) -> Result<(), Error>;
+
     /// Says that somebody should look; words in [`crate::words::AttentionKind`].
     #[zbus(signal)]
     fn attention(&self, phone: ObjectPath<'_>, kind: &str, details: Dict) -> zbus::Result<()>;
@@ -75,6 +79,11 @@ pub trait Phone {
     /// anything else as well; each row is a [`crate::views::AttemptView`].
     fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error>;
 
+    /// Lists what was seen and decided between two times in µs, and how things stood at the first;
+    /// each row is a [`crate::views::ObservationView`]. For its owner and root.
+    #[zbus(allow_interactive_auth)]
+    fn list_observations(&self, since: u64, until: u64, options: Dict) -> Result<Vec<Dict>, Error>;
+
     /// Removes a backup; option `pinned` b removes it even if it is pinned.
     #[zbus(allow_interactive_auth)]
     fn remove_backup(&self, id: &str, options: Dict) -> Result<(), Error>;
@@ -98,6 +107,14 @@ pub trait Phone {
     /// Removes all its backups and forgets it.
     #[zbus(allow_interactive_auth)]
     fn forget(&self, options: Dict) -> Result<(), Error>;
+
+    /// Tells what holds for it and who says so; each row is a [`crate::views::PolicyView`].
+    fn get_policy(&self, options: Dict) -> Result<Vec<Dict>, Error>;
+
+    /// Sets what holds for it under one key; nothing takes that back. Option `also` a{ss} gives
+    /// further keys, taken together with this one or not at all.
+    #[zbus(allow_interactive_auth)]
+    fn set_policy(&self, key: &str, value: &str, options: Dict) -> Result<(), Error>;
 
     /// Gives a backup back to this phone; options `source` s (UDID whose backup, else this phone's),
     /// `password` h, `dry-run` b, `keep-settings` b, `remove-others` b, `no-reboot` b.

@@ -167,7 +167,15 @@ fn waits() {
             after: JobResult::Failed(Failure::Protocol),
             failures: 1,
         },
+        Hold::Window { opens: None },
+        Hold::HostPower,
+        Hold::Network(ibak_core::HostNetwork::Metered),
         Hold::Passcode,
+        Hold::AskWindow { opens: None },
+        Hold::Asked {
+            next: Wall::default(),
+        },
+        Hold::Person,
         Hold::Battery {
             percent: None,
             min: 20,

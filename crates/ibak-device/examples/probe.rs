@@ -147,7 +147,10 @@ impl Probe {
         }
         let (tx, mut events) = mpsc::channel(16);
         let browsing = tokio::spawn(browse(
-            MdnsOptions { interface },
+            MdnsOptions {
+                interface,
+                ..MdnsOptions::default()
+            },
             tx,
             CancellationToken::new(),
         ));

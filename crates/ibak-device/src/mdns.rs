@@ -7,18 +7,27 @@ use crate::link::LOCKDOWN_PORT;
 use crate::{DeviceError, PairRecord};
 use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 const SERVICE: &str = "_apple-mobdev2._tcp.local.";
+/// How often the library looks for interfaces that have come or gone; each look wakes the machine.
+const INTERFACES_EVERY_SECS: u32 = 900;
+/// How soon it does after a change was told.
+const INTERFACES_SOON_SECS: u32 = 1;
+/// By when it has.
+const INTERFACES_SEEN: Duration = Duration::from_secs(3);
 /// Most tags looked at in one announcement; a phone has one for each paired computer.
 const TAGS_MAX: usize = 64;
 
 /// Where to listen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct MdnsOptions {
     /// Only on this interface, for example `veth0` or `lo`; on all but loopback when `None`.
     pub interface: Option<String>,
+    /// Changes when the computer's addresses do; without it new ones are found within 15 minutes.
+    pub addresses_changed: Option<watch::Receiver<u64>>,
 }
 
 /// What became of an announcement.
@@ -156,7 +165,18 @@ pub async fn browse(
                 .map_err(unavailable)?;
         }
     }
+    let every = |secs| daemon.0.set_ip_check_interval(secs).map_err(unavailable);
+    every(INTERFACES_EVERY_SECS)?;
     let found = daemon.0.browse(SERVICE).map_err(unavailable)?;
+    let mut addresses = options.addresses_changed;
+    let keep_up = async {
+        loop {
+            changed(&mut addresses).await;
+            every(INTERFACES_SOON_SECS)?;
+            tokio::time::sleep(INTERFACES_SEEN).await;
+            every(INTERFACES_EVERY_SECS)?;
+        }
+    };
     let relay = async {
         while let Ok(event) = found.recv_async().await {
             let event = match event {
@@ -176,7 +196,23 @@ pub async fn browse(
             reason: "its thread ended".into(),
         })
     };
-    cancel.run_until_cancelled(relay).await.unwrap_or(Ok(()))
+    let both = async {
+        tokio::select! {
+            ended = relay => ended,
+            ended = keep_up => ended,
+        }
+    };
+    cancel.run_until_cancelled(both).await.unwrap_or(Ok(()))
+}
+
+/// Returns once the computer's addresses have changed; never where nobody tells.
+async fn changed(addresses: &mut Option<watch::Receiver<u64>>) {
+    if let Some(addresses) = addresses
+        && addresses.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Ends the library's thread with the browsing.

@@ -5,6 +5,7 @@
 //! library's.
 
 mod address;
+mod appearance;
 mod client;
 mod watch;
 

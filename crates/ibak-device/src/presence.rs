@@ -14,10 +14,10 @@ const VENDOR: u16 = 0x05ac;
 /// The products usbmuxd looks after: phones, tablets and players in their normal mode. Apple's
 /// keyboards and mice have other numbers.
 const PRODUCTS: std::ops::RangeInclusive<u16> = 0x1290..=0x12af;
-/// How long the library waits at a time, so that a cancel is seen.
-const TICK: Duration = Duration::from_millis(500);
+/// How long the library waits at a time; its end interrupts it, so this is only a net beneath that.
+const TICK: Duration = Duration::from_secs(3_600);
 /// How often the bus is listed where the system tells of no changes.
-const POLL: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_secs(120);
 
 /// Where on the bus something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,46 +49,107 @@ pub const fn is_phone(vendor: u16, product: u16) -> bool {
     vendor == VENDOR && product >= *PRODUCTS.start() && product <= *PRODUCTS.end()
 }
 
-/// Watches the bus until cancelled or until nobody listens to `tx` any more.
+/// Watches the bus until cancelled or until nobody listens to `tx` any more. Sleeps as long as
+/// nothing happens on it.
 pub async fn watch(tx: mpsc::Sender<PresenceEvent>, cancel: CancellationToken) {
-    // A guard, so that the thread ends as well when this future is dropped.
-    let stop = cancel.child_token();
-    let _guard = stop.clone().drop_guard();
-    let thread_tx = tx.clone();
-    let thread_stop = stop.clone();
-    let watching = tokio::task::spawn_blocking(move || watch_blocking(&thread_tx, &thread_stop));
-    let reason = match watching.await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
+    let reason = match watch_or_fail(&tx, &cancel).await {
+        Ok(()) => return,
+        Err(reason) => reason,
     };
-    if tx
-        .send(PresenceEvent::Unavailable { reason })
-        .await
-        .is_err()
-    {
+    let unavailable = PresenceEvent::Unavailable { reason };
+    if tx.send(unavailable).await.is_err() {
         tracing::trace!("nobody listens to the USB bus any more");
     }
 }
 
-fn watch_blocking(tx: &mpsc::Sender<PresenceEvent>, stop: &CancellationToken) -> rusb::Result<()> {
-    let context = Context::new()?;
+async fn watch_or_fail(
+    tx: &mpsc::Sender<PresenceEvent>,
+    cancel: &CancellationToken,
+) -> Result<(), String> {
+    let opened = tokio::task::spawn_blocking(Context::new).await;
+    let context = opened
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let (interrupt, ended) = Interrupt::of(&context);
+    let events = tx.clone();
+    let mut watching =
+        tokio::task::spawn_blocking(move || watch_blocking(&context, &events, &ended));
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = tx.closed() => {}
+        watched = &mut watching => {
+            let watched = watched.map_err(|error| error.to_string())?;
+            return watched.map_err(|error| error.to_string());
+        }
+    }
+    drop(interrupt);
+    match watching.await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Ends the library's waiting when it is dropped, also with the future that holds it.
+struct Interrupt {
+    context: Context,
+    /// Its end is what a thread between two listings waits for.
+    end: Option<std::sync::mpsc::Sender<()>>,
+    stop: CancellationToken,
+}
+
+/// Tells the library's thread to end.
+struct Ended {
+    stop: CancellationToken,
+    waits: std::sync::mpsc::Receiver<()>,
+}
+
+impl Interrupt {
+    fn of(context: &Context) -> (Self, Ended) {
+        let (end, waits) = std::sync::mpsc::channel();
+        let stop = CancellationToken::new();
+        let ended = Ended {
+            stop: stop.clone(),
+            waits,
+        };
+        let context = context.clone();
+        let interrupt = Self {
+            context,
+            end: Some(end),
+            stop,
+        };
+        (interrupt, ended)
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.end = None;
+        // Remembered by the library when nobody waits at this moment.
+        self.context.interrupt_handle_events();
+    }
+}
+
+fn watch_blocking(
+    context: &Context,
+    tx: &mpsc::Sender<PresenceEvent>,
+    ended: &Ended,
+) -> rusb::Result<()> {
     if rusb::has_hotplug() {
         let registration = HotplugBuilder::new()
             .enumerate(true)
-            .register(&context, Box::new(Relay(tx.clone())))?;
-        return run_events(&context, registration, tx, stop);
+            .register(context, Box::new(Relay(tx.clone())))?;
+        return run_events(context, registration, ended);
     }
-    poll_bus(&context, tx, stop)
+    poll_bus(context, tx, ended)
 }
 
 fn run_events(
     context: &Context,
     registration: Registration<Context>,
-    tx: &mpsc::Sender<PresenceEvent>,
-    stop: &CancellationToken,
+    ended: &Ended,
 ) -> rusb::Result<()> {
-    while !stop.is_cancelled() && !tx.is_closed() {
+    while !ended.stop.is_cancelled() {
         match context.handle_events(Some(TICK)) {
             Ok(()) | Err(rusb::Error::Interrupted | rusb::Error::Timeout) => {}
             Err(error) => return Err(error),
@@ -101,10 +162,10 @@ fn run_events(
 fn poll_bus(
     context: &Context,
     tx: &mpsc::Sender<PresenceEvent>,
-    stop: &CancellationToken,
+    ended: &Ended,
 ) -> rusb::Result<()> {
     let mut known = BTreeSet::new();
-    while !stop.is_cancelled() && !tx.is_closed() {
+    loop {
         let here: BTreeSet<Place> = context
             .devices()?
             .iter()
@@ -117,9 +178,11 @@ fn poll_bus(
             report(tx, PresenceEvent::Arrived(*place));
         }
         known = here;
-        std::thread::sleep(POLL);
+        match ended.waits.recv_timeout(POLL) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 /// Passes the library's news on.
@@ -178,6 +241,34 @@ mod tests {
             );
             assert!(known, "{event:?}");
         }
+    }
+
+    /// The library waits for an hour at a time: a runtime that ends must not wait with it.
+    #[test]
+    fn watching_ends_with_its_runtime_and_with_its_listener() {
+        let begun = std::time::Instant::now();
+        for listens in [true, false] {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            let (tx, mut events) = mpsc::channel(16);
+            let watching = runtime.spawn(watch(tx, CancellationToken::new()));
+            if listens {
+                // Until the bus is really watched, or is known not to be there.
+                runtime.block_on(async {
+                    tokio::time::timeout(Duration::from_millis(200), events.recv())
+                        .await
+                        .ok()
+                });
+            } else {
+                drop(events);
+                runtime.block_on(watching).unwrap();
+            }
+            drop(runtime);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

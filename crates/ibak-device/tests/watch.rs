@@ -18,7 +18,7 @@ use ibak_device::{
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 fn options() -> WatchOptions {
@@ -30,11 +30,13 @@ fn options() -> WatchOptions {
         backoff_min: Duration::from_millis(5),
         backoff_max: Duration::from_millis(20),
         probe_every: Duration::from_millis(50),
+        ..WatchOptions::default()
     }
 }
 
 struct Watched {
     dir: tempfile::TempDir,
+    look: Arc<Notify>,
     events: mpsc::Receiver<MuxEvent>,
     cancel: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -42,13 +44,20 @@ struct Watched {
 
 impl Watched {
     fn start() -> Self {
+        Self::start_with(options())
+    }
+
+    fn start_with(options: WatchOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (tx, events) = mpsc::channel(16);
         let cancel = CancellationToken::new();
         let address = MuxAddress::Unix(dir.path().join("usbmuxd"));
-        let task = tokio::spawn(watch_with(address, options(), tx, cancel.clone()));
+        let look = Arc::new(Notify::new());
+        let (told, ended) = (Arc::clone(&look), cancel.clone());
+        let task = tokio::spawn(watch_with(address, options, told, tx, ended));
         Self {
             dir,
+            look,
             events,
             cancel,
             task,
@@ -149,6 +158,57 @@ async fn mute_is_a_state_of_its_own_and_passes() {
     mind.lock().unwrap().mute = false;
     assert_eq!(watched.next().await, MuxEvent::Up);
     watched.expect_attached(1).await;
+    watched.end().await;
+}
+
+/// So long that no test waits for it.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn a_socket_that_appears_is_not_waited_for() {
+    let mut watched = Watched::start_with(WatchOptions {
+        // The socket is there a moment before anybody listens at it.
+        backoff_min: Duration::from_millis(5),
+        backoff_max: NEVER,
+        backoff_told_max: NEVER,
+        ..options()
+    });
+    watched.expect_down().await;
+    // By then the pauses are so long that only being told helps.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let other = std::fs::write(watched.dir.path().join("other"), "nothing of ours");
+    other.unwrap();
+    let mind = Arc::new(Mutex::new(Mind::default()));
+    let begun = std::time::Instant::now();
+    let mux = watched.mux(&mind);
+    assert_eq!(watched.next().await, MuxEvent::Up);
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_millis(500), "{waited:?}");
+    mux.stop().await;
+    watched.expect_down().await;
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn one_without_phones_is_asked_when_a_phone_is_expected() {
+    let mut watched = Watched::start_with(WatchOptions {
+        probe_idle_every: NEVER,
+        ..options()
+    });
+    watched.expect_down().await;
+    let mind = Arc::new(Mutex::new(Mind::default()));
+    let mux = watched.mux(&mind);
+    assert_eq!(watched.next().await, MuxEvent::Up);
+    mind.lock().unwrap().mute = true;
+    // Nobody asks it: several times as long as one with phones would be left alone.
+    let silence = tokio::time::timeout(options().probe_every * 6, watched.events.recv());
+    assert!(silence.await.is_err(), "it was asked without a reason");
+    watched.look.notify_one();
+    assert_eq!(watched.next().await, MuxEvent::Mute);
+    mind.lock().unwrap().mute = false;
+    assert_eq!(watched.next().await, MuxEvent::Up);
+    mux.stop().await;
+    watched.expect_down().await;
     watched.end().await;
 }
 

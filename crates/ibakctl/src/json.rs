@@ -3,6 +3,10 @@
 //! Times are RFC 3339 in UTC or null, sizes are bytes, every object carries its `message_type`.
 //! Keys are added, never changed.
 
+mod policy;
+
+pub use policy::policy;
+
 use crate::extract::Summary;
 use crate::moment;
 use crate::render::{

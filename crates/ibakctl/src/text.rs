@@ -30,6 +30,15 @@ pub fn name(text: &str, style: &Style) -> String {
     fit(&escape(text, style), NAME_COLUMNS_MAX, style)
 }
 
+/// Leaves out whatever [`escape`] would escape, and cuts to `chars_max` characters: for text that
+/// is to be read by a program rather than looked at.
+pub fn bare(text: &str, chars_max: usize) -> String {
+    let shown = |c: &char| !c.is_control() && !is_hidden(*c);
+    let mut out: String = text.chars().filter(shown).take(chars_max).collect();
+    out.truncate(out.trim_end().len());
+    out
+}
+
 fn push_escape(out: &mut String, c: char) {
     // Writing into a string cannot fail.
     if write!(out, "\\u{{{:x}}}", u32::from(c)).is_err() {

@@ -1,10 +1,23 @@
 //! `/etc/ibak/ibakd.toml`: parsed strictly, then checked as a whole.
 //!
-//! `parse` is pure; `load` reads. A file is taken whole or refused whole, with the line.
+//! `parse` is pure; `load` reads. A file is taken whole or refused whole, with the line. What may
+//! differ from phone to phone is in [`Rules`]; the rest holds for the whole house.
 
-use crate::units::{parse_duration, parse_size};
-use ibak_device::MuxAddress;
-use serde::Deserialize;
+mod document;
+mod explain;
+mod house;
+mod phones;
+mod rules;
+mod value;
+
+pub use explain::explain;
+pub(crate) use phones::not_a_phones;
+pub use phones::{Candidate, Matched, PhoneConfig, match_tables, same_name};
+pub use rules::{Key, Rules};
+pub use value::Value;
+
+use document::Document;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +27,11 @@ pub const DEFAULT_PATH: &str = "/etc/ibak/ibakd.toml";
 pub const DEFAULT_STORE: &str = "/var/lib/ibak/store";
 /// Most phones that may be backed up at once.
 pub const PARALLEL_MAX: u32 = 16;
+/// Most days for which it is kept who was how when.
+pub const SIGNAL_HISTORY_DAYS_MAX: u16 = 365;
 /// Largest configuration file taken, in bytes.
 const LEN_MAX: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Says what is wrong with a configuration, with the line where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +81,26 @@ pub enum OnLoss {
     Stop,
 }
 
+/// Whether this computer itself must be on mains power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostPower {
+    /// One with a battery must.
+    #[default]
+    Ac,
+    /// It does not matter.
+    Any,
+}
+
+/// What a network that is paid by volume means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metered {
+    /// Backups over the network wait.
+    #[default]
+    Wait,
+    /// Nothing.
+    Any,
+}
+
 /// The whole configuration, every value in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -76,114 +112,63 @@ pub struct Config {
     pub reserve_bytes: Option<u64>,
     /// Bytes that all backups may use; `None` = no bound.
     pub quota_bytes: Option<u64>,
-    /// How often a phone is backed up.
-    pub interval: Duration,
     /// A cron expression that says when backups become due, instead of the interval.
     pub cron: Option<String>,
-    /// How long the conditions must hold.
-    pub settle: Duration,
     /// Backups at once, 1 to [`PARALLEL_MAX`].
     pub parallel_max: u32,
-    /// When a phone counts as overdue.
-    pub overdue: Duration,
-    /// How often a person is asked whether the backup password is still known, in days; 0 = never.
-    pub password_check_days: u16,
-    /// How many backups of each phone stay: last, daily, weekly, monthly, yearly.
-    pub keep: [u16; 5],
     /// Within which time everything in the store is read again.
     pub scrub: Duration,
-    /// How long a confirmed backup waits for the lock.
-    pub hold_until_locked_max: Duration,
     /// The log level.
     pub log: String,
     /// Where usbmuxd listens; `None` = its usual place.
     pub usbmuxd: Option<String>,
-    /// Whether power counts.
-    pub power: Requirement,
-    /// Whether Wi-Fi counts.
-    pub wifi: Requirement,
-    /// Whether the lock counts.
-    pub locked: Requirement,
-    /// Least charge in percent, 0 to 100.
-    pub battery_min: u8,
-    /// What losing power does.
-    pub power_lost: OnLoss,
-    /// What losing Wi-Fi does.
-    pub wifi_lost: OnLoss,
-    /// What an unlock does.
-    pub locked_lost: OnLoss,
-    /// First wait after a failure.
-    pub backoff_first: Duration,
-    /// Longest wait after failures.
-    pub backoff_longest: Duration,
     /// Whether phones are looked for on the network.
     pub mdns: bool,
     /// Network interfaces to look on; empty = all.
     pub interfaces: Vec<String>,
+    /// Whether this computer must be on mains power.
+    pub host_power: HostPower,
+    /// This computer's networks on which phones are backed up over Wi-Fi: names of NetworkManager's
+    /// connections and blocks of addresses (`192.168.1.0/24`); empty = all.
+    pub networks: Vec<String>,
+    /// What a metered network means.
+    pub metered: Metered,
+    /// Where numbers for Prometheus' node exporter are written.
+    pub metrics_textfile: Option<PathBuf>,
+    /// For how many days it is kept when each condition held, 0 to [`SIGNAL_HISTORY_DAYS_MAX`].
+    pub signal_history_days: u16,
+    /// What holds for every phone without its own.
+    pub rules: Rules,
+    /// Which of these the file says.
+    pub said: BTreeSet<Key>,
+    /// The phones' own tables, in the order of the file.
+    pub phones: Vec<PhoneConfig>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Raw {
-    store: Option<PathBuf>,
-    reserve: Option<String>,
-    quota: Option<String>,
-    interval: Option<String>,
-    cron: Option<String>,
-    settle: Option<String>,
-    parallel_max: Option<i64>,
-    overdue: Option<String>,
-    password_check_days: Option<i64>,
-    scrub: Option<String>,
-    hold_until_locked_max: Option<String>,
-    log: Option<String>,
-    usbmuxd: Option<String>,
-    keep: RawKeep,
-    conditions: RawConditions,
-    lost: RawLost,
-    backoff: RawBackoff,
-    network: RawNetwork,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawKeep {
-    last: Option<i64>,
-    daily: Option<i64>,
-    weekly: Option<i64>,
-    monthly: Option<i64>,
-    yearly: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawConditions {
-    power: Option<String>,
-    wifi: Option<String>,
-    locked: Option<String>,
-    battery_min: Option<i64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawLost {
-    power: Option<String>,
-    wifi: Option<String>,
-    locked: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawBackoff {
-    first: Option<String>,
-    longest: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawNetwork {
-    mdns: Option<bool>,
-    interfaces: Option<Vec<String>>,
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: PathBuf::from(DEFAULT_STORE),
+            store_is_explicit: false,
+            reserve_bytes: None,
+            quota_bytes: None,
+            cron: None,
+            parallel_max: 4,
+            scrub: 30 * DAY,
+            log: "info".to_owned(),
+            usbmuxd: None,
+            mdns: true,
+            interfaces: Vec::new(),
+            host_power: HostPower::default(),
+            networks: Vec::new(),
+            metered: Metered::default(),
+            metrics_textfile: None,
+            signal_history_days: 14,
+            rules: Rules::default(),
+            said: BTreeSet::new(),
+            phones: Vec::new(),
+        }
+    }
 }
 
 impl Config {
@@ -210,280 +195,67 @@ impl Config {
     /// Parses the text of a configuration.
     ///
     /// # Errors
-    /// [`ConfigError::Syntax`] for what TOML or the set of keys forbids, [`ConfigError::Value`] for a value out of range.
+    /// [`ConfigError::Syntax`] for what TOML forbids, [`ConfigError::Value`] for a key that is not
+    /// known or a value out of range.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let raw: Raw = toml::from_str(text)
-            .map_err(|error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))?;
-        Reader { text }.config(raw)
+        let document = Document::parse(text)?;
+        let mut config = Self::default();
+        for entry in document.entries.iter().filter(|it| it.phone.is_none()) {
+            let set = match Key::find(&entry.key) {
+                Some(key) => {
+                    config.said.insert(key);
+                    config.rules.set(key, &entry.value)
+                }
+                None => config.set_for_all(&entry.key, &entry.value),
+            };
+            set.map_err(|reason| error(&entry.key, entry.line, reason))?;
+        }
+        let general = document.entries.iter().filter(|it| it.phone.is_none());
+        together(&config.rules, general, None)?;
+        config.phones = phones::read(&document, &config.rules)?;
+        Ok(config)
     }
 }
 
-/// Turns raw values into checked ones and knows where each key stands.
-struct Reader<'a> {
-    text: &'a str,
+/// Checks what no key can tell alone, and names the line of the later of the two.
+fn together<'a>(
+    rules: &Rules,
+    entries: impl Iterator<Item = &'a document::Entry> + Clone,
+    phone: Option<&str>,
+) -> Result<(), ConfigError> {
+    rules.check().map_err(|(keys, reason)| {
+        let line_of = |key: Key| {
+            let mut entries = entries.clone();
+            entries.find(|entry| entry.key == key.name())
+        };
+        let [.., last] = keys;
+        let line = keys.iter().rev().find_map(|key| line_of(*key));
+        let key = phones::key_of(phone, last.name());
+        error(&key, line.map_or(1, |entry| entry.line), reason)
+    })
 }
 
-impl Reader<'_> {
-    fn config(&self, raw: Raw) -> Result<Config, ConfigError> {
-        let RawConditions {
-            power,
-            wifi,
-            locked,
-            battery_min,
-        } = raw.conditions;
-        let (backoff_first, backoff_longest) = self.backoff(raw.backoff)?;
-        Ok(Config {
-            store_is_explicit: raw.store.is_some(),
-            store: self.store(raw.store)?,
-            reserve_bytes: self.parsed("reserve", raw.reserve.as_deref(), parse_size)?,
-            quota_bytes: self.parsed("quota", raw.quota.as_deref(), parse_size)?,
-            interval: self.bounded("interval", raw.interval, 86_400, (1, 365 * 86_400))?,
-            cron: self.cron(raw.cron)?,
-            settle: self.bounded("settle", raw.settle, 60, (0, 86_400))?,
-            parallel_max: self.number(
-                "parallel_max",
-                raw.parallel_max,
-                4,
-                1,
-                i64::from(PARALLEL_MAX),
-            )?,
-            overdue: self.bounded("overdue", raw.overdue, 3 * 86_400, (1, 3_650 * 86_400))?,
-            password_check_days: self.number(
-                "password_check_days",
-                raw.password_check_days,
-                90,
-                0,
-                3_660,
-            )?,
-            keep: self.keep(&raw.keep)?,
-            scrub: self.bounded("scrub", raw.scrub, 30 * 86_400, (86_400, 3_650 * 86_400))?,
-            hold_until_locked_max: self.bounded(
-                "hold_until_locked_max",
-                raw.hold_until_locked_max,
-                300,
-                (0, 3_600),
-            )?,
-            log: self.word(
-                "log",
-                raw.log,
-                "info",
-                &["error", "warn", "info", "debug", "trace"],
-            )?,
-            usbmuxd: self.usbmuxd(raw.usbmuxd)?,
-            power: self.requirement("conditions.power", power, false)?,
-            wifi: self.requirement("conditions.wifi", wifi, true)?,
-            locked: self.requirement("conditions.locked", locked, false)?,
-            battery_min: self.number("conditions.battery_min", battery_min, 0, 0, 100)?,
-            power_lost: self.on_loss(
-                "lost.power",
-                raw.lost.power,
-                OnLoss::Grace(Duration::from_secs(600)),
-            )?,
-            wifi_lost: self.on_loss("lost.wifi", raw.lost.wifi, OnLoss::Stop)?,
-            locked_lost: self.on_loss("lost.locked", raw.lost.locked, OnLoss::Finish)?,
-            backoff_first,
-            backoff_longest,
-            mdns: raw.network.mdns.unwrap_or(true),
-            interfaces: raw.network.interfaces.unwrap_or_default(),
-        })
-    }
-
-    fn backoff(&self, raw: RawBackoff) -> Result<(Duration, Duration), ConfigError> {
-        let first = self.bounded("backoff.first", raw.first, 300, (1, 86_400))?;
-        let longest = self.bounded("backoff.longest", raw.longest, 4 * 3_600, (1, 7 * 86_400))?;
-        if longest < first {
-            return Err(self.error(
-                "backoff.longest",
-                "must not be shorter than `backoff.first`",
-            ));
-        }
-        Ok((first, longest))
-    }
-
-    fn keep(&self, raw: &RawKeep) -> Result<[u16; 5], ConfigError> {
-        let most = i64::from(u16::MAX);
-        Ok([
-            self.number("keep.last", raw.last, 3, 1, most)?,
-            self.number("keep.daily", raw.daily, 7, 0, most)?,
-            self.number("keep.weekly", raw.weekly, 5, 0, most)?,
-            self.number("keep.monthly", raw.monthly, 12, 0, most)?,
-            self.number("keep.yearly", raw.yearly, 0, 0, most)?,
-        ])
-    }
-
-    fn store(&self, store: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-        let store = store.unwrap_or_else(|| PathBuf::from(DEFAULT_STORE));
-        if store.is_absolute()
-            && store
-                .components()
-                .all(|c| !matches!(c, std::path::Component::ParentDir))
-        {
-            Ok(store)
-        } else {
-            Err(self.error(
-                "store",
-                "must be a whole path that begins with / and has no .. in it",
-            ))
-        }
-    }
-
-    fn cron(&self, cron: Option<String>) -> Result<Option<String>, ConfigError> {
-        match cron {
-            Some(text) if text.split_whitespace().count() != 5 => Err(self.error(
-                "cron",
-                "must have five fields: minute, hour, day of month, month, day of week",
-            )),
-            Some(text) if !crate::sources::cron::is_expression(&text) => {
-                Err(self.error("cron", "is no cron expression, for example \"0 2 * * *\""))
-            }
-            other => Ok(other),
-        }
-    }
-
-    fn usbmuxd(&self, address: Option<String>) -> Result<Option<String>, ConfigError> {
-        match address {
-            Some(text) if MuxAddress::parse(&text).is_ok() => Ok(Some(text)),
-            Some(_) => Err(self.error(
-                "usbmuxd",
-                "must be a path, or an address with a port like 127.0.0.1:27015",
-            )),
-            None => Ok(None),
-        }
-    }
-
-    fn requirement(
-        &self,
-        key: &str,
-        value: Option<String>,
-        may_use_cable: bool,
-    ) -> Result<Requirement, ConfigError> {
-        match value.as_deref() {
-            None | Some("required") => Ok(Requirement::Required),
-            Some("ignored") => Ok(Requirement::Ignored),
-            Some("or-usb") if may_use_cable => Ok(Requirement::OrUsb),
-            Some(_) if may_use_cable => {
-                Err(self.error(key, "must be \"required\", \"or-usb\" or \"ignored\""))
-            }
-            Some(_) => Err(self.error(key, "must be \"required\" or \"ignored\"")),
-        }
-    }
-
-    fn on_loss(
-        &self,
-        key: &str,
-        value: Option<String>,
-        default: OnLoss,
-    ) -> Result<OnLoss, ConfigError> {
-        match value.as_deref() {
-            None => Ok(default),
-            Some("finish") => Ok(OnLoss::Finish),
-            Some("stop") => Ok(OnLoss::Stop),
-            Some(text) => parse_duration(text).map(OnLoss::Grace).map_err(|_| {
-                self.error(
-                    key,
-                    "must be \"finish\", \"stop\", or a duration like \"10min\"",
-                )
-            }),
-        }
-    }
-
-    fn parsed<T, E: std::fmt::Display>(
-        &self,
-        key: &str,
-        value: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, ConfigError> {
-        value
-            .map(|text| parse(text).map_err(|error| self.error(key, &error.to_string())))
-            .transpose()
-    }
-
-    fn bounded(
-        &self,
-        key: &str,
-        value: Option<String>,
-        default_secs: u64,
-        secs: (u64, u64),
-    ) -> Result<Duration, ConfigError> {
-        let duration = self
-            .parsed(key, value.as_deref(), parse_duration)?
-            .unwrap_or(Duration::from_secs(default_secs));
-        if (secs.0..=secs.1).contains(&duration.as_secs()) {
-            Ok(duration)
-        } else {
-            Err(self.error(
-                key,
-                &format!("must be from {} to {} seconds", secs.0, secs.1),
-            ))
-        }
-    }
-
-    fn number<T: TryFrom<i64>>(
-        &self,
-        key: &str,
-        value: Option<i64>,
-        default: i64,
-        least: i64,
-        most: i64,
-    ) -> Result<T, ConfigError> {
-        let number = value.unwrap_or(default);
-        (least..=most)
-            .contains(&number)
-            .then(|| T::try_from(number).ok())
-            .flatten()
-            .ok_or_else(|| self.error(key, &format!("must be a number from {least} to {most}")))
-    }
-
-    fn word(
-        &self,
-        key: &str,
-        value: Option<String>,
-        default: &str,
-        words: &[&str],
-    ) -> Result<String, ConfigError> {
-        let word = value.unwrap_or_else(|| default.to_owned());
-        if words.contains(&word.as_str()) {
-            Ok(word)
-        } else {
-            Err(self.error(key, &format!("must be one of {}", words.join(", "))))
-        }
-    }
-
-    fn error(&self, key: &str, reason: &str) -> ConfigError {
-        ConfigError::Value {
-            key: key.to_owned(),
-            line: line_of(self.text, key),
-            reason: reason.to_owned(),
-        }
+fn error(key: &str, line: usize, reason: String) -> ConfigError {
+    ConfigError::Value {
+        key: key.to_owned(),
+        line,
+        reason,
     }
 }
 
-/// Finds the line of `table.key` or `key`, counted from one; 1 when it stands in an unusual way.
-fn line_of(text: &str, key: &str) -> usize {
-    let (table, name) = key.split_once('.').unwrap_or(("", key));
-    let mut current = "";
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if let Some(header) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.split(']').next())
-        {
-            current = header.trim();
-        } else if current == table
-            && line
-                .split('=')
-                .next()
-                .is_some_and(|left| left.trim() == name)
-        {
-            return number + 1;
-        }
-    }
-    1
+/// Writes a duration as the configuration has it, in its largest unit of which it is a whole number
+/// (a day and a minute stay `24h` and `60s`).
+pub(crate) fn written(time: Duration) -> String {
+    let secs = time.as_secs();
+    let units = [(86_400, 2, "d"), (3_600, 1, "h"), (60, 2, "min")];
+    units
+        .into_iter()
+        .find(|(unit, least, _)| secs % unit == 0 && secs / unit >= *least)
+        .map_or_else(
+            || format!("{secs}s"),
+            |(unit, _, name)| format!("{}{name}", secs / unit),
+        )
 }
-
-mod explain;
-
-pub use explain::explain;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,9 @@
 //! The log of every attempt, in SQLite. Losing or corrupting it loses no backup and does not stop the daemon.
 
+mod notes;
+
+pub use notes::{Beginning, NOTES_MAX};
+
 use ibak_core::{Bytes, Udid, Wall};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -36,12 +40,15 @@ pub struct Attempt {
     pub bytes: u64,
     /// Files that arrived.
     pub files: u64,
+    /// What was missing, for one that was never ready: words with commas between.
+    pub waits_for: String,
 }
 
 /// The open log; without a usable file it keeps nothing and says so once.
 #[derive(Debug)]
 pub struct History {
     connection: Mutex<Option<Connection>>,
+    waiting: Mutex<notes::Waiting>,
 }
 
 const SCHEMA: &str = "
@@ -57,8 +64,9 @@ const SCHEMA: &str = "
 /// What a file of version 1 lacks.
 const FROM_1: &str = "BEGIN; ALTER TABLE attempts ADD COLUMN kind TEXT NOT NULL DEFAULT 'backup';
     PRAGMA user_version = 2; COMMIT;";
-/// The version of the tables above.
-const VERSION: i64 = 2;
+/// What a file of version 2 lacks, beside the table of notes.
+const FROM_2: &str = "BEGIN; ALTER TABLE attempts ADD COLUMN waits_for TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 3; COMMIT;";
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
 
@@ -99,6 +107,7 @@ impl History {
         };
         Self {
             connection: Mutex::new(connection),
+            waiting: Mutex::default(),
         }
     }
 
@@ -112,8 +121,8 @@ impl History {
             return;
         };
         let done = connection.execute(
-            "INSERT INTO attempts (kind, phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO attempts (kind, phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files, waits_for)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 attempt.kind,
                 attempt.phone.as_str(),
@@ -127,6 +136,7 @@ impl History {
                 attempt.backup,
                 clamp(attempt.bytes),
                 clamp(attempt.files),
+                attempt.waits_for,
             ],
         );
         if let Err(error) = done {
@@ -155,6 +165,11 @@ impl History {
             params![phone.as_str()],
         );
         self.write("DELETE FROM uses WHERE phone = ?1", params![phone.as_str()]);
+        self.forget_waiting(phone);
+        self.write(
+            "DELETE FROM notes WHERE phone = ?1",
+            params![phone.as_str()],
+        );
     }
 
     fn write(&self, sql: &str, values: impl rusqlite::Params) {
@@ -253,9 +268,12 @@ fn clamp(number: u64) -> i64 {
 fn try_open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch(SCHEMA)?;
+    connection.execute_batch(notes::SCHEMA)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version < VERSION {
-        connection.execute_batch(FROM_1)?;
+    for (least, batch) in [(2, FROM_1), (3, FROM_2)] {
+        if version < least {
+            connection.execute_batch(batch)?;
+        }
     }
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound == "ok" {
@@ -272,7 +290,8 @@ fn read(
     all: bool,
 ) -> rusqlite::Result<Vec<Attempt>> {
     let mut statement = connection.prepare(
-        "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files, kind FROM attempts
+        "SELECT job, started, ended, trigger, result, device_code, detail, backup, bytes, files, kind,
+            waits_for FROM attempts
          WHERE phone = ?1 AND started >= ?2 AND (?4 OR kind = 'backup')
          ORDER BY started DESC, id DESC LIMIT ?3",
     )?;
@@ -292,6 +311,7 @@ fn read(
                 backup: row.get(7)?,
                 bytes: row.get::<_, i64>(8)?.unsigned_abs(),
                 files: row.get::<_, i64>(9)?.unsigned_abs(),
+                waits_for: row.get(11)?,
             })
         },
     )?;
@@ -299,143 +319,4 @@ fn read(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn attempt(started: i64) -> Attempt {
-        Attempt {
-            phone: Udid::parse("00008030-001A2B3C4D5E6F70").unwrap(),
-            kind: "backup".into(),
-            job: 7,
-            started: Wall::from_secs(started),
-            ended: Wall::from_secs(started + 5),
-            trigger: "schedule".into(),
-            result: "succeeded".into(),
-            device_code: 0,
-            detail: String::new(),
-            backup: Some("01JD8Z3YQ9V6W2X4T5R7P8N0KM".into()),
-            bytes: 12,
-            files: 3,
-        }
-    }
-
-    #[test]
-    fn attempts_come_back_in_order_and_only_the_asked() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("history.sqlite");
-        let history = History::open(&path);
-        for started in [30, 10, 20] {
-            history.record(&attempt(started));
-        }
-        drop(history);
-        let history = History::open(&path);
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::from_secs(20), true),
-            [attempt(20), attempt(30)]
-        );
-        let other = Udid::parse("00008030-001A2B3C4D5E6F71").unwrap();
-        assert_eq!(history.attempts(&other, Wall::default(), true), []);
-    }
-
-    #[test]
-    fn a_file_of_the_first_version_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("history.sqlite");
-        // As version 0.1 made it.
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch(
-                "CREATE TABLE attempts (
-                    id INTEGER PRIMARY KEY, phone TEXT NOT NULL, job INTEGER NOT NULL, started INTEGER NOT NULL,
-                    ended INTEGER NOT NULL, trigger TEXT NOT NULL, result TEXT NOT NULL, device_code INTEGER NOT NULL,
-                    detail TEXT NOT NULL, backup TEXT, bytes INTEGER NOT NULL, files INTEGER NOT NULL);
-                INSERT INTO attempts (phone, job, started, ended, trigger, result, device_code, detail, backup, bytes, files)
-                VALUES ('00008030-001A2B3C4D5E6F70', 7, 10000000, 15000000, 'schedule', 'succeeded', 0, '',
-                        '01JD8Z3YQ9V6W2X4T5R7P8N0KM', 12, 3);
-                PRAGMA user_version = 1;",
-            )
-            .unwrap();
-        let history = History::open(&path);
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default(), true),
-            [attempt(10)]
-        );
-        let verified = Attempt {
-            kind: "verify".into(),
-            ..attempt(20)
-        };
-        history.record(&verified);
-        drop(history);
-        let history = History::open(&path);
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default(), true),
-            [attempt(10), verified]
-        );
-        history.forget(&attempt(0).phone);
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default(), true),
-            []
-        );
-    }
-
-    #[test]
-    fn what_was_used_day_by_day() {
-        let dir = tempfile::tempdir().unwrap();
-        let history = History::open(&dir.path().join("history.sqlite"));
-        let (ada, bob) = ("00008030-001A2B3C4D5E6F70", "00008030-001A2B3C4D5E6F71");
-        let at = |hours: i64| Wall::from_secs(hours * 3600);
-        for (phone, hours, used) in [
-            (ada, 1, 10),
-            (ada, 2, 11),
-            (bob, 3, 100),
-            (ada, 49, 20),
-            (bob, 80, 90),
-        ] {
-            history.note_use(&Use {
-                phone: Udid::parse(phone).unwrap(),
-                at: at(hours),
-                used: Bytes::new(used),
-            });
-        }
-        let plain = |samples: Vec<(Wall, Bytes)>| -> Vec<(i64, u64)> {
-            let plain = |(at, used): (Wall, Bytes)| (at.as_secs() / 3600, used.get());
-            samples.into_iter().map(plain).collect()
-        };
-        let ada = Udid::parse(ada).unwrap();
-        assert_eq!(plain(history.uses(&ada, at(0))), [(2, 11), (49, 20)]);
-        assert_eq!(plain(history.uses(&ada, at(3))), [(49, 20)]);
-        assert_eq!(
-            plain(history.uses_of_all(at(0))),
-            [(3, 111), (49, 120), (80, 110)]
-        );
-        history.forget(&ada);
-        assert_eq!(plain(history.uses_of_all(at(0))), [(3, 100), (80, 90)]);
-    }
-
-    #[test]
-    fn a_damaged_file_is_set_aside_and_the_log_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("history.sqlite");
-        std::fs::write(&path, vec![0x5a; 8192]).unwrap();
-        let history = History::open(&path);
-        history.record(&attempt(10));
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default(), true),
-            [attempt(10)]
-        );
-        assert_eq!(
-            std::fs::read(path.with_extension("damaged")).unwrap(),
-            vec![0x5a; 8192]
-        );
-    }
-
-    #[test]
-    fn without_a_place_to_write_nothing_breaks() {
-        let history = History::open(Path::new("/proc/none/history.sqlite"));
-        history.record(&attempt(10));
-        assert_eq!(
-            history.attempts(&attempt(0).phone, Wall::default(), true),
-            []
-        );
-    }
-}
+mod tests;

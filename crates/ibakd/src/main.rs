@@ -8,6 +8,7 @@ use ibak_mobilebackup2::Limits;
 use ibakd::clock::Clock;
 use ibakd::config::{Config, ConfigError, DEFAULT_PATH};
 use ibakd::house::{Daemon, Options};
+use ibakd::sources::host::HostOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,10 +95,12 @@ async fn serve(arguments: &Arguments, config: Config) -> anyhow::Result<()> {
         (None, Some(address)) => MuxAddress::parse(address)?,
         (value, _) => MuxAddress::from_variable(value.as_deref())?,
     };
+    let bus = BusChoice::parse(variable(BUS_VARIABLE).as_deref());
     let options = Options {
         config_path: arguments.config.exists().then(|| arguments.config.clone()),
         state_dir: arguments.state_dir.clone(),
-        bus: BusChoice::parse(variable(BUS_VARIABLE).as_deref()),
+        host: HostOptions::of(&bus),
+        bus,
         mux,
         clock: Clock::system(),
         deadlines: Deadlines::default(),

@@ -7,8 +7,11 @@
 mod disk;
 mod writer;
 
+pub use disk::Settings;
+
 use disk::Contents;
 use ibak_core::{HouseMemory, JobId, PhoneMemory, Udid, Wall};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tracing::warn;
@@ -82,6 +85,28 @@ impl Memory {
             .collect()
     }
 
+    /// Returns what people set for each phone, as it was kept.
+    pub fn settings(&self) -> BTreeMap<Udid, Settings> {
+        let settings = self.contents.settings.iter();
+        settings
+            .filter_map(|(udid, settings)| Some((Udid::parse(udid).ok()?, settings.clone())))
+            .collect()
+    }
+
+    /// Keeps what people set for a phone, in place of what was kept before.
+    ///
+    /// # Errors
+    /// As [`Memory::remember`].
+    pub fn set_settings(&mut self, phone: &Udid, settings: Settings) -> io::Result<()> {
+        let phone = phone.as_str().to_owned();
+        if settings.is_empty() {
+            self.contents.settings.remove(&phone);
+        } else {
+            self.contents.settings.insert(phone, settings);
+        }
+        self.save()
+    }
+
     /// Returns what was kept about the house.
     pub fn house(&self) -> HouseMemory {
         self.contents.house.recall()
@@ -103,10 +128,9 @@ impl Memory {
     /// # Errors
     /// As [`Memory::remember`].
     pub fn forget(&mut self, phone: &Udid) -> io::Result<()> {
-        match self.contents.phones.remove(phone.as_str()) {
-            Some(_) => self.save(),
-            None => Ok(()),
-        }
+        let known = self.contents.phones.remove(phone.as_str()).is_some();
+        let set = self.contents.settings.remove(phone.as_str()).is_some();
+        if known || set { self.save() } else { Ok(()) }
     }
 
     /// Keeps this about the house, in place of what was kept before.
@@ -203,7 +227,7 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
     use ibak_core::{
-        Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult,
+        Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult, LastAsked,
         LastResult, Pause, Told, Udid,
     };
 
@@ -219,6 +243,11 @@ mod tests {
             quota: Some(Bytes::from_gib(200)),
             retired: true,
             passcode_learned: Some(Asking::Never),
+            asked: Some(LastAsked {
+                at: Wall::from_secs(9),
+                day: ibak_core::Day(20_000),
+                count: 1,
+            }),
             lock_ever_seen: true,
             last_result: Some(LastResult {
                 result: JobResult::Failed(Failure::NoSpace),
@@ -262,6 +291,10 @@ mod tests {
         memory.remember(&phone()).unwrap();
         memory.remember_house(&house).unwrap();
         memory.set_store_uuid(Path::new("/srv"), "u1").unwrap();
+        let settings = Settings::from([("window".to_owned(), "22:00-08:00".to_owned())]);
+        memory
+            .set_settings(&phone().phone, settings.clone())
+            .unwrap();
         let ended = phone().phone;
         assert!(memory.may_import(&ended));
         memory.set_import(&ended, false).unwrap();
@@ -272,6 +305,8 @@ mod tests {
         let mut again = Memory::load(path).unwrap();
         assert_eq!(again.phones(), [phone()]);
         assert_eq!(again.house(), house);
+        let kept = BTreeMap::from([(phone().phone, settings)]);
+        assert_eq!(again.settings(), kept);
         assert!(
             !again.may_import(&ended),
             "an ended pairing is not taken back"
@@ -279,7 +314,7 @@ mod tests {
         assert_eq!(again.store_uuid(Path::new("/srv")), Some("u1"));
         assert_eq!(again.store_uuid(Path::new("/mnt")), None);
         again.forget(&ended).unwrap();
-        assert_eq!(again.phones(), []);
+        assert_eq!((again.phones(), again.settings().len()), (vec![], 0));
     }
 
     #[test]

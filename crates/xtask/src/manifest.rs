@@ -159,25 +159,31 @@ impl Manifest {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));
                 }
             }
-            // Only directories that carry our name are ours to remove, and only when empty.
-            if let Some(parent) = path.parent().filter(|parent| parent.ends_with("ibak")) {
-                match fs::remove_dir(parent) {
+            // Only directories that carry our name, and what is in them, are ours to remove, and
+            // only when empty.
+            for directory in directories_of_ours(root, &path) {
+                match fs::remove_dir(directory) {
                     Ok(()) => {}
-                    Err(error)
-                        if [
-                            std::io::ErrorKind::NotFound,
-                            std::io::ErrorKind::DirectoryNotEmpty,
-                        ]
-                        .contains(&error.kind()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => break,
                     Err(error) => {
                         return Err(error)
-                            .with_context(|| format!("cannot remove {}", parent.display()));
+                            .with_context(|| format!("cannot remove {}", directory.display()));
                     }
                 }
             }
         }
         Ok(removed)
     }
+}
+
+/// Lists the directories of a file that are named ibak or lie in one, the innermost first.
+fn directories_of_ours<'a>(root: &'a Path, path: &'a Path) -> impl Iterator<Item = &'a Path> {
+    let inside = path.ancestors().skip(1).take_while(move |it| *it != root);
+    inside.filter(move |it| {
+        let own = it.strip_prefix(root).unwrap_or(it);
+        own.components().any(|part| part.as_os_str() == "ibak")
+    })
 }
 
 /// Places an absolute destination below a root.
@@ -231,7 +237,7 @@ mod tests {
 
         [[file]]
         source = "settings.toml"
-        destination = "/usr/share/doc/ibak/settings.toml"
+        destination = "/usr/share/doc/ibak/more/settings.toml"
         mode = "0644"
     "#;
 

@@ -10,6 +10,7 @@ use ibak_sim::state::{PhoneState as SimState, Switch};
 use ibakd::clock::Clock;
 use ibakd::config::Config;
 use ibakd::house::{Daemon, Options};
+use ibakd::sources::host::HostOptions;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -145,6 +146,10 @@ pub(super) async fn start_daemon(
         state_dir: dir.join("state"),
         bus: BusChoice::Address(bus.address.clone()),
         mux: MuxAddress::Unix(dir.join("usbmuxd")),
+        host: HostOptions {
+            bus: BusChoice::Address(bus.address.clone()),
+            supplies: dir.join("power"),
+        },
         clock: clock.clone(),
         deadlines: setup.deadlines,
         limits: Limits::default(),

@@ -19,6 +19,7 @@ use ibak_tests::trouble::{House, fingerprint, phone, udid_of};
 use ibakd::clock::Clock;
 use ibakd::config::Config;
 use ibakd::house::Options;
+use ibakd::sources::host::HostOptions;
 
 use super::{Settled, equals};
 
@@ -245,20 +246,22 @@ async fn a_store_on_the_root_file_system_must_be_named() {
         return;
     }
     // The configuration that says nothing, at a place that the test may write to.
-    let nothing_said = Config {
+    let mut nothing_said = Config {
         store: house.path("store"),
-        settle: Duration::ZERO,
         mdns: false,
-        wifi: ibakd::config::Requirement::OrUsb,
         reserve_bytes: Some(1 << 20),
         ..Config::parse("").unwrap()
     };
+    nothing_said.rules.settle = Duration::ZERO;
+    nothing_said.rules.wifi = ibakd::config::Requirement::OrUsb;
     assert!(!nothing_said.store_is_explicit);
+    let bus = BusChoice::Address(house.bus_address());
     let options = Options {
         config: nothing_said,
         config_path: None,
         state_dir: house.path("state"),
-        bus: BusChoice::Address(house.bus_address()),
+        host: HostOptions::of(&bus),
+        bus,
         mux: MuxAddress::Unix(house.path("usbmuxd")),
         clock: Clock::system(),
         deadlines: Deadlines::default(),

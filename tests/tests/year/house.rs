@@ -110,7 +110,7 @@ impl House {
         if let Some(Mishap::Clock(by)) = moment.mishap {
             self.set += by;
             let now = self.night.clock.now().wall.as_secs();
-            self.night.clock.set_wall(ibak_core::Wall::from_secs(now + by * 60));
+            self.night.clock.set(ibak_core::Wall::from_secs(now + by * 60));
             self.settle().await;
         }
         let wanted = self.model.at(moment, minute, minute + self.set);

@@ -56,7 +56,7 @@ impl Machine {
                 let answer = self.request(request, now, effects);
                 effects.push(Effect::Answer { id, answer });
             }
-            Event::JobPhase(job, phase) => self.set_phase(job, phase),
+            Event::JobPhase(job, phase) => self.set_phase(job, phase, now),
             Event::JobProgress(job, progress) => self.set_progress(job, progress),
             Event::JobEnded(job, outcome) => self.end_job(job, outcome, now, effects),
             Event::SchedulePlanned(next) => self.calendar.next = next,
@@ -200,10 +200,15 @@ impl Machine {
         }
     }
 
-    fn set_phase(&mut self, id: JobId, phase: Phase) {
-        if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) {
-            job.asked |= phase == Phase::Asking;
-            job.phase = phase;
+    fn set_phase(&mut self, id: JobId, phase: Phase, now: Now) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_running()) else {
+            return;
+        };
+        job.asked |= phase == Phase::Asking;
+        job.phase = phase;
+        self.lock_counts_in(id, phase);
+        if phase == Phase::Asking {
+            self.question_is_put(id, now);
         }
     }
 

@@ -2,10 +2,12 @@
 
 use super::Machine;
 use super::job::{Job, Stage};
+use super::phone::Phone;
 use super::running::graces;
 use super::starting::NOT_KNOWN_MAX;
 use super::viewing::JOB_KEPT;
-use crate::{Decision, Demand, Hold, Monotonic, Now, Wall};
+use crate::consent::{asks, present_at};
+use crate::{Decision, Demand, Hold, Monotonic, Now, Opening, Wall, Windows};
 use std::time::Duration;
 
 /// No deadline is further away: what waits for a date looks at the calendar this often, because
@@ -39,12 +41,30 @@ impl Machine {
             moments.extend(overdue_at.map(|at| on_calendar(at, now)));
             match &phone.decision {
                 Decision::NotDue { until } => moments.push(on_calendar(*until, now)),
-                Decision::Wait { also, .. } => moments.extend(also.iter().filter_map(settled_at)),
-                Decision::Start | Decision::Refuse(_) => {}
+                Decision::Wait { also, .. } => {
+                    let ends = |hold: &Hold| hold_ends(hold, phone, now);
+                    moments.extend(also.iter().filter_map(ends));
+                    moments.extend(self.hours_end(phone, now));
+                }
+                Decision::Start | Decision::Ask | Decision::Refuse(_) => {}
             }
         }
         let first = moments.into_iter().filter(|at| *at > now.monotonic).min()?;
         Some(first.min(now.monotonic + DEADLINE_MAX))
+    }
+
+    /// Returns when the hours for a backup that waits are over: then it waits for other hours, and
+    /// nothing is asked of the phone until they come.
+    fn hours_end(&self, phone: &Phone, now: Now) -> Option<Monotonic> {
+        let policy = self.policy(&phone.udid);
+        let asks = asks(self.demand(&phone.udid), phone.passcode());
+        let hours = [Some(&policy.window), asks.then_some(&policy.ask.window)];
+        let closes = |windows: &Windows| match windows.at(&self.zone, now.wall) {
+            Opening::Open { until } => until,
+            Opening::Closed { .. } => None,
+        };
+        let first = hours.into_iter().flatten().filter_map(closes).min()?;
+        Some(on_calendar(first, now))
     }
 
     fn job_moments(&self, job: &Job, now: Now, moments: &mut Vec<Monotonic>) {
@@ -73,16 +93,26 @@ fn on_calendar(at: Wall, now: Now) -> Monotonic {
     now.monotonic + at.saturating_since(now.wall)
 }
 
-fn settled_at(hold: &Hold) -> Option<Monotonic> {
+/// Returns when time alone ends what holds a backup back.
+fn hold_ends(hold: &Hold, phone: &Phone, now: Now) -> Option<Monotonic> {
     match hold {
         Hold::Settling {
             until_monotonic, ..
         } => Some(*until_monotonic),
-        Hold::Absent { .. }
+        Hold::Person => Some(present_at(&phone.conditions.locked)),
+        Hold::Window { opens: Some(at) }
+        | Hold::AskWindow { opens: Some(at) }
+        | Hold::Asked { next: at } => Some(on_calendar(*at, now)),
+        // The pause and the wait after failures stand among the moments by themselves.
+        Hold::Paused { .. }
+        | Hold::BackingOff { .. }
+        | Hold::Window { opens: None }
+        | Hold::AskWindow { opens: None }
+        | Hold::Absent { .. }
         | Hold::TrustUnknown
         | Hold::Job { .. }
-        | Hold::Paused { .. }
-        | Hold::BackingOff { .. }
+        | Hold::HostPower
+        | Hold::Network(_)
         | Hold::Passcode
         | Hold::Battery { .. }
         | Hold::Slot { .. } => None,

@@ -35,10 +35,15 @@ impl Machine {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(job) = self.jobs.get(&id) else {
             return;
         };
         let outcome = for_the_reason_it_stopped(&job.stage, outcome);
+        let outcome = self.what_was_missing(id, outcome);
+        self.question_ended(id, &outcome, now);
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
         let (result, ran) = (outcome.result(), job.is_running());
         let (detail, backup) = match &outcome {
             Outcome::Failed { detail, .. } => (detail.clone(), None),
@@ -200,7 +205,8 @@ fn backed_up(phone: &mut Phone, facts: BackupFacts, now: Now) {
 /// | failed, later may help | `first`, doubling, up to `max` |
 /// | interrupted | `first_interruption`, doubling, up to `max` |
 /// | failed, a person must act, or nothing helps | an interval, or until the cable comes back |
-/// | cancelled, not confirmed, not locked in time | `max`, also when the cable comes back |
+/// | cancelled | `max`, also when the cable comes back |
+/// | not confirmed, not locked in time | none: the rules of asking say when |
 /// | the daemon stopped, the conditions never held | none |
 fn back_off(phone: &mut Phone, result: JobResult, policy: &Policy, now: Now) {
     let doubled = |first: Duration, failures: u32| {
@@ -210,12 +216,16 @@ fn back_off(phone: &mut Phone, result: JobResult, policy: &Policy, now: Now) {
     let wait = match result {
         JobResult::Succeeded
         | JobResult::NotReadyInTime
-        | JobResult::Interrupted(Interruption::Stopping) => return,
-        JobResult::Cancelled
-        | JobResult::CancelledOnDevice
         | JobResult::NotConfirmed
-        | JobResult::NotLockedInTime => policy.backoff.max,
-        JobResult::Interrupted(Interruption::Lost(_) | Interruption::ConnectionLost) => {
+        | JobResult::NotLockedInTime
+        | JobResult::Interrupted(Interruption::Stopping) => return,
+        JobResult::Cancelled | JobResult::CancelledOnDevice => policy.backoff.max,
+        JobResult::Interrupted(
+            Interruption::Lost(_)
+            | Interruption::ConnectionLost
+            | Interruption::HostPower
+            | Interruption::HostNetwork,
+        ) => {
             phone.failures = phone.failures.saturating_add(1);
             doubled(policy.backoff.first_interruption, phone.failures)
         }

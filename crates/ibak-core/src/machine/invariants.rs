@@ -61,7 +61,8 @@ impl Machine {
                     "what is met is not waited for"
                 );
             }
-            let started = phone.decision != Decision::Start || self.stopping;
+            let may = matches!(phone.decision, Decision::Start | Decision::Ask);
+            let started = !may || self.stopping;
             assert!(started, "what may start has started");
             for (condition, state) in phone.conditions.iter() {
                 let past = state.since.monotonic <= self.now.monotonic;

@@ -27,6 +27,28 @@ pub(super) enum Stage {
     },
 }
 
+/// How the screen lock counts for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LockCounts {
+    /// As any other condition.
+    Yes,
+    /// Not before the screen is locked again after the passcode was given.
+    Later,
+    /// Not at all.
+    No,
+}
+
+/// What was noted of the question that a job leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Nothing yet.
+    Unnoted,
+    /// It was asked for, and counts for this day if it is put.
+    Sought,
+    /// It was put.
+    Put,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) id: JobId,
@@ -41,12 +63,20 @@ pub(super) struct Job {
     pub(super) progress: Progress,
     /// Whether the phone asked for its passcode.
     pub(super) asked: bool,
+    /// What was noted of that.
+    pub(super) question: Question,
+    /// How the screen lock counts.
+    pub(super) lock: LockCounts,
+    /// Whether the first answer is held back.
+    pub(super) holds: bool,
     /// What it was expected to write when it started.
     pub(super) promised: Bytes,
     /// The conditions it counted on when it started, and how they were.
     pub(super) ground: Vec<(Condition, Status)>,
     /// Since when which condition is lost, for the grace in the policy's table.
     pub(super) losing: BTreeMap<Condition, Monotonic>,
+    /// Since when this computer runs from its own battery, for the grace.
+    pub(super) host_fell: Option<Monotonic>,
 }
 
 impl Job {
@@ -69,9 +99,13 @@ impl Job {
             phase: Phase::Queued,
             progress: Progress::default(),
             asked: false,
+            question: Question::Unnoted,
+            lock: LockCounts::Yes,
+            holds: false,
             promised: Bytes::ZERO,
             ground: Vec::new(),
             losing: BTreeMap::new(),
+            host_fell: None,
         }
     }
 

@@ -16,6 +16,7 @@
 //! ```
 
 mod apply;
+mod asking;
 mod attention;
 mod clock;
 mod deadline;

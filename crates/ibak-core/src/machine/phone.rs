@@ -1,11 +1,12 @@
 //! What the machine keeps of one phone, and what follows from it at a given moment.
 
+use crate::consent::plugged_in_hand;
 use crate::facts::Facts;
 use crate::{
     Asking, AttentionKind, Automatic, BackingOff, BackupFacts, BackupId, Bytes, Cadence, Calendar,
-    ConditionState, Conditions, Decision, Due, Identity, JobResult, LastResult, Met, Monotonic,
-    Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Trust, Udid,
-    Unknown, Unmet, Verdict, Wall,
+    ConditionState, Conditions, Decision, Due, Identity, JobResult, LastAsked, LastResult, Met,
+    Monotonic, Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Trust,
+    Udid, Unknown, Unmet, Verdict, Wall,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) const fn tell_again(kind: AttentionKind) -> Duration {
         | AttentionKind::StoreTrouble
         | AttentionKind::DoneAfterGap
         | AttentionKind::MadeRoom => DAY,
+        // Each question is a cause of its own; how often there is one, the policy says.
+        AttentionKind::Asking => Duration::ZERO,
         AttentionKind::CheckPassword => Duration::from_secs(7 * 86_400),
     }
 }
@@ -100,6 +103,10 @@ pub(super) struct Phone {
     pub(super) room: Option<Room>,
     pub(super) automatic: Option<Automatic>,
     pub(super) learned: Option<Asking>,
+    /// When it was last asked for its passcode.
+    pub(super) prompted: Option<crate::Asked>,
+    /// When it was last put on power while its screen was unlocked.
+    pub(super) plugged_in_hand: Option<Monotonic>,
     pub(super) backups: Vec<KnownBackup>,
     pub(super) staged: Bytes,
     /// What its backups take on the disk.
@@ -159,6 +166,8 @@ impl Phone {
             room: None,
             automatic: None,
             learned: None,
+            prompted: None,
+            plugged_in_hand: None,
             backups: Vec::new(),
             staged: Bytes::ZERO,
             used: Bytes::ZERO,
@@ -205,6 +214,7 @@ impl Phone {
             self.asked.appeared = true;
         }
         if before.usb && !reach.usb {
+            self.facts.forget_power();
             self.unplugged_at = Some(now.monotonic);
         }
         if reach.usb && !before.usb {
@@ -251,6 +261,8 @@ impl Phone {
             space,
         };
         self.conditions = seen.after(&self.conditions);
+        let (power, screen) = (&self.conditions.power, &self.conditions.locked);
+        self.plugged_in_hand = plugged_in_hand(power, screen, now).or(self.plugged_in_hand);
         self.room = match verdict {
             Verdict::Met(Met::Room(room)) | Verdict::Unmet(Unmet::NoRoom(room)) => Some(room),
             Verdict::Met(_) | Verdict::Unmet(_) | Verdict::Unknown(_) => None,
@@ -368,6 +380,11 @@ impl Phone {
             quota: self.quota,
             retired: self.retired,
             passcode_learned: self.learned,
+            asked: self.prompted.map(|it| LastAsked {
+                at: it.last,
+                day: it.day,
+                count: it.count,
+            }),
             lock_ever_seen: self.facts.lock_ever_seen,
             last_result: self.last_result,
             password_proved: self.password_proved,
@@ -387,6 +404,9 @@ impl Phone {
         self.quota = memory.quota;
         self.retired = memory.retired;
         self.learned = memory.passcode_learned;
+        self.prompted = memory
+            .asked
+            .map(|it| crate::Asked::recall(it.at, it.day, it.count, now));
         self.facts.lock_ever_seen |= memory.lock_ever_seen;
         self.facts.data_used_kept = self.facts.data_used_kept.or(memory.data_used);
         self.last_result = memory.last_result;

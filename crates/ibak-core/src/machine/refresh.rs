@@ -4,7 +4,9 @@
 //! five minutes; a phone that sleeps is not worn out.
 
 use super::Machine;
+use super::job::LockCounts;
 use super::phone::{Asked, Pace, Phone};
+use crate::consent::asks;
 use crate::{
     Condition, Decision, Demand, Effect, Hold, JobKind, Monotonic, Now, OnLoss, RefreshWhy, Signal,
     Trust, Udid,
@@ -167,22 +169,31 @@ impl Machine {
             .into_iter()
             .filter(|it| policy.requires(*it))
             .collect();
+        // Who is asked must be there, whether or not the lock counts.
+        let asks = asks(self.demand(&phone.udid), phone.passcode());
+        let looked_for: Vec<Condition> = Condition::ALL
+            .into_iter()
+            .filter(|it| policy.requires(*it) || (asks && *it == Condition::Locked))
+            .collect();
         match self.job_of(&phone.udid) {
             Some(job) if job.kind != JobKind::Backup => {}
             Some(job) if job.is_queued() => match job.demand {
                 Demand::AtOnce => want(&[Condition::Space], RefreshWhy::Due),
-                Demand::Schedule | Demand::WhenReady => want(&required, RefreshWhy::Due),
+                Demand::Schedule | Demand::WhenReady => want(&looked_for, RefreshWhy::Due),
             },
             Some(job) if job.demand == Demand::AtOnce || job.has_arrived() => {}
-            Some(_) => {
+            Some(job) => {
                 let stops = |it: &Condition| {
                     *it != Condition::Space && policy.on_loss.get(*it) != OnLoss::Finish
                 };
-                let watched: Vec<Condition> = required.into_iter().filter(stops).collect();
+                // A phone that was asked is held until all holds.
+                let held = job.lock == LockCounts::Later;
+                let watched = |it: &Condition| stops(it) || (held && *it != Condition::Space);
+                let watched: Vec<Condition> = required.into_iter().filter(watched).collect();
                 want(&watched, RefreshWhy::JobRuns);
             }
             None if only_the_world_is_waited_for(&phone.decision) => {
-                want(&required, RefreshWhy::Due)
+                want(&looked_for, RefreshWhy::Due)
             }
             None => {}
         }
@@ -236,16 +247,8 @@ impl Machine {
 /// Tells whether a fresh look at the phone could lead to a start.
 fn only_the_world_is_waited_for(decision: &Decision) -> bool {
     match decision {
-        Decision::Start => true,
+        Decision::Start | Decision::Ask => true,
         Decision::NotDue { .. } | Decision::Refuse(_) => false,
-        Decision::Wait { also, .. } => also.iter().all(|hold| match hold {
-            Hold::Battery { .. } | Hold::Settling { .. } | Hold::Slot { .. } => true,
-            Hold::Absent { .. }
-            | Hold::TrustUnknown
-            | Hold::Job { .. }
-            | Hold::Paused { .. }
-            | Hold::BackingOff { .. }
-            | Hold::Passcode => false,
-        }),
+        Decision::Wait { also, .. } => also.iter().all(Hold::looking_may_end),
     }
 }

@@ -42,6 +42,7 @@ impl Machine {
             Request::Replace { old, new } => self.replace(&old, &new),
             Request::MoveStore => self.request_move(now, effects),
             Request::SetAutomatic { phone, automatic } => self.set_automatic(&phone, automatic),
+            Request::UnsetAutomatic { phone } => self.unset_automatic(&phone),
         }
     }
 
@@ -149,6 +150,14 @@ impl Machine {
             Answer::Done
         } else {
             Answer::AlreadyThere
+        })
+    }
+
+    fn unset_automatic(&mut self, udid: &Udid) -> Result<Answer, RequestError> {
+        let phone = self.phones.get_mut(udid).ok_or(RequestError::NoSuchPhone)?;
+        Ok(match phone.automatic.take() {
+            Some(_) => Answer::Done,
+            None => Answer::AlreadyThere,
         })
     }
 

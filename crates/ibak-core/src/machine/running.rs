@@ -4,13 +4,18 @@
 //! it needs from the phone is never stopped: what is left is ours to do.
 
 use super::Machine;
-use super::job::{Job, Stage};
+use super::job::{Job, LockCounts, Stage};
 use super::phone::Phone;
 use crate::decision::counts;
 use crate::{
-    Condition, Effect, Interruption, JobId, JobKind, Monotonic, Now, OnLoss, Policy, StopWhy,
-    Transport, Trust, Verdict,
+    Condition, Demand, Effect, Host, HostNetwork, HostPower, Interruption, JobId, JobKind,
+    Monotonic, Now, OnLoss, Policy, StopWhy, Transport, Trust, Verdict,
 };
+use std::time::Duration;
+
+/// For how long an automatic backup goes on while this computer runs from its own battery: a plug
+/// that was pulled by mistake is back by then.
+const HOST_POWER_GRACE: Duration = Duration::from_secs(600);
 
 impl Machine {
     /// Asks the shell to stop a running job, once. Tells whether it was asked now.
@@ -37,6 +42,7 @@ impl Machine {
             if let Some(phone) = phone {
                 lost.extend(
                     ground_lost(job, phone, self.policies.of(&phone.udid), now)
+                        .or_else(|| host_lost(job, self.host, self.policies.host_power, now))
                         .map(|by| (job.id, by)),
                 );
             }
@@ -90,6 +96,27 @@ fn ground_lost(job: &mut Job, phone: &Phone, policy: &Policy, now: Now) -> Optio
     stop
 }
 
+/// Tells whether this computer itself stops an automatic backup: at once when its network is not fit
+/// and the phone is reached over it, after [`HOST_POWER_GRACE`] when it runs from its own battery.
+fn host_lost(job: &mut Job, host: Host, needs: HostPower, now: Now) -> Option<Interruption> {
+    let Stage::Running { transport } = job.stage else {
+        return None;
+    };
+    let automatic = job.kind == JobKind::Backup && job.demand == Demand::Schedule;
+    if !automatic || job.has_arrived() {
+        return None;
+    }
+    if transport == Some(Transport::Wifi) && host.network != HostNetwork::Fit {
+        return Some(Interruption::HostNetwork);
+    }
+    if needs == HostPower::Any || !host.is_on_battery() {
+        job.host_fell = None;
+        return None;
+    }
+    let since = *job.host_fell.get_or_insert(now.monotonic);
+    (now.monotonic >= since + HOST_POWER_GRACE).then_some(Interruption::HostPower)
+}
+
 /// A condition is lost when it is known not to hold. By cable, the network cannot be lost.
 fn is_lost(
     job: &Job,
@@ -98,7 +125,8 @@ fn is_lost(
     condition: Condition,
     transport: Transport,
 ) -> bool {
-    if !counts(job.demand, condition, policy) {
+    let lock_may_wait = condition == Condition::Locked && job.lock != LockCounts::Yes;
+    if !counts(job.demand, condition, policy) || lock_may_wait {
         return false;
     }
     let unmet = matches!(phone.conditions.get(condition).verdict, Verdict::Unmet(_));
@@ -112,11 +140,14 @@ fn is_lost(
 /// Lists when the graces of this job end.
 pub(super) fn graces<'a>(job: &'a Job, policy: &'a Policy) -> impl Iterator<Item = Monotonic> + 'a {
     let running = matches!(job.stage, Stage::Running { .. });
-    job.losing
+    let on_battery = job.host_fell.map(|since| since + HOST_POWER_GRACE);
+    let losing = job
+        .losing
         .iter()
         .filter(move |_| running)
         .filter_map(|(condition, since)| match policy.on_loss.get(*condition) {
             OnLoss::Grace(time) => Some(*since + time),
             OnLoss::Finish | OnLoss::Stop => None,
-        })
+        });
+    losing.chain(on_battery.filter(move |_| running))
 }

@@ -4,14 +4,15 @@
 //! been due for longest, one that was never backed up before all.
 
 use super::Machine;
-use super::job::Stage;
+use super::job::{Job, LockCounts, Stage};
 use super::phone::Phone;
-use crate::decision::counts;
+use crate::consent::asks;
+use crate::decision::counts_at_start;
 use crate::{
     Automatic, Basis, Bytes, Condition, Decision, Demand, Due, Effect, Estimate, Extent, Failure,
-    JobId, JobKind, Met, Need, Now, Outcome, Passcode, Phase, PhoneBackups, PhoneShare, Refusal,
-    Room, Slot, Snapshot, StartJob, StoreReport, StoreTrouble, Transport, Udid, Unknown, Unmet,
-    Verdict, Wall, decide_for, estimate,
+    JobId, JobKind, Met, Need, Now, Outcome, Passcode, Phase, PhoneBackups, PhoneShare, Policy,
+    Refusal, Room, Slot, Snapshot, StartJob, StoreReport, StoreTrouble, Transport, Udid, Unknown,
+    Unmet, Verdict, Wall, decide_for, estimate,
 };
 use std::time::Duration;
 
@@ -114,6 +115,11 @@ impl Machine {
             last_seen: phone.last_seen,
             trust: phone.trust,
             conditions: phone.conditions,
+            asked: phone.prompted,
+            plugged_in_hand: phone.plugged_in_hand,
+            host: self.host,
+            host_power: self.policies.host_power,
+            zone: self.zone.clone(),
             battery_percent: phone.facts.battery_percent(now),
             due: phone.due(self.policy(&phone.udid), self.calendar, now),
             passcode: phone.passcode(),
@@ -153,7 +159,7 @@ impl Machine {
             match self.job_of(udid) {
                 Some(job) if job.is_queued() => {
                     let ready = match job.kind {
-                        JobKind::Backup => self.decision(phone, Slot::Free, now) == Decision::Start,
+                        JobKind::Backup => may_start(&self.decision(phone, Slot::Free, now)),
                         JobKind::Pair => phone.reach.usb,
                         // An errand never waits.
                         JobKind::Errand(_) | JobKind::MoveStore => false,
@@ -163,7 +169,7 @@ impl Machine {
                     }
                 }
                 Some(_) => {}
-                None if self.decision(phone, Slot::Free, now) == Decision::Start => {
+                None if may_start(&self.decision(phone, Slot::Free, now)) => {
                     let since = match phone.due(self.policy(udid), self.calendar, now) {
                         Due::Since(since) => since,
                         Due::NotUntil(_) => None,
@@ -193,6 +199,7 @@ impl Machine {
                     now,
                 ),
             };
+            self.ask_first(id, now, effects);
             self.start(id, effects);
             self.evaluate(now);
         }
@@ -243,10 +250,13 @@ impl Machine {
             return;
         }
         let policy = self.policy(&udid);
-        let hold = policy.hold_until_locked_max;
-        let may_ask = phone.passcode() != Passcode::Never && policy.locked == Need::Required;
-        let hold_until_locked =
-            (job.demand != Demand::AtOnce && may_ask && !hold.is_zero()).then_some(hold);
+        let asks = job.kind == JobKind::Backup && asks(job.demand, phone.passcode());
+        let hold_until_locked = hold_until_locked(job, phone, policy);
+        let lock = match (asks, hold_until_locked) {
+            (false, _) => LockCounts::Yes,
+            (true, Some(_)) => LockCounts::Later,
+            (true, None) => LockCounts::No,
+        };
         let promised = match job.kind {
             JobKind::Backup => phone.room.map_or(Bytes::ZERO, |room| room.estimate.needed),
             JobKind::Pair | JobKind::Errand(_) | JobKind::MoveStore => Bytes::ZERO,
@@ -254,7 +264,8 @@ impl Machine {
         let counted = phone
             .conditions
             .iter()
-            .filter(|(it, _)| job.kind == JobKind::Backup && counts(job.demand, *it, policy));
+            .filter(|_| job.kind == JobKind::Backup)
+            .filter(|(it, _)| counts_at_start(job.demand, asks, *it, policy));
         let ground = counted
             .map(|(condition, state)| (condition, state.verdict.status()))
             .collect();
@@ -272,6 +283,8 @@ impl Machine {
             job.phase = Phase::Connecting;
             job.promised = promised;
             job.ground = ground;
+            job.lock = lock;
+            job.holds = hold_until_locked.is_some();
             effects.push(Effect::StartJob(started));
         }
     }
@@ -328,7 +341,7 @@ impl Machine {
         if waited >= self.policy(&phone.udid).when_ready_max {
             return Some(Outcome::NotReadyInTime);
         }
-        if job.demand != Demand::AtOnce || decision == Decision::Start {
+        if job.demand != Demand::AtOnce || may_start(&decision) {
             return None;
         }
         if phone.reach.best().is_none() {
@@ -342,6 +355,22 @@ impl Machine {
             Verdict::Met(_) | Verdict::Unknown(_) => None,
         }
     }
+}
+
+/// Tells whether nothing is waited for any more.
+fn may_start(decision: &Decision) -> bool {
+    match decision {
+        Decision::Start | Decision::Ask => true,
+        Decision::Wait { .. } | Decision::NotDue { .. } | Decision::Refuse(_) => false,
+    }
+}
+
+/// Returns for how long the phone is held after its passcode was given; a person who wants a backup
+/// at once does not wait for the lock.
+fn hold_until_locked(job: &Job, phone: &Phone, policy: &Policy) -> Option<Duration> {
+    let hold = policy.hold_until_locked_max;
+    let may_ask = phone.passcode() != Passcode::Never && policy.locked == Need::Required;
+    (job.demand != Demand::AtOnce && may_ask && !hold.is_zero()).then_some(hold)
 }
 
 fn estimate_for(phone: &Phone, extent: Extent) -> Option<Estimate> {

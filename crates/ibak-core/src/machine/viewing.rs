@@ -5,8 +5,8 @@ use super::errand::check_at;
 use super::job::{Job, Stage};
 use super::phone::Phone;
 use crate::{
-    Decision, Hold, HouseView, JobKind, JobState, JobView, Now, Phase, PhoneState, PhoneView,
-    Refusal, StorageState, Trust, View,
+    Automatic, Decision, Hold, HouseView, JobKind, JobState, JobView, Now, Phase, PhoneState,
+    PhoneView, Refusal, StorageState, Trust, Udid, View,
 };
 use std::time::Duration;
 
@@ -14,6 +14,11 @@ use std::time::Duration;
 pub const JOB_KEPT: Duration = Duration::from_secs(60);
 
 impl Machine {
+    /// Returns how a person switched automatic backup of this phone; `None` leaves it to its policy.
+    pub fn switched(&self, phone: &Udid) -> Option<Automatic> {
+        self.phones.get(phone)?.automatic
+    }
+
     /// Returns all that may be seen, as of the last call of [`Machine::handle`].
     pub fn view(&self) -> View {
         let store = self.store_report(self.now).ok();
@@ -110,6 +115,7 @@ impl Machine {
             phase: job.phase,
             progress: job.progress,
             waits_for,
+            may_move: self.may_move(job),
             result: None,
             detail: String::new(),
             backup: None,
@@ -152,7 +158,7 @@ fn state(phone: &Phone, job: Option<&Job>) -> PhoneState {
     match &phone.decision {
         Decision::NotDue { .. } | Decision::Refuse(Refusal::AutomaticOff) => PhoneState::Idle,
         Decision::Refuse(Refusal::NotTrusted) => PhoneState::Untrusted,
-        Decision::Start => PhoneState::Waiting,
+        Decision::Start | Decision::Ask => PhoneState::Waiting,
         Decision::Wait { also, .. } => {
             let paused = also.iter().any(|hold| matches!(hold, Hold::Paused { .. }));
             let backing_off = also

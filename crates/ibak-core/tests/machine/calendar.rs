@@ -73,7 +73,9 @@ fn a_time_that_came_while_nothing_ran_counts() {
         machine.handle(Event::Observed(reachable), now);
         let due = match &machine.view().phones[&udid(1)].decision {
             Decision::NotDue { .. } => None,
-            Decision::Start | Decision::Wait { .. } | Decision::Refuse(_) => Some(missed),
+            Decision::Start | Decision::Ask | Decision::Wait { .. } | Decision::Refuse(_) => {
+                Some(missed)
+            }
         };
         assert_eq!(due, want);
     }

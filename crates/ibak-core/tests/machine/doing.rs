@@ -25,6 +25,9 @@ impl Run {
                 reachable,
             } => {
                 let was = heard.usb || heard.wifi_link;
+                if *transport == Transport::Usb && heard.usb && !reachable {
+                    heard.power = None;
+                }
                 match transport {
                     Transport::Usb => heard.usb = *reachable,
                     Transport::Wifi => heard.wifi_link = *reachable,
@@ -130,6 +133,18 @@ impl Run {
             let until = self.now.monotonic + RELOAD_MAX;
             self.moved = Some((start.job, until));
         }
+        if let (JobKind::Backup, Some(phone)) = (start.kind, &start.phone) {
+            let unanswered = matches!(outcome, Outcome::NotConfirmed | Outcome::NotLockedInTime);
+            if unanswered {
+                self.question_is_put(&start);
+            }
+            let heard = self.account(phone);
+            let unseen = heard.may_be_given_back.filter(|it| it.0 == start.job);
+            if let Some((_, day)) = unseen {
+                heard.days_asked.remove(&day);
+                heard.may_be_given_back = None;
+            }
+        }
         self.handle(Event::JobEnded(start.job, outcome));
         // Sometimes the store cannot be read afterwards.
         if let Some(phone) = start.phone.filter(|_| how != 2) {
@@ -149,6 +164,36 @@ impl Run {
             added: Bytes::from_gib(1),
             day: day_of(finished),
             ..blank_backup()
+        }
+    }
+
+    /// A phone with the prompt comes home at eight, in somebody's hand.
+    fn evening(&mut self, n: u8) {
+        let past = self.now.wall.as_secs().rem_euclid(86_400);
+        let wait = (20 * 3600 - past).rem_euclid(86_400);
+        self.pass(Duration::from_secs(u64::try_from(wait).unwrap()));
+        self.apply(&Step::Version(n, 1));
+        self.see(n, Fact::ScreenLocked(Some(true)));
+        self.apply(&Step::Bed(n));
+        self.see(n, Fact::ScreenLocked(Some(false)));
+        self.pass(Duration::from_secs(12));
+    }
+
+    /// Whoever started it asked for the question, too.
+    fn question_is_put(&mut self, start: &StartJob) {
+        let now = self.now.monotonic;
+        let today = self.now.wall.as_secs().div_euclid(86_400);
+        let heard = self.account(&start.phone.clone().unwrap());
+        if heard.put.replace(start.job) == Some(start.job) {
+            return;
+        }
+        let sought = heard.may_be_given_back.take();
+        // A try that finds out that it asks is the day's question, too.
+        if start.trigger == Trigger::Schedule && sought.is_none_or(|it| it.0 != start.job) {
+            heard.days_asked.insert(today);
+        }
+        if sought.is_none_or(|it| it.0 != start.job) {
+            heard.question = Some(now);
         }
     }
 
@@ -209,7 +254,11 @@ impl Run {
                     self.clock_jumped = Some(self.now.monotonic);
                 }
                 // The two clocks of an earlier success can no longer be compared.
-                self.heard.values_mut().for_each(|it| it.succeeded = None);
+                for heard in self.heard.values_mut() {
+                    heard.succeeded = None;
+                    // Nor are the days those that they were.
+                    heard.days_asked.clear();
+                }
                 self.handle(Event::Tick);
             }
             Step::Deadline => {
@@ -261,6 +310,20 @@ impl Run {
                     self.end(u8::try_from(which).unwrap(), 0);
                 }
             }
+            Step::Evening(n) => self.evening(n),
+            Step::Host(on_battery, abroad) => {
+                (self.on_battery, self.abroad) = (on_battery, abroad);
+                let network = if abroad {
+                    HostNetwork::Foreign
+                } else {
+                    HostNetwork::Fit
+                };
+                self.handle(Event::Host(Host {
+                    portable: true,
+                    on_mains: Some(!on_battery),
+                    network,
+                }));
+            }
             Step::DataUsed(n, gib) => {
                 self.see(n, Fact::DataUsed(Some(Bytes::from_gib(u64::from(gib)))))
             }
@@ -298,6 +361,7 @@ impl Run {
                 if state == MuxerState::Absent {
                     for heard in self.heard.values_mut().filter(|it| it.usb) {
                         heard.usb = false;
+                        heard.power = None;
                         if !heard.wifi_link {
                             (heard.power, heard.locked, heard.edge) = (None, None, None);
                         }
@@ -375,6 +439,9 @@ impl Run {
             }
             Step::Phase(n, phase) => {
                 if let Some(start) = self.nth_open(n) {
+                    if phase == Phase::Asking && start.kind == JobKind::Backup {
+                        self.question_is_put(&start);
+                    }
                     self.handle(Event::JobPhase(start.job, phase));
                 }
             }

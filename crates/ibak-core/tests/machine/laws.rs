@@ -43,6 +43,12 @@ impl Run {
             }
         }
         assert!(heard.trusted, "no backup of a phone that does not trust us");
+        let asks = self.asking.take().map(|it| it == start.job);
+        assert_ne!(asks, Some(false), "who is told of a question is asked");
+        let asks = asks.is_some();
+        if asks {
+            self.law_of_questions(start, &heard);
+        }
         let space = self.store_open && self.store_until.is_some_and(|end| self.now.monotonic < end);
         assert!(space, "space is never overridden");
         if start.trigger == Trigger::User {
@@ -57,9 +63,14 @@ impl Run {
             "wifi, heard and fresh: {heard:?}"
         );
         assert!(
-            fresh(heard.locked) || heard.edge == Some(true),
+            asks || fresh(heard.locked) || heard.edge == Some(true),
             "locked, heard and fresh: {heard:?}"
         );
+        let hour = self.now.wall.as_secs().rem_euclid(86_400) / 3600;
+        assert!(!(12..18).contains(&hour), "not outside the window");
+        assert!(!self.on_battery, "not from this computer's own battery");
+        let by_network = start.transport == Some(Transport::Wifi);
+        assert!(!(by_network && self.abroad), "not over a foreign network");
         assert!(!self.paused, "a pause is kept");
         let wanted = !heard.retired && heard.automatic != Some(Automatic::Off);
         assert!(wanted, "nobody switched it off: {heard:?}");
@@ -70,6 +81,36 @@ impl Run {
             assert!(rested, "not again within the interval");
         }
         self.scheduled += 1;
+    }
+
+    /// Nobody is asked who is not there; nor unbidden outside the hours, twice within an hour, or twice
+    /// a day.
+    fn law_of_questions(&mut self, start: &StartJob, heard: &Heard) {
+        let now = self.now.monotonic;
+        let read = heard.locked.is_some_and(|(on, end)| !on && now < end);
+        assert!(read || heard.edge == Some(false), "unlocked: {heard:?}");
+        assert_eq!(start.hold_until_locked, Some(5 * MINUTE), "and held");
+        let wall = self.now.wall.as_secs();
+        let today = wall.div_euclid(86_400);
+        let (phone, unbidden) = (
+            start.phone.clone().unwrap(),
+            start.trigger == Trigger::Schedule,
+        );
+        let before = self.account(&phone).question.replace(now);
+        if !unbidden {
+            return;
+        }
+        let minute = wall.rem_euclid(86_400) / 60;
+        assert!(
+            (19 * 60..23 * 60 + 30).contains(&minute),
+            "outside the hours for asking"
+        );
+        let rested = before.is_none_or(|at| now.saturating_since(at) >= 60 * MINUTE);
+        assert!(rested, "not twice within an hour");
+        self.account(&phone).may_be_given_back = Some((start.job, today));
+        let first = self.account(&phone).days_asked.insert(today);
+        assert!(first, "not twice a day");
+        self.questions += 1;
     }
 
     pub(crate) fn slots_taken(&self) -> usize {
@@ -127,6 +168,10 @@ impl Run {
 
     pub(crate) fn law_of_messages(&mut self, phone: Option<&Udid>, attention: &Attention) {
         let key = (phone.cloned(), attention.kind());
+        if let Attention::Asking { job } = attention {
+            assert_eq!(self.asking.replace(*job), None, "one question at a time");
+            return;
+        }
         let again = self.told.insert(key, self.now.monotonic);
         let rested = again.is_none_or(|at| self.now.monotonic.saturating_since(at) >= DAY);
         assert!(rested, "one message a day for one cause");
@@ -140,7 +185,8 @@ impl Run {
             Attention::StoreTrouble(StoreComplaint::Damage(backups)) => {
                 assert_eq!(std::mem::take(&mut heard.damaged), *backups);
             }
-            Attention::StoreTrouble(_)
+            Attention::Asking { .. }
+            | Attention::StoreTrouble(_)
             | Attention::FailedNeedsYou { .. }
             | Attention::Overdue { .. }
             | Attention::DoneAfterGap { .. }

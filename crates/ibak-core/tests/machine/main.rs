@@ -9,11 +9,15 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod asking;
+mod bounds;
 mod calendar;
+mod consent;
 mod decide;
 mod doing;
 mod errands;
 mod going;
+mod hours;
 mod house;
 mod keeping;
 mod laws;

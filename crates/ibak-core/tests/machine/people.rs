@@ -316,10 +316,38 @@ fn automatic_off_is_kept() {
 }
 
 #[test]
-fn a_phone_that_asks_is_left_to_its_person() {
+fn a_switch_goes_before_the_policy_until_it_is_taken_back() {
     let (mut house, ada) = (House::quiet(), udid(1));
+    house.bed(&ada);
+    let mut policies = Policies::default();
+    policies.default.automatic = false;
+    house.send(Event::PoliciesChanged(policies));
+    let switched = |house: &House| (house.machine.switched(&ada), house.phone(&ada).automatic);
+    assert_eq!(switched(&house), (None, Automatic::Off));
+    let on = Request::SetAutomatic {
+        phone: ada.clone(),
+        automatic: Automatic::On,
+    };
+    house.ask(on).unwrap();
+    assert_eq!(switched(&house), (Some(Automatic::On), Automatic::On));
+    let unset = Request::UnsetAutomatic { phone: ada.clone() };
+    assert_eq!(house.ask(unset.clone()), Ok(Answer::Done));
+    assert_eq!(house.ask(unset), Ok(Answer::AlreadyThere));
+    assert_eq!(switched(&house), (None, Automatic::Off));
+    house.restart(DAY);
+    assert_eq!(house.machine.switched(&ada), None);
+    let stranger = Request::UnsetAutomatic { phone: udid(9) };
+    assert_eq!(house.ask(stranger), Err(RequestError::NoSuchPhone));
+}
+
+#[test]
+fn a_phone_that_asks_is_left_to_its_person() {
+    let mut policies = Policies::default();
+    policies.default.ask.per_day = 0;
+    let (mut house, ada) = (House::new(policies), udid(1));
     house.set(&ada, |it| it.os = "17.0");
     house.bed(&ada);
+    house.set(&ada, |it| it.locked = false);
     house.pass(DAY);
     assert_eq!(house.starts(), []);
     // Nothing would come of asking it, so nobody does, until somebody looks.

@@ -43,6 +43,14 @@ pub(crate) struct Heard {
     /// What happened to its backups since a person was last told of that.
     pub(crate) damaged: u32,
     pub(crate) made_room: u32,
+    /// When it was last asked for its passcode.
+    pub(crate) question: Option<Monotonic>,
+    /// The last job whose question came to the screen.
+    pub(crate) put: Option<JobId>,
+    /// On which days it was asked without anybody having asked for it.
+    pub(crate) days_asked: BTreeSet<i64>,
+    /// The last such question, as long as it never came to the screen.
+    pub(crate) may_be_given_back: Option<(JobId, i64)>,
 }
 
 impl Heard {
@@ -76,14 +84,20 @@ pub(crate) struct Run {
     pub(crate) removed_for_room: usize,
     pub(crate) forgotten: usize,
     pub(crate) granted: BTreeMap<&'static str, usize>,
+    /// The job of which a person was just told that it will ask.
+    pub(crate) asking: Option<JobId>,
+    pub(crate) questions: usize,
+    pub(crate) on_battery: bool,
+    pub(crate) abroad: bool,
 }
 
-/// Few backups stay, so that some go.
+/// Few backups stay, so that some go; and there are hours for them.
 pub(crate) fn policies(slots: usize) -> Policies {
     let mut policies = Policies {
         parallel_max: slots,
         ..Policies::default()
     };
+    policies.default.window = Windows::parse(&["18:00-12:00"]).unwrap();
     policies.default.keep = Keep {
         last: u16::try_from(slots).unwrap(),
         daily: 0,
@@ -127,6 +141,10 @@ impl Run {
             removed_for_room: 0,
             forgotten: 0,
             granted: BTreeMap::new(),
+            asking: None,
+            questions: 0,
+            on_battery: false,
+            abroad: false,
         }
     }
 
@@ -263,6 +281,10 @@ impl Run {
                 heard.retired &= automatic == Automatic::Off;
                 "automatic"
             }
+            Request::UnsetAutomatic { phone } => {
+                self.account(&phone).automatic = None;
+                "automatic"
+            }
             Request::Replace { old, new } => {
                 let before = self.account(&old);
                 before.retired = true;
@@ -307,7 +329,7 @@ fn the_random_steps_do_start_jobs() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let (mut scheduled, mut all, mut removed) = (0, 0, 0);
-    let (mut for_room, mut forgotten) = (0, 0);
+    let (mut for_room, mut forgotten, mut questions) = (0, 0, 0);
     let mut granted: BTreeMap<&str, usize> = BTreeMap::new();
     for _ in 0..50 {
         let steps = prop::collection::vec(step(), 100..150)
@@ -321,6 +343,7 @@ fn the_random_steps_do_start_jobs() {
         removed += run.removed;
         for_room += run.removed_for_room;
         forgotten += run.forgotten;
+        questions += run.questions;
         for (what, times) in run.granted {
             *granted.entry(what).or_default() += times;
         }
@@ -330,6 +353,7 @@ fn the_random_steps_do_start_jobs() {
         "{scheduled} of {all} by schedule in 50 runs"
     );
     assert!(removed >= 25, "{removed} backups removed in 50 runs");
+    assert!(questions >= 25, "{questions} questions in 50 runs");
     let rare = (for_room, forgotten);
     assert!(for_room >= 5 && forgotten >= 5, "{rare:?} in 50 runs");
     let enough = granted.values().filter(|times| **times >= 5).count();

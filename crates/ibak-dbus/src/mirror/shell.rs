@@ -89,6 +89,20 @@ impl Mirror {
     /// # Errors
     /// [`MirrorError`]; [`MirrorError::NoDaemon`] when nobody owns the name.
     pub async fn open(connection: &Connection) -> Result<Self, MirrorError> {
+        let mirror = Self::follow(connection).await?;
+        if mirror.is_live() {
+            Ok(mirror)
+        } else {
+            Err(MirrorError::NoDaemon)
+        }
+    }
+
+    /// As [`Mirror::open`], also while there is no daemon: the state is empty then, and
+    /// [`MirrorEvent::Back`] says that it came.
+    ///
+    /// # Errors
+    /// [`MirrorError`], never [`MirrorError::NoDaemon`].
+    pub async fn follow(connection: &Connection) -> Result<Self, MirrorError> {
         let stream = MessageStream::from(connection);
         let bus = DBusProxy::new(connection).await.map_err(MirrorError::Bus)?;
         for rule in rules().map_err(MirrorError::Bus)? {
@@ -103,11 +117,13 @@ impl Mirror {
             owner: None,
             state: MirrorState::default(),
         };
-        if mirror.resync().await? {
-            Ok(mirror)
-        } else {
-            Err(MirrorError::NoDaemon)
-        }
+        mirror.resync().await?;
+        Ok(mirror)
+    }
+
+    /// Says whether there is a daemon to mirror.
+    pub fn is_live(&self) -> bool {
+        self.owner.is_some()
     }
 
     /// Returns the copy.

@@ -28,6 +28,8 @@ pub struct ManagerView {
     pub store_path: String,
     /// `ConfigPath`: the configuration file; empty when there is none.
     pub config_path: String,
+    /// `NotifyChannels`: where messages about the whole go; empty = everywhere.
+    pub notify: Vec<String>,
 }
 
 impl ManagerView {
@@ -49,6 +51,7 @@ impl ManagerView {
                 .map(Bytes::new),
             store_path: properties.text("StorePath").unwrap_or_default().to_owned(),
             config_path: properties.text("ConfigPath").unwrap_or_default().to_owned(),
+            notify: properties.texts("NotifyChannels"),
         }
     }
 }

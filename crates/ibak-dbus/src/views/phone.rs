@@ -216,6 +216,8 @@ pub struct PhoneView {
     pub quota: Option<Bytes>,
     /// `Retired`: its backups are kept, and no further ones made or missed.
     pub retired: bool,
+    /// `NotifyChannels`: where messages about it go; empty = everywhere.
+    pub notify: Vec<String>,
 }
 
 impl PhoneView {
@@ -274,6 +276,7 @@ impl PhoneView {
                 .filter(|bytes| *bytes != 0)
                 .map(Bytes::new),
             retired: properties.flag("Retired").unwrap_or(false),
+            notify: properties.texts("NotifyChannels"),
         })
     }
 

@@ -28,6 +28,8 @@ words! {
         Inhibitor = "inhibitor",
         /// polkit answers.
         Polkit = "polkit",
+        /// A phone's own settings hold (`phone`).
+        PhoneSettings = "phone-settings",
         /// A phone trusts this computer (`phone`).
         PhoneTrust = "phone-trust",
         /// A phone can be reached (`phone`).
@@ -100,6 +102,14 @@ words! {
         SeenOnBusOnly = "seen-on-bus-only",
         /// No network interface can be used.
         NoInterface = "no-interface",
+        /// No known phone goes by the name of this table (`subject`: the table).
+        TableOfNobody = "table-of-nobody",
+        /// Several phones go by the name of this table, so it holds for none (`subject`: the table).
+        TableOfSeveral = "table-of-several",
+        /// The phone of this table has another one by its UDID, which holds (`subject`: the table).
+        TableTwice = "table-twice",
+        /// A setting does not fit with the configuration and is left out (`subject`: the setting).
+        SettingLeftOut = "setting-left-out",
         /// The phone was never paired.
         NotPaired = "not-paired",
         /// The phone does not accept the pairing.
@@ -143,6 +153,10 @@ words! {
         StopOther = "stop-other",
         /// Correct the configuration: `ibakd --check`.
         FixConfig = "fix-config",
+        /// Name the phone by its UDID in the configuration.
+        NameByUdid = "name-by-udid",
+        /// Set it anew: `ibakctl policy`.
+        SetAnew = "set-anew",
         /// Let multicast through: UDP port 5353.
         AllowMulticast = "allow-multicast",
         /// Start it as a service.

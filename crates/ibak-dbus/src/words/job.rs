@@ -119,6 +119,10 @@ words! {
         LostSpace = "lost-space",
         /// The phone went away; what arrived is kept and the next run resumes.
         LostConnection = "lost-connection",
+        /// This computer ran from its own battery for too long; the next run resumes.
+        LostHostPower = "lost-host-power",
+        /// This computer came to a network that is not fit for backups; the next run resumes.
+        LostHostNetwork = "lost-host-network",
         /// The daemon was stopped; the next run resumes.
         DaemonStopped = "daemon-stopped",
         /// The phone was not there.

@@ -7,17 +7,21 @@
 mod condition;
 mod diagnosis;
 mod job;
+mod observation;
 mod phone;
+mod policy;
 
 pub use condition::{
     Basis, ConditionName, ConditionReason, ConditionStatus, EvidenceSource, KeepReason,
 };
 pub use diagnosis::{CheckDetail, CheckId, CheckStatus, Remedy};
 pub use job::{JobKind, JobState, Outcome, Phase, Trigger};
+pub use observation::{DecisionWord, GapWord, ObservationKind};
 pub use phone::{
     AttentionKind, ManagerMode, OnOff, Passcode, PhoneState, StorageState, TransportWord, Trust,
     WaitsFor,
 };
+pub use policy::PolicySource;
 
 /// One list of words, for the documentation.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,10 @@ pub const LISTS: &[WordList] = &[
     Phase::LIST,
     Outcome::LIST,
     KeepReason::LIST,
+    PolicySource::LIST,
+    ObservationKind::LIST,
+    DecisionWord::LIST,
+    GapWord::LIST,
     AttentionKind::LIST,
     CheckId::LIST,
     CheckStatus::LIST,

@@ -130,8 +130,21 @@ words! {
         Pause = "pause",
         /// The wait after a failure to end (`NextAttempt`).
         Backoff = "backoff",
-        /// Its passcode, which it asks for before every backup: somebody must be there.
+        /// The hours in which automatic backups may start (`NextAttempt`).
+        Window = "window",
+        /// This computer to be on mains power.
+        HostPower = "host-power",
+        /// This computer to be on a network that is fit for backups.
+        Network = "network",
+        /// Somebody to start it, for it asks for its passcode and is never asked by itself.
         Passcode = "passcode",
+        /// The hours in which people may be asked for the passcode (`NextAttempt`).
+        AskWindow = "ask-window",
+        /// The next time that the passcode may be asked for: it was asked often enough
+        /// (`NextAttempt`).
+        Asked = "asked",
+        /// Somebody to be there, for it asks for its passcode: the phone unlocked on its charger.
+        Person = "person",
         /// The battery to reach its minimum.
         Battery = "battery",
         /// The conditions to have held for a short while (`NextAttempt`).
@@ -165,5 +178,7 @@ words! {
         MadeRoom = "made-room",
         /// Nobody has proved for long that the backup password is still known (since 0.2).
         CheckPassword = "check-password",
+        /// A person wants to see where messages arrive (since 0.3).
+        Test = "test",
     }
 }

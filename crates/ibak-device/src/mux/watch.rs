@@ -1,13 +1,16 @@
 //! Watches usbmuxd for ever: it may be absent, restart, leave with the last phone, or go mute.
 
 use super::MuxAddress;
+use super::appearance::{Appearance, appeared};
 use super::client::{MuxClient, attachment};
 use crate::{Deadlines, DeviceError};
 use ibak_core::{Transport, Udid};
 use plist::{Dictionary, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Most phones remembered at once; what a muxer claims beyond them is left out.
@@ -51,10 +54,18 @@ pub struct WatchOptions {
     pub deadlines: Deadlines,
     /// First pause before connecting again; doubles up to [`Self::backoff_max`].
     pub backoff_min: Duration,
-    /// Longest pause before connecting again.
+    /// Longest pause before connecting again where the system does not tell of its socket, or to
+    /// one that is mute.
     pub backoff_max: Duration,
-    /// How often a silent usbmuxd is asked whether it still answers.
+    /// Longest pause before connecting again where the system tells when its socket appears.
+    pub backoff_told_max: Duration,
+    /// How often a silent usbmuxd that has phones, or should soon have, is asked whether it still
+    /// answers.
     pub probe_every: Duration,
+    /// How often one is asked that has none.
+    pub probe_idle_every: Duration,
+    /// For how long after [`watch`] was told to look it should soon have a phone.
+    pub expectant: Duration,
 }
 
 impl Default for WatchOptions {
@@ -62,27 +73,41 @@ impl Default for WatchOptions {
         Self {
             deadlines: Deadlines::default(),
             backoff_min: Duration::from_millis(200),
-            backoff_max: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(30),
+            backoff_told_max: Duration::from_secs(600),
             probe_every: Duration::from_secs(30),
+            probe_idle_every: Duration::from_secs(1_800),
+            expectant: Duration::from_secs(300),
         }
     }
 }
 
 /// Watches usbmuxd until cancelled or until nobody listens to `tx` any more.
-pub async fn watch(address: MuxAddress, tx: mpsc::Sender<MuxEvent>, cancel: CancellationToken) {
-    watch_with(address, WatchOptions::default(), tx, cancel).await;
+///
+/// Sleeps while nothing happens: the system tells when its socket appears, and one without phones
+/// is hardly ever asked. Whoever knows better, since a phone was just plugged in, says so by `look`.
+pub async fn watch(
+    address: MuxAddress,
+    look: Arc<Notify>,
+    tx: mpsc::Sender<MuxEvent>,
+    cancel: CancellationToken,
+) {
+    watch_with(address, WatchOptions::default(), look, tx, cancel).await;
 }
 
 /// Is [`watch`] with other times.
 pub async fn watch_with(
     address: MuxAddress,
     options: WatchOptions,
+    look: Arc<Notify>,
     tx: mpsc::Sender<MuxEvent>,
     cancel: CancellationToken,
 ) {
     let mut watcher = Watcher {
         address,
         options,
+        look,
+        expectant_until: None,
         tx,
         said: Said::Nothing,
         phones: BTreeMap::new(),
@@ -105,6 +130,8 @@ struct Deaf;
 struct Watcher {
     address: MuxAddress,
     options: WatchOptions,
+    look: Arc<Notify>,
+    expectant_until: Option<Instant>,
     tx: mpsc::Sender<MuxEvent>,
     said: Said,
     phones: BTreeMap<u32, Attachment>,
@@ -113,17 +140,47 @@ struct Watcher {
 impl Watcher {
     async fn run(&mut self) {
         let mut pause = self.options.backoff_min;
+        let mut socket: Option<Appearance> = None;
         loop {
+            // Before connecting, so that what appears meanwhile is not missed.
+            if socket.as_ref().is_none_or(Appearance::is_over) {
+                socket = Appearance::of(&self.address);
+            }
             let was_up = match self.listen_once().await {
                 Ok(was_up) => was_up,
                 Err(Deaf) => return,
             };
-            pause = if was_up {
-                self.options.backoff_min
+            if was_up {
+                pause = self.options.backoff_min;
+            }
+            let told = socket.is_some() && self.said != Said::Mute;
+            let longest = if told {
+                self.options.backoff_told_max
             } else {
-                (pause * 2).min(self.options.backoff_max)
+                self.options.backoff_max
             };
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(longest),
+                () = appeared(&mut socket) => pause = self.options.backoff_min,
+                () = self.look.notified() => {
+                    self.expect_a_phone();
+                    pause = self.options.backoff_min;
+                }
+            }
+        }
+    }
+
+    fn expect_a_phone(&mut self) {
+        self.expectant_until = Some(Instant::now() + self.options.expectant);
+    }
+
+    /// Returns how long a silence may last before it is asked whether it still answers.
+    fn patience(&self) -> Duration {
+        let expectant = self.expectant_until.is_some_and(|at| Instant::now() < at);
+        if self.phones.is_empty() && !expectant {
+            self.options.probe_idle_every
+        } else {
+            self.options.probe_every
         }
     }
 
@@ -157,9 +214,8 @@ impl Watcher {
             }
         });
         let reader = AbortOnDrop(reader);
-        let mut probe = tokio::time::interval(self.options.probe_every);
-        probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        probe.tick().await;
+        let look = Arc::clone(&self.look);
+        let mut asked = Instant::now();
         let error = loop {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -167,7 +223,11 @@ impl Watcher {
                     Some(Err(error)) => break error,
                     None => break DeviceError::Protocol { what: "usbmuxd", reason: "the listener ended".into() },
                 },
-                _ = probe.tick() => if let Err(error) = self.probe().await { break error },
+                () = look.notified() => self.expect_a_phone(),
+                () = tokio::time::sleep_until(asked + self.patience()) => {
+                    if let Err(error) = self.probe().await { break error }
+                    asked = Instant::now();
+                }
             }
         };
         drop(reader);

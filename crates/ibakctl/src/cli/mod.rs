@@ -1,11 +1,13 @@
 //! The command line. docs/ibakctl.md is generated from here.
 
 mod keeping;
+mod policy;
 
 pub use keeping::{
     AdoptArgs, BackupsArgs, ForgetArgs, Keeping, RemoveArgs, StorageArgs, StorageDeed, StoreDeed,
     VerifyArgs,
 };
+pub use policy::PolicyArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -58,7 +60,7 @@ pub struct StatusArgs {
     /// Only this phone.
     pub phone: Option<String>,
 
-    /// Exits with 1 when a phone has been without a backup for too long.
+    /// Exits with 1 when a phone has been without a backup for too long, or the store cannot be used.
     #[arg(long)]
     pub check: bool,
 }
@@ -186,6 +188,10 @@ pub enum Command {
         phone: Option<String>,
     },
 
+    /// Shows what holds for a phone and who says so, or sets it: when it is backed up, what must hold,
+    /// whom it asks and tells, what is kept.
+    Policy(PolicyArgs),
+
     /// Stops automatic backups of all phones for a while.
     Pause {
         /// Until then (08:00, 2026-11-24, 2026-11-24T08:00 or 3h); otherwise until `resume`.
@@ -200,6 +206,13 @@ pub enum Command {
     Doctor {
         /// Only what concerns this phone, and the whole.
         phone: Option<String>,
+    },
+
+    /// Carries messages to people: tries that out, shows them on a desktop, or runs hooks.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        deed: NotifyDeed,
     },
 
     /// Has the daemon read its configuration again, whole or not at all.
@@ -355,6 +368,24 @@ pub enum PurchasesDeed {
         /// The phone.
         phone: String,
         /// The directory to write into; made when it is not there.
+        dir: PathBuf,
+    },
+}
+
+/// How messages reach people.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotifyDeed {
+    /// Sends a message about a phone that asks for nothing, to see where it arrives.
+    Test {
+        /// The phone.
+        phone: Option<String>,
+    },
+    /// Shows messages on this desktop, until interrupted; a user unit runs it.
+    Desktop,
+    /// Runs every program in a directory for each message, until interrupted; a service runs it.
+    Hooks {
+        /// The directory; only root and whoever runs this may be able to write to it.
+        #[arg(long, value_name = "DIR", default_value = "/etc/ibak/hooks.d")]
         dir: PathBuf,
     },
 }

@@ -51,6 +51,8 @@ pub(super) fn exit_of(result: &Outcome) -> Exit {
         | Outcome::LostLocked
         | Outcome::LostSpace
         | Outcome::LostConnection
+        | Outcome::LostHostPower
+        | Outcome::LostHostNetwork
         | Outcome::NoAnswer
         | Outcome::Protocol
         | Outcome::Version

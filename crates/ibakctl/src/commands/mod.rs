@@ -12,8 +12,10 @@ mod icloud;
 mod keeping;
 mod lives;
 mod ls;
+mod notify;
 mod pairing;
 mod password;
+mod policy;
 mod prove;
 mod purchases;
 mod reading;
@@ -150,12 +152,14 @@ async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit
             deed: PurchasesDeed::Save { phone, dir },
         } => purchases::save(&phone, &dir, json, console).await,
         Command::Watch { phone } => watch::watch(phone.as_deref(), json, console).await,
+        Command::Notify { deed } => notify::notify(deed, json, console).await,
         Command::Enable { phone } => {
             setting::automatic(phone.as_deref(), true, json, console).await
         }
         Command::Disable { phone } => {
             setting::automatic(phone.as_deref(), false, json, console).await
         }
+        Command::Policy(args) => policy::policy(&args, json, console).await,
         Command::Pause { until } => setting::pause(until.as_deref(), json, console).await,
         Command::Resume => setting::resume(json, console).await,
         Command::Reload => setting::reload(json, console).await,

@@ -39,14 +39,17 @@ pub(super) async fn status(
     } else {
         console.answer(&render::status(&view, &style))?;
     }
-    let overdue = view
-        .phones
-        .iter()
-        .any(|phone| phone.overdue && !phone.retired);
-    Ok(if args.check && overdue {
-        Exit::Failed
-    } else {
+    if !args.check {
+        return Ok(Exit::Done);
+    }
+    let trouble = render::trouble(&view, &style);
+    for line in &trouble {
+        console.say(&format!("{line}\n"));
+    }
+    Ok(if trouble.is_empty() {
         Exit::Done
+    } else {
+        Exit::Failed
     })
 }
 

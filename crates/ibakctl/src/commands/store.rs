@@ -422,6 +422,7 @@ fn is_of_the_store(id: &CheckId) -> bool {
         | CheckId::StoreSpace
         | CheckId::Inhibitor
         | CheckId::Polkit
+        | CheckId::PhoneSettings
         | CheckId::PhoneTrust
         | CheckId::PhoneReachable
         | CheckId::PhoneEncryption

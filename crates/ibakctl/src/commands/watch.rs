@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::json;
+use crate::notify::{Letter, host};
 use crate::render;
 use crate::select;
 use crate::session::Session;
@@ -100,9 +101,10 @@ fn attention(
     if as_json {
         return console.answer_json(&json::attention(kind, phone, details));
     }
-    let view = phone.and_then(|udid| state.phone(udid));
     let style = console.out_style();
-    console.answer(&render::attention(kind, view.as_ref(), details, &style))
+    let letter = Letter::of_signal(kind, phone, details, state);
+    let cause = letter.cause(kind, host());
+    console.answer(&render::attention(&cause, &style))
 }
 
 impl Told {

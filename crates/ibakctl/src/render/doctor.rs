@@ -187,6 +187,7 @@ fn topic(id: &CheckId, style: &Style) -> String {
         CheckId::StoreSpace => "room in the store",
         CheckId::Inhibitor => "keeping the computer awake",
         CheckId::Polkit => "polkit",
+        CheckId::PhoneSettings => "settings",
         CheckId::PhoneTrust => "trust",
         CheckId::PhoneReachable => "reachable",
         CheckId::PhoneEncryption => "encryption",
@@ -230,6 +231,17 @@ fn detail(check: &CheckView, subject: &str, style: &Style) -> String {
         CheckDetail::NotAService => "started by hand, not by systemd",
         CheckDetail::SeenOnBusOnly => "an Apple device is plugged in, and usbmuxd does not show it",
         CheckDetail::NoInterface => "no network interface can be used",
+        CheckDetail::TableOfNobody => "no known phone goes by this name, so it holds for none",
+        CheckDetail::TableOfSeveral => "several phones go by this name, so it holds for none",
+        CheckDetail::TableTwice => {
+            "another table names the same phone by its UDID, so this one holds for none"
+        }
+        CheckDetail::SettingLeftOut if subject.is_empty() => {
+            "a setting does not fit with the configuration and is left out"
+        }
+        CheckDetail::SettingLeftOut => {
+            return format!("{subject} does not fit with the configuration and is left out");
+        }
         CheckDetail::NotPaired => "it was never paired",
         CheckDetail::NotTrusted => "it does not trust this computer",
         CheckDetail::NotReachable => "it is not here",
@@ -272,6 +284,10 @@ fn remedy_words(remedy: &Remedy, subject: &str) -> Option<String> {
             }
             Remedy::StopOther => "stop the other daemon",
             Remedy::FixConfig => "correct it; `ibakd --check` names the line",
+            Remedy::NameByUdid => {
+                "name the phone by its UDID there; `ibakctl --json` tells each phone's"
+            }
+            Remedy::SetAnew => "set it anew, or take it back: `ibakctl policy`",
             Remedy::AllowMulticast => "let mDNS through the firewall: UDP port 5353",
             Remedy::EnableUnit => "run it as a service: `systemctl enable --now ibakd`",
             Remedy::InstallPolkit => "install polkit; until then only root may change anything",

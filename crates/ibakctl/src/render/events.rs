@@ -1,16 +1,15 @@
 //! Lines of `ibakctl watch`.
 
+use super::attention::Cause;
 use super::jobs::noun;
 use super::{outcome, progress};
 use crate::moment;
 use crate::select::shown_name;
 use crate::style::{Style, Tone};
 use crate::text;
+use ibak_dbus::Lookup;
 use ibak_dbus::views::{CompletedView, JobView, ManagerView, PhoneView};
-use ibak_dbus::words::{
-    AttentionKind, ConditionReason, JobKind, ManagerMode, Outcome, PhoneState, StorageState,
-};
-use ibak_dbus::{Bytes, Lookup};
+use ibak_dbus::words::{JobKind, ManagerMode, Outcome, PhoneState, StorageState};
 
 fn stamped(text: &str, style: &Style) -> String {
     format!(
@@ -110,68 +109,7 @@ pub fn job_line(
     stamped(&format!("{name}: {}", text::escape(&what, style)), style)
 }
 
-/// Says what somebody should look at; `details` are the signal's.
-pub fn attention(
-    kind: &AttentionKind,
-    phone: Option<&PhoneView>,
-    details: &impl Lookup,
-    style: &Style,
-) -> String {
-    let name = phone.map_or_else(|| "a phone".to_owned(), |phone| shown_name(phone, style));
-    let what = match kind {
-        AttentionKind::Asking => format!("{name} asks for its passcode"),
-        AttentionKind::FailedNeedsYou => {
-            format!("{name} could not be backed up and needs you; `ibakctl why` says more")
-        }
-        AttentionKind::Overdue => format!("{name} has been without a backup for too long"),
-        AttentionKind::StoreTrouble => trouble(phone.map(|_| name.as_str()), details),
-        AttentionKind::DoneAfterGap => format!("{name} is backed up again"),
-        AttentionKind::MadeRoom => made_room(phone.map(|_| name.as_str()), details),
-        AttentionKind::CheckPassword => format!(
-            "nobody has shown for long that the backup password of {name} is still known; `ibakctl encryption check` does"
-        ),
-        AttentionKind::Other(word) => format!("{name}: {}", text::escape(word, style)),
-    };
-    stamped(&style.tone(Tone::Wary, &what), style)
-}
-
-/// Is the reason of a trouble that is no condition's.
-const DAMAGE_FOUND: &str = "damage-found";
-
-fn trouble(name: Option<&str>, details: &impl Lookup) -> String {
-    let reason = details.text("reason").unwrap_or_default();
-    if reason == DAMAGE_FOUND {
-        let which = match (details.number("backups"), name) {
-            (Some(count @ 1..), Some(name)) => {
-                format!("{} of {name}", text::count(count, "backup", "backups"))
-            }
-            (Some(count @ 1..), None) => text::count(count, "backup", "backups"),
-            (Some(0) | None, Some(name)) => format!("a backup of {name}"),
-            (Some(0) | None, None) => "a backup".to_owned(),
-        };
-        return format!(
-            "damage was found in {which}; the next backup repairs that, and `ibakctl backups` shows which are good"
-        );
-    }
-    match super::waits::store_trouble(&ConditionReason::parse(reason)) {
-        Some(trouble) => {
-            format!("the store cannot be used: {trouble}; `ibakctl doctor` says what to do")
-        }
-        None => "the store needs you; `ibakctl doctor` says more".to_owned(),
-    }
-}
-
-fn made_room(name: Option<&str>, details: &impl Lookup) -> String {
-    let of = name.map_or_else(String::new, |name| format!(" of {name}"));
-    let what = match details.number("removed") {
-        Some(count @ 1..) => format!(
-            "removed {}{of} to make room",
-            text::count(count, "old backup", "old backups")
-        ),
-        Some(0) | None => format!("old backups{of} were removed to make room"),
-    };
-    match details.number("freed-bytes") {
-        Some(freed @ 1..) => format!("{what}; {} came free", text::bytes(Bytes::new(freed))),
-        Some(0) | None => what,
-    }
+/// Says what somebody should look at.
+pub fn attention<D: Lookup>(cause: &Cause<'_, D>, style: &Style) -> String {
+    stamped(&style.tone(Tone::Wary, &cause.clause(style)), style)
 }

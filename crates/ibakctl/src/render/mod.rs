@@ -1,5 +1,6 @@
 //! Views in, text out: pure, and each one a snapshot test.
 
+mod attention;
 mod backups;
 mod conditions;
 mod doctor;
@@ -13,6 +14,7 @@ mod jobs;
 mod keeping;
 mod outcome;
 mod pairing;
+mod policy;
 mod progress;
 mod restore;
 mod status;
@@ -22,6 +24,7 @@ mod table;
 mod waits;
 mod why;
 
+pub use attention::{Cause, Message, Urgency, test_sent};
 pub use backups::{BackupsView, PhoneBackups, render as backups};
 pub use doctor::{DoctorView, OwnCheck, found as check_detail, render as doctor};
 pub use encryption::{
@@ -45,9 +48,10 @@ pub use pairing::{
     automatic_is_on, before_unpairing, first_backup, first_backup_hint, first_backup_later,
     foreign_password, paired, passcode_forgotten, recommend_encryption,
 };
+pub use policy::{PolicyReport, render as policy, set as policy_set};
 pub use progress::{bar, line as progress_line, prompt, short as progress_short};
 pub use restore::{RestoreView, before_restore, restored};
-pub use status::{StatusView, render as status};
+pub use status::{StatusView, render as status, trouble};
 pub use storage::{StorageReport, quota_set, render as storage};
 pub use store::{
     AdoptionView, adopted, before_adoption, before_move, place, shell_place, store_moved,

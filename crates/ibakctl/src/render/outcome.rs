@@ -26,6 +26,12 @@ pub fn phrase(outcome: &Outcome) -> String {
         Outcome::LostLocked => "stopped because the screen was unlocked; what arrived is kept",
         Outcome::LostSpace => "stopped because the store ran out of room; what arrived is kept",
         Outcome::LostConnection => "stopped because the phone went away; what arrived is kept",
+        Outcome::LostHostPower => {
+            "stopped because this computer ran from its battery; what arrived is kept"
+        }
+        Outcome::LostHostNetwork => {
+            "stopped because this computer came to a network that backups must not use; what arrived is kept"
+        }
         Outcome::DaemonStopped => "stopped because the daemon was stopped; what arrived is kept",
         Outcome::NotConnected => "failed: the phone was not there",
         Outcome::NotTrusted => "failed: the phone does not trust this computer",
@@ -248,6 +254,9 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         Outcome::LostPower => {
             "plug the phone into power; the next run goes on from there".to_owned()
         }
+        Outcome::LostHostPower => {
+            "plug this computer into power; the next run goes on from there".to_owned()
+        }
         Outcome::ICloudRestore => {
             "wait until the phone has everything back from iCloud (Settings, your name, iCloud), then run it again".to_owned()
         }
@@ -274,6 +283,7 @@ pub fn remedy(outcome: &Outcome, me: &str) -> Option<String> {
         | Outcome::CancelledOnDevice
         | Outcome::LostWifi
         | Outcome::LostLocked
+        | Outcome::LostHostNetwork
         | Outcome::DaemonStopped
         | Outcome::Protocol
         | Outcome::SpaceUnknown

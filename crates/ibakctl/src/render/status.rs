@@ -30,6 +30,26 @@ impl StatusView {
     }
 }
 
+/// Lists what a monitor should alarm about, a sentence each.
+pub fn trouble(view: &StatusView, style: &Style) -> Vec<String> {
+    let mut lines = Vec::new();
+    match view.manager.storage_state {
+        StorageState::Unavailable => {
+            lines.push("The store cannot be used; `ibakctl doctor` says what to do.".to_owned());
+        }
+        StorageState::Full => {
+            lines
+                .push("The store is full; `ibakctl storage` shows what takes the room.".to_owned());
+        }
+        StorageState::Ok | StorageState::Low | StorageState::Unknown | StorageState::Other(_) => {}
+    }
+    for phone in view.phones.iter().filter(|it| it.overdue && !it.retired) {
+        let name = shown_name(phone, style);
+        lines.push(format!("{name} has been without a backup for too long."));
+    }
+    lines
+}
+
 /// Renders the table, and beneath it what concerns all phones.
 pub fn render(view: &StatusView, style: &Style) -> String {
     let mut out = if view.phones.is_empty() {

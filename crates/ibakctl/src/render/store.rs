@@ -141,6 +141,10 @@ pub fn store_remedy(detail: &CheckDetail, dir: &Path, style: &Style) -> String {
         | CheckDetail::NotAService
         | CheckDetail::SeenOnBusOnly
         | CheckDetail::NoInterface
+        | CheckDetail::TableOfNobody
+        | CheckDetail::TableOfSeveral
+        | CheckDetail::TableTwice
+        | CheckDetail::SettingLeftOut
         | CheckDetail::NotPaired
         | CheckDetail::NotTrusted
         | CheckDetail::NotReachable

@@ -19,7 +19,13 @@ pub(super) fn condition_of(word: &WaitsFor) -> Option<ConditionName> {
         | WaitsFor::Job
         | WaitsFor::Pause
         | WaitsFor::Backoff
+        | WaitsFor::Window
+        | WaitsFor::HostPower
+        | WaitsFor::Network
         | WaitsFor::Passcode
+        | WaitsFor::AskWindow
+        | WaitsFor::Asked
+        | WaitsFor::Person
         | WaitsFor::Battery
         | WaitsFor::Settling
         | WaitsFor::Slot
@@ -90,27 +96,34 @@ fn for_hold(word: &WaitsFor, next: Option<Wall>, style: &Style) -> String {
             Some(next) => format!("for the pause to end ({})", moment::exact(next, style)),
             None => "for you to resume automatic backups".to_owned(),
         },
-        WaitsFor::Backoff => match next {
-            Some(next) => format!(
-                "for the pause after a failure to end ({})",
-                moment::exact(next, style)
-            ),
-            None => "for the pause after a failure to end".to_owned(),
-        },
+        WaitsFor::Backoff => dated("for the pause after a failure to end", next, style),
+        WaitsFor::Window => dated("for the backup window to open", next, style),
+        WaitsFor::HostPower => "for this computer to be on mains power".to_owned(),
+        WaitsFor::Network => "for this computer to be on a network that backups may use".to_owned(),
+        WaitsFor::AskWindow => dated(
+            "for the hours in which it may ask for its passcode",
+            next,
+            style,
+        ),
+        WaitsFor::Asked => dated("for the next time it may ask for its passcode", next, style),
+        WaitsFor::Person => {
+            "for somebody to unlock it, because it asks for its passcode".to_owned()
+        }
         WaitsFor::Passcode => "for somebody to start it and type the passcode".to_owned(),
         WaitsFor::Battery => "for its battery to be charged enough".to_owned(),
         WaitsFor::Settling => "for the conditions to hold a little longer".to_owned(),
         WaitsFor::Slot => "for another phone's backup to end".to_owned(),
-        WaitsFor::Due => match next {
-            Some(next) => format!(
-                "for the next backup to be due ({})",
-                moment::exact(next, style)
-            ),
-            None => "for the next backup to be due".to_owned(),
-        },
+        WaitsFor::Due => dated("for the next backup to be due", next, style),
         WaitsFor::AutomaticOff => "for automatic backup to be switched on".to_owned(),
         WaitsFor::Power | WaitsFor::Wifi | WaitsFor::Locked | WaitsFor::Space => String::new(),
         WaitsFor::Other(word) => format!("for {}", text::escape(word, style)),
+    }
+}
+
+fn dated(what: &str, next: Option<Wall>, style: &Style) -> String {
+    match next {
+        Some(next) => format!("{what} ({})", moment::exact(next, style)),
+        None => what.to_owned(),
     }
 }
 
@@ -151,6 +164,12 @@ pub(super) fn when(word: &WaitsFor, phone: &PhoneView, style: &Style) -> String 
         WaitsFor::Job => "its running job has ended".to_owned(),
         WaitsFor::Pause => "the pause has ended".to_owned(),
         WaitsFor::Backoff => "the wait after a failure has ended".to_owned(),
+        WaitsFor::Window => "the backup window opens".to_owned(),
+        WaitsFor::HostPower => "this computer is on mains power".to_owned(),
+        WaitsFor::Network => "this computer is on a network that backups may use".to_owned(),
+        WaitsFor::AskWindow => "it may ask for its passcode".to_owned(),
+        WaitsFor::Asked => "it may ask for its passcode again".to_owned(),
+        WaitsFor::Person => "somebody unlocks it and types the passcode".to_owned(),
         WaitsFor::Passcode => "somebody starts it and types the passcode".to_owned(),
         WaitsFor::Battery => "its battery is charged enough".to_owned(),
         WaitsFor::Settling => "the conditions have held a little longer".to_owned(),

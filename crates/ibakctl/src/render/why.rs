@@ -10,7 +10,7 @@ use crate::text;
 use ibak_dbus::views::{AttemptView, JobView, PhoneView};
 use ibak_dbus::words::{
     ConditionName, ConditionReason, ConditionStatus, JobKind, Outcome, Passcode, Phase, PhoneState,
-    Trust, WaitsFor,
+    TransportWord, Trust, WaitsFor,
 };
 
 /// What `why` shows.
@@ -149,6 +149,9 @@ fn of_settling(name: &str, phone: &PhoneView, style: &Style) -> String {
         .and_then(|next| u64::try_from(-style.seconds_since(next)).ok())
         .filter(|left| *left > 0);
     let when = left.map_or_else(|| "a moment".to_owned(), text::span);
+    if phone.passcode == Passcode::Asks {
+        return format!("{name} is due and asks for its passcode in {when}, if it stays as it is.");
+    }
     format!("All conditions hold for {name}; its backup starts in {when}, if they keep holding.")
 }
 
@@ -170,8 +173,32 @@ fn of_waiting(name: &str, view: &WhyView, style: &Style) -> String {
                 "{name} is due and asks for its passcode before every backup, so it cannot start by itself."
             )
         }
-        Some(_) => format!("{name} is due and waits{}.", main_waits(view, style)),
+        Some(word) => of_hours(name, word, &view.phone, style)
+            .unwrap_or_else(|| format!("{name} is due and waits{}.", main_waits(view, style))),
     }
+}
+
+/// The sentence of a phone that has to wait for its hours, or for somebody to ask; `None` when the
+/// word is another.
+fn of_hours(name: &str, word: &WaitsFor, phone: &PhoneView, style: &Style) -> Option<String> {
+    const ASKS: &str = "asks for its passcode before every backup";
+    let next = phone.next_attempt.map(|next| moment::exact(next, style));
+    let sentence = match (word, next) {
+        (WaitsFor::Window, Some(next)) => {
+            format!("{name} is due, and its backup window opens {next}.")
+        }
+        (WaitsFor::AskWindow, Some(next)) => {
+            format!("{name} is due and {ASKS}, which it may not do until {next}.")
+        }
+        (WaitsFor::Asked, Some(next)) => format!(
+            "{name} is due; it asked for its passcode already, and may ask again {next} at the earliest."
+        ),
+        (WaitsFor::Person, _) => {
+            format!("{name} is due and {ASKS}, so it waits until somebody has it unlocked.")
+        }
+        (_, _) => return None,
+    };
+    Some(sentence)
 }
 
 /// The conditions that are waited for; without any, the first other thing.
@@ -376,7 +403,26 @@ fn hint(view: &WhyView) -> Option<String> {
             "`ibakctl enable{me}` switches it on; `ibakctl backup{me}` starts one now."
         ));
     }
-    hint_of_lock(view).or_else(|| hint_of_state(view))
+    hint_of_lock(view)
+        .or_else(|| hint_of_cable(view))
+        .or_else(|| hint_of_state(view))
+}
+
+/// A cable is there and nothing but the network is missing: the cable may stand in for it.
+fn hint_of_cable(view: &WhyView) -> Option<String> {
+    let wifi = view.phone.condition(&ConditionName::Wifi);
+    let missing: Vec<ConditionName> = waits_for(view)
+        .iter()
+        .filter_map(waits::condition_of)
+        .collect();
+    let plugged_in = view.phone.transports.contains(&TransportWord::Usb);
+    let only_wifi = missing == [ConditionName::Wifi] && wifi.status == ConditionStatus::Unmet;
+    (plugged_in && only_wifi).then(|| {
+        format!(
+            "`ibakctl policy{} conditions.wifi=or-usb` lets its cable stand in for Wi-Fi.",
+            view.me
+        )
+    })
 }
 
 /// A phone without a passcode never says that it is locked; its owner can leave the lock out.
@@ -387,8 +433,8 @@ fn hint_of_lock(view: &WhyView) -> Option<String> {
     let waited = waits_for(view).contains(&WaitsFor::Locked);
     (locked.required && silent && waited).then(|| {
         format!(
-            "`ibakctl backup{}` starts one now. If this phone has no passcode, `locked = \"ignored\"` in /etc/ibak/ibakd.toml leaves the lock out.",
-            view.me
+            "`ibakctl backup{me}` starts one now. If this phone has no passcode, `ibakctl policy{me} conditions.locked=ignored` leaves the lock out.",
+            me = view.me
         )
     })
 }

@@ -49,6 +49,7 @@ pub(crate) fn manager() -> ManagerView {
         quota: Some(Bytes::from_gib(500)),
         store_path: "/var/lib/ibak/store".into(),
         config_path: "/etc/ibak/ibakd.toml".into(),
+        notify: Vec::new(),
     }
 }
 
@@ -149,6 +150,7 @@ pub(crate) fn ada() -> PhoneView {
         used: Bytes::from_gib(122),
         quota: None,
         retired: false,
+        notify: Vec::new(),
     }
 }
 
@@ -223,5 +225,20 @@ pub(crate) fn backup(id: &str, finished: &str) -> BackupView {
         adopted: false,
         frees: None,
         keep: None,
+    }
+}
+
+/// Makes the cause of a message, as this computer would tell it.
+pub(crate) fn cause<'a>(
+    kind: &'a ibak_dbus::words::AttentionKind,
+    name: Option<&'a str>,
+    details: &'a ibak_dbus::Dict,
+) -> ibakctl::render::Cause<'a, ibak_dbus::Dict> {
+    ibakctl::render::Cause {
+        kind,
+        name,
+        me: "",
+        host: "attic",
+        details,
     }
 }

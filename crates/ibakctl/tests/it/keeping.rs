@@ -1,6 +1,6 @@
 //! What is said of backups that stay and go, of storage and of places, with the moment pinned.
 
-use super::fixtures::{ada, backup, job, manager, studio, style, wide};
+use super::fixtures::{ada, backup, cause, job, manager, studio, style, wide};
 use ibak_dbus::views::{BackupView, CompletedView, JobView, PhoneView};
 use ibak_dbus::words::{AttentionKind, Basis, ConditionName, JobKind, KeepReason, Outcome, Phase};
 use ibak_dbus::{Bytes, Dict};
@@ -226,11 +226,16 @@ fn phones_that_come_and_go() {
     insta::assert_snapshot!(said.join("----\n"));
 }
 
-fn details(pairs: &[(&str, OwnedVariant)]) -> Dict {
+pub(crate) fn details(pairs: &[(&str, OwnedVariant)]) -> Dict {
     pairs
         .iter()
         .map(|(key, value)| ((*key).to_owned(), value.clone()))
         .collect()
+}
+
+fn told(kind: &AttentionKind, of_ada: bool, details: &Dict) -> String {
+    let name = of_ada.then_some("Ada's iPhone");
+    render::attention(&cause(kind, name, details), &style())
 }
 
 #[test]
@@ -261,20 +266,15 @@ fn what_watch_tells_of_the_store() {
         ..moving.clone()
     };
     let said = [
-        render::attention(&room, Some(&ada()), &made, &style()),
-        render::attention(&room, None, &made, &style()),
-        render::attention(
-            &room,
-            Some(&ada()),
-            &details(&[("removed", 1_u64.into())]),
-            &style(),
-        ),
-        render::attention(&trouble, Some(&ada()), &damage(2), &style()),
-        render::attention(&trouble, Some(&ada()), &damage(0), &style()),
-        render::attention(&trouble, None, &damage(1), &style()),
-        render::attention(&trouble, None, &damage(0), &style()),
-        render::attention(&trouble, None, &missing, &style()),
-        render::attention(&trouble, None, &odd, &style()),
+        told(&room, true, &made),
+        told(&room, false, &made),
+        told(&room, true, &details(&[("removed", 1_u64.into())])),
+        told(&trouble, true, &damage(2)),
+        told(&trouble, true, &damage(0)),
+        told(&trouble, false, &damage(1)),
+        told(&trouble, false, &damage(0)),
+        told(&trouble, false, &missing),
+        told(&trouble, false, &odd),
         render::job_line(&moving, None, None, &style()),
         render::job_line(&moved, None, Some(&CompletedView::default()), &style()),
     ];

@@ -4,7 +4,7 @@ use super::fixtures;
 use super::objects::{Manager, Shared, tell};
 use super::phone_object::Phone;
 use ibak_dbus::views::{
-    AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView, StorageView,
+    AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView, PolicyView, StorageView,
 };
 use ibak_dbus::words::{Outcome, StorageState};
 use ibak_dbus::{Error, Udid, names};
@@ -40,6 +40,7 @@ pub(crate) struct Script {
     pub(crate) attempts: Vec<AttemptView>,
     pub(crate) checks: Vec<CheckView>,
     pub(crate) storage: Vec<StorageView>,
+    pub(crate) policy: Vec<PolicyView>,
     /// What a store is like once the daemon was told to use it; absent, it never looks.
     pub(crate) look: Option<fn(&str) -> StorageState>,
     /// What was poured into the daemon, once it has ended.

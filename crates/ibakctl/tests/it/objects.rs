@@ -106,6 +106,18 @@ impl Manager {
     fn quota_bytes(&self) -> u64 {
         self.view().quota.map_or(0, ibak_dbus::Bytes::get)
     }
+    #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.view().notify
+    }
+    fn test_notification(
+        &self,
+        phone: zbus::wire::ObjectPath<'_>,
+        options: Dict,
+    ) -> Result<(), Error> {
+        check_options(&options, &[])?;
+        self.0.called(format!("test-notification {phone}"))
+    }
     fn pause(&self, until: u64, options: Dict) -> Result<(), Error> {
         check_options(&options, &[])?;
         self.0.called(format!("pause {until}"))

@@ -1,6 +1,6 @@
 //! backups, doctor, errors, watch lines and JSON, with the moment pinned.
 
-use super::fixtures::{ada, attempt, backup, job, manager, studio, style, wide};
+use super::fixtures::{ada, attempt, backup, cause, job, manager, studio, style, wide};
 use ibak_dbus::views::{CheckView, CompletedView, JobView};
 use ibak_dbus::words::{
     AttentionKind, CheckDetail, CheckId, CheckStatus, Outcome, PhoneState, Remedy,
@@ -291,9 +291,9 @@ fn watch_lines() {
         render::job_line(&failed, Some(&studio()), None, &style()),
     ];
     shown.extend(
-        AttentionKind::ALL
-            .iter()
-            .map(|kind| render::attention(kind, Some(&ada()), &Dict::new(), &style())),
+        AttentionKind::ALL.iter().map(|kind| {
+            render::attention(&cause(kind, Some("Ada's iPhone"), &Dict::new()), &style())
+        }),
     );
     insta::assert_snapshot!(shown.concat());
 }

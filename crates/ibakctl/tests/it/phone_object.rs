@@ -1,8 +1,8 @@
 //! The mock daemon's phone.
 
 use super::objects::{Shared, micros, start};
-use ibak_dbus::views::{AttemptView, BackupView, PhoneView, conditions_to_dicts};
-use ibak_dbus::words::JobKind;
+use ibak_dbus::views::{AttemptView, BackupView, PhoneView, PolicyView, conditions_to_dicts};
+use ibak_dbus::words::{JobKind, PolicySource};
 use ibak_dbus::{Dict, Dicts, Error, Udid, check_options, names};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -184,6 +184,10 @@ impl Phone {
         self.view().quota.map_or(0, ibak_dbus::Bytes::get)
     }
     #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.view().notify
+    }
+    #[zbus(property)]
     fn retired(&self) -> bool {
         self.view().retired
     }
@@ -221,6 +225,28 @@ impl Phone {
     fn set_automatic(&self, on: bool, options: Dict) -> Result<(), Error> {
         check_options(&options, &[])?;
         self.0.called(format!("set-automatic {on}"))
+    }
+    fn get_policy(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        check_options(&options, &[])?;
+        let script = self.0.script();
+        Ok(script.policy.iter().map(PolicyView::to_dict).collect())
+    }
+    fn set_policy(&self, key: &str, value: &str, options: Dict) -> Result<(), Error> {
+        let also = check_options(&options, &["also"])?.texts("also")?;
+        self.0
+            .called(format!("set-policy {key}={value} {also:?}"))?;
+        let changes = also
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in changes.chain([(key, value)]) {
+            let mut script = self.0.script();
+            let row = script.policy.iter_mut().find(|row| row.key == key).unwrap();
+            (row.value, row.source) = match value {
+                "" => (row.default.clone(), PolicySource::Default),
+                value => (value.to_owned(), PolicySource::Set),
+            };
+        }
+        Ok(())
     }
     fn list_backups(&self, options: Dict) -> Result<Vec<Dict>, Error> {
         check_options(&options, &["frees", "explain"])?;

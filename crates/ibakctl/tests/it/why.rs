@@ -276,7 +276,9 @@ fn every_first_reason() {
                     .unwrap()
                     .free = Some(Bytes::from_gib(3));
             }
-            WaitsFor::Passcode => phone.passcode = Passcode::Asks,
+            WaitsFor::Passcode | WaitsFor::AskWindow | WaitsFor::Asked | WaitsFor::Person => {
+                phone.passcode = Passcode::Asks;
+            }
             WaitsFor::NotTrusted => phone.trust = Trust::Untrusted,
             WaitsFor::AutomaticOff => phone.automatic = false,
             _ => {}
@@ -374,6 +376,25 @@ fn several_at_once() {
     silent.waits_for = vec![];
     silent.transports = vec![TransportWord::Usb];
     show(&mut shown, "the lock does not count", &view(silent.clone()));
+    let mut plugged_in = silent.clone();
+    set(
+        &mut plugged_in,
+        ConditionName::Wifi,
+        ConditionStatus::Unmet,
+        ConditionReason::NotOnNetwork,
+    );
+    plugged_in.waits_for = vec![WaitsFor::Wifi];
+    show(
+        &mut shown,
+        "a cable, and only the network is missing",
+        &view(plugged_in.clone()),
+    );
+    plugged_in.waits_for.push(WaitsFor::Power);
+    show(
+        &mut shown,
+        "a cable, and more is missing",
+        &view(plugged_in),
+    );
     let wifi = silent.conditions.get_mut(&ConditionName::Wifi).unwrap();
     wifi.source = Some(EvidenceSource::Other("tea-leaves".into()));
     show(

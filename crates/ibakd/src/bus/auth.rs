@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
+use zbus::names::UniqueName;
 use zbus::wire::Variant;
 use zbus::{Connection, proxy};
 
@@ -110,17 +111,8 @@ pub async fn authorize(
     action: Action,
     no_user_interaction: bool,
 ) -> Result<(), Error> {
-    let sender = header
-        .sender()
-        .ok_or_else(|| Error::NotAuthorized("the caller has no name on the bus".into()))?;
-    let bus = DBusProxy::new(connection).await?;
-    let uid = bus
-        .get_connection_unix_user(sender.into())
-        .await
-        .map_err(|error| {
-            Error::NotAuthorized(format!("the bus does not say who is asking: {error}"))
-        })?;
-    if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+    let (sender, uid) = asker(connection, header).await?;
+    if is_always_authorized(uid) {
         return Ok(());
     }
     let interactive = !no_user_interaction
@@ -158,6 +150,47 @@ pub async fn authorize(
             action.id()
         ))),
     }
+}
+
+/// Checks that the sender of `header` is `owner` (a login name or a number), root or the daemon's
+/// own user. Nobody else is asked.
+///
+/// # Errors
+/// [`Error::NotAuthorized`] when it is somebody else, or when nobody can say.
+pub async fn authorize_owner(
+    connection: &Connection,
+    header: &Header<'_>,
+    owner: &str,
+) -> Result<(), Error> {
+    let (_, uid) = asker(connection, header).await?;
+    if is_always_authorized(uid) || super::owner::is(connection, uid, owner).await {
+        return Ok(());
+    }
+    Err(Error::NotAuthorized(
+        "this phone's nights are for its owner and root".into(),
+    ))
+}
+
+/// Returns the caller's name on the bus and its user.
+async fn asker<'h>(
+    connection: &Connection,
+    header: &'h Header<'_>,
+) -> Result<(&'h UniqueName<'h>, u32), Error> {
+    let sender = header
+        .sender()
+        .ok_or_else(|| Error::NotAuthorized("the caller has no name on the bus".into()))?;
+    let bus = DBusProxy::new(connection).await?;
+    let uid = bus
+        .get_connection_unix_user(sender.into())
+        .await
+        .map_err(|error| {
+            Error::NotAuthorized(format!("the bus does not say who is asking: {error}"))
+        })?;
+    Ok((sender, uid))
+}
+
+fn is_always_authorized(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod objects;
+mod owner;
 mod publish;
 mod secret;
 pub mod wire;
@@ -54,12 +55,48 @@ pub enum Call {
     },
     /// Somebody looks at this phone.
     LookedAt(Udid),
+    /// Send a message about a phone, to see where it arrives.
+    TestNotification {
+        /// Which phone.
+        phone: Udid,
+        /// Sent, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// Read the configuration again.
     Reload(oneshot::Sender<Result<(), Error>>),
     /// Check everything.
     Diagnose(oneshot::Sender<Vec<Dict>>),
     /// Something about the store itself.
     Storage(StorageCall),
+    /// Tell what holds for a phone.
+    GetPolicy {
+        /// Which phone.
+        phone: Udid,
+        /// A row for each key.
+        reply: oneshot::Sender<Vec<Dict>>,
+    },
+    /// Set what holds for a phone.
+    SetPolicy {
+        /// Which phone.
+        phone: Udid,
+        /// Keys and their values; an empty one takes it back.
+        changes: Vec<(String, String)>,
+        /// Done, or why not.
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    /// Who owns a phone: a login name, if the configuration gives one.
+    OwnerOf(Udid, oneshot::Sender<Option<String>>),
+    /// List what was seen and decided about a phone.
+    ListObservations {
+        /// Which phone.
+        phone: Udid,
+        /// Since when.
+        since: Wall,
+        /// Until when.
+        until: Wall,
+        /// The rows, oldest first.
+        reply: oneshot::Sender<Vec<Dict>>,
+    },
     /// List a phone's attempts.
     ListAttempts {
         /// Whose.

@@ -3,7 +3,9 @@
 mod errands;
 mod job;
 mod manager;
+mod observations;
 mod phone;
+mod policy;
 mod storage;
 
 pub use job::Job;

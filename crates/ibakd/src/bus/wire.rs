@@ -47,6 +47,7 @@ properties! {
         quota_bytes: u64 => "QuotaBytes",
         store_path: String => "StorePath",
         config_path: String => "ConfigPath",
+        notify_channels: Vec<String> => "NotifyChannels",
     }
 }
 
@@ -79,6 +80,7 @@ properties! {
         used_bytes: u64 => "UsedBytes",
         quota_bytes: u64 => "QuotaBytes",
         retired: bool => "Retired",
+        notify_channels: Vec<String> => "NotifyChannels",
     }
 }
 
@@ -176,6 +178,18 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Fills in where messages go: `channels` tells it for a phone, and for the whole.
+    #[must_use]
+    pub fn with_channels(mut self, channels: impl Fn(Option<&Udid>) -> Vec<String>) -> Self {
+        self.manager.notify_channels = channels(None);
+        for (udid, phone) in &mut self.phones {
+            phone.notify_channels = channels(Some(udid));
+        }
+        self
+    }
+}
+
 impl ManagerProperties {
     fn of(house: &core::HouseView, places: &Places) -> Self {
         let numbers = match house.store {
@@ -196,6 +210,7 @@ impl ManagerProperties {
             quota_bytes: numbers.quota.map_or(0, core::Bytes::get),
             store_path: places.store.clone(),
             config_path: places.config.clone(),
+            notify_channels: Vec::new(),
         }
     }
 }
@@ -247,6 +262,7 @@ impl PhoneProperties {
             used_bytes: phone.share.used.get(),
             quota_bytes: phone.share.quota.map_or(0, core::Bytes::get),
             retired: phone.retired,
+            notify_channels: Vec::new(),
         }
     }
 }
@@ -294,7 +310,11 @@ fn conditions(phone: &core::PhoneView, policy: &core::Policy) -> Conditions {
             let percent = phone
                 .battery_percent
                 .filter(|_| condition == core::Condition::Power);
-            let view = ConditionView::of(state, policy.requires(condition), percent);
+            let mut view = ConditionView::of(state, policy.requires(condition), percent);
+            if condition == core::Condition::Locked {
+                // Who was awake when is private; `ListObservations` tells it to whom it may.
+                (view.since, view.source, view.observed) = (None, None, None);
+            }
             (ConditionName::parse(condition.word()), view)
         })
         .collect()

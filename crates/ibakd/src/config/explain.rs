@@ -19,29 +19,29 @@ pub fn explain(config: &Config, path: &Path) -> String {
     }
     let when = match &config.cron {
         Some(expression) => format!("at the times of the cron expression `{expression}`"),
-        None => format!("every {}", span(config.interval)),
+        None => format!("every {}", span(config.rules.interval)),
     };
     line(format!(
         "  Each phone is backed up {when}, once these have held for {}:",
-        span(config.settle)
+        span(config.rules.settle)
     ));
-    line(format!("    power   {}", requirement(config.power)));
-    line(format!("    wifi    {}", requirement(config.wifi)));
-    line(format!("    locked  {}", requirement(config.locked)));
+    line(format!("    power   {}", requirement(config.rules.power)));
+    line(format!("    wifi    {}", requirement(config.rules.wifi)));
+    line(format!("    locked  {}", requirement(config.rules.locked)));
     line("    space   required, always".to_owned());
-    if config.battery_min > 0 {
+    if config.rules.battery_min > 0 {
         line(format!(
             "    and the battery is at {} % or more",
-            config.battery_min
+            config.rules.battery_min
         ));
     }
     line("  Lost while a backup runs:".to_owned());
-    line(format!("    power   {}", on_loss(config.power_lost)));
+    line(format!("    power   {}", on_loss(config.rules.power_lost)));
     line(format!(
         "    wifi    {}, unless there is a cable",
-        on_loss(config.wifi_lost)
+        on_loss(config.rules.wifi_lost)
     ));
-    line(format!("    locked  {}", on_loss(config.locked_lost)));
+    line(format!("    locked  {}", on_loss(config.rules.locked_lost)));
     let many = if config.parallel_max == 1 {
         "1 phone".to_owned()
     } else {
@@ -49,17 +49,17 @@ pub fn explain(config: &Config, path: &Path) -> String {
     };
     line(format!(
         "  At most {many} at the same time; overdue after {}.",
-        span(config.overdue)
+        span(config.rules.overdue)
     ));
     line(format!(
         "  Of each phone's backups these stay: {}.",
-        kept(config.keep)
+        kept(config.rules.keep)
     ));
     line(format!(
         "  Everything in the store is read again within {}.",
         span(config.scrub)
     ));
-    line(match config.password_check_days {
+    line(match config.rules.password_check_days {
         0 => "  Nobody is reminded to check the backup password.".to_owned(),
         1 => "  The backup password is to be checked every day.".to_owned(),
         days => format!("  The backup password is to be checked every {days} days."),

@@ -20,7 +20,15 @@ fn the_shipped_file_says_the_defaults() {
         .collect::<Vec<_>>()
         .join("\n");
     let parsed = Config::parse(&uncommented).unwrap();
+    assert_eq!(
+        parsed.said.len(),
+        Key::all().count(),
+        "each key of a phone is shown"
+    );
     let as_if_unsaid = Config {
+        said: BTreeSet::new(),
+        metrics_textfile: None,
+        networks: Vec::new(),
         store_is_explicit: false,
         reserve_bytes: None,
         quota_bytes: None,
@@ -28,6 +36,13 @@ fn the_shipped_file_says_the_defaults() {
         usbmuxd: None,
         interfaces: Vec::new(),
         ..parsed.clone()
+    };
+    let as_if_unsaid = Config {
+        rules: Rules {
+            owner: None,
+            ..as_if_unsaid.rules
+        },
+        ..as_if_unsaid
     };
     assert_eq!(as_if_unsaid, defaults);
     assert!(parsed.store_is_explicit && parsed.cron.is_some() && parsed.usbmuxd.is_some());
@@ -87,9 +102,9 @@ fn values_are_taken() {
     .unwrap();
     assert!(config.store_is_explicit);
     assert_eq!(config.store, Path::new("/srv/phones"));
-    assert_eq!(config.interval, Duration::from_secs(30));
+    assert_eq!(config.rules.interval, Duration::from_secs(30));
     assert_eq!(
-        (config.wifi, config.locked, config.power),
+        (config.rules.wifi, config.rules.locked, config.rules.power),
         (
             Requirement::OrUsb,
             Requirement::Ignored,
@@ -97,7 +112,7 @@ fn values_are_taken() {
         )
     );
     assert_eq!(
-        (config.power_lost, config.locked_lost),
+        (config.rules.power_lost, config.rules.locked_lost),
         (OnLoss::Stop, OnLoss::Grace(Duration::from_secs(60)))
     );
 }

@@ -3,7 +3,7 @@
 use super::{House, Running};
 use crate::executor::{End, blocking};
 use crate::history::Attempt;
-use ibak_core::{JobId, Outcome, Udid, View};
+use ibak_core::{JobId, JobResult, Outcome, Udid, View};
 use std::sync::Arc;
 
 impl House {
@@ -29,6 +29,7 @@ impl House {
             backup: made(&end.outcome).map(|id| id.as_str().to_owned()),
             bytes: end.bytes,
             files: end.files,
+            waits_for: String::new(),
         };
         self.record(attempt);
     }
@@ -56,7 +57,18 @@ impl House {
                 backup: None,
                 bytes: 0,
                 files: 0,
+                waits_for: self.was_missing(job.id, result),
             });
+        }
+    }
+
+    /// Says what a job waited for that was never ready: an ended one waits for nothing, so it is
+    /// what was last shown of it.
+    fn was_missing(&self, job: JobId, result: JobResult) -> String {
+        let shown = self.shown.jobs.get(&job);
+        match (result, shown) {
+            (JobResult::NotReadyInTime, Some(shown)) => shown.waits_for.join(","),
+            (_, _) => String::new(),
         }
     }
 

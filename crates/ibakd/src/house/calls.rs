@@ -1,6 +1,7 @@
 //! What bus clients ask of the loop. Whatever needs the disk is answered beside it.
 
-use super::{AnswerTo, House, answer, policy};
+use super::book::Book;
+use super::{AnswerTo, House, answer};
 use crate::bus::Call;
 use crate::config::Config;
 use crate::executor::blocking;
@@ -15,7 +16,22 @@ use tracing::info;
 impl House {
     pub(super) fn call(&mut self, call: Call) {
         match call {
-            Call::Request(request, reply) => self.ask(request, reply),
+            Call::Request(request, reply) => {
+                if let Request::Replace { old, new } = &request {
+                    self.hand.heir = Some((old.clone(), new.clone()));
+                }
+                self.ask(request, reply);
+                self.hand.heir = None;
+            }
+            Call::GetPolicy { phone, reply } => {
+                let rows = self.get_policy(&phone);
+                self.replies.push(Box::new(move || answer(reply, rows)));
+            }
+            Call::SetPolicy {
+                phone,
+                changes,
+                reply,
+            } => self.set_policy(&phone, changes, reply),
             Call::Errand {
                 phone,
                 errand,
@@ -24,6 +40,7 @@ impl House {
             } => self.errand_asked(phone, errand, work, reply),
             Call::Await { job, reply } => self.await_job(job, reply),
             Call::Unpair { phone, reply } => self.unpair(phone, reply),
+            Call::TestNotification { phone, reply } => self.test_notification(phone, reply),
             Call::LookedAt(udid) => self.handle(Event::LookedAt(udid)),
             Call::Reload(reply) => match self.reload() {
                 Ok(Taken::OtherStore) => self.reloading.push(reply),
@@ -37,6 +54,13 @@ impl House {
                 self.replies.push(Box::new(move || answer(reply, rows)));
             }
             Call::Storage(call) => self.storage_call(call),
+            Call::OwnerOf(phone, reply) => answer(reply, self.owner_of(&phone)),
+            Call::ListObservations {
+                phone,
+                since,
+                until,
+                reply,
+            } => self.list_observations(phone, since, until, reply),
             Call::ListAttempts {
                 phone,
                 since,
@@ -88,11 +112,13 @@ impl House {
                     .to_owned(),
             ));
         }
-        let policies = policy::policies(&fresh);
+        let candidates = self.candidates();
+        let book = Book::new(&fresh, &self.memory.settings(), &candidates);
+        let policies = book.policies(&fresh);
         policies.check().map_err(|error| failed(&error))?;
         info!("configuration taken");
         self.config = fresh;
-        self.policies = policies.clone();
+        self.candidates = candidates;
         self.scrub_within.send_replace(self.config.scrub);
         self.upkeep.wake();
         if other_store {
@@ -106,7 +132,7 @@ impl House {
             self.looks.store += 1;
             self.looks.busy = false;
         }
-        self.handle(Event::PoliciesChanged(policies));
+        self.take_book(book);
         self.plan_schedule();
         self.look_at_store();
         Ok(if other_store {
@@ -149,7 +175,7 @@ fn attempt_row(attempt: &Attempt) -> Dict {
         files: attempt.files,
         device_code: (attempt.device_code != 0).then_some(attempt.device_code),
         detail: attempt.detail.clone(),
-        waits_for: Vec::new(),
+        waits_for: super::chronicling::waited_for(&attempt.waits_for),
     }
     .to_dict()
 }

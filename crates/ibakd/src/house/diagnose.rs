@@ -14,6 +14,7 @@ impl House {
         checks.push(check_usb(&view));
         checks.push(self.check_mdns());
         checks.extend(self.check_store(&view));
+        checks.extend(self.check_settings(&view));
         for phone in view.phones.values() {
             checks.extend(check_phone(phone, self.policies.of(&phone.udid)));
         }
@@ -159,7 +160,12 @@ fn ok(id: CheckId) -> CheckView {
     CheckView::new(id, CheckStatus::Ok, CheckDetail::Fine)
 }
 
-fn bad(id: CheckId, status: CheckStatus, detail: CheckDetail, remedy: Remedy) -> CheckView {
+pub(super) fn bad(
+    id: CheckId,
+    status: CheckStatus,
+    detail: CheckDetail,
+    remedy: Remedy,
+) -> CheckView {
     CheckView {
         remedy: Some(remedy),
         ..CheckView::new(id, status, detail)

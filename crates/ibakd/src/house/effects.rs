@@ -48,10 +48,14 @@ impl House {
                 if let Err(error) = self.memory.forget(&udid) {
                     warn!(%error, phone = %udid, "that it is forgotten cannot be kept");
                 }
+                self.rebuild_book();
                 self.looks_of_it_are_old(udid);
             }
             Effect::Attention { phone, attention } => self.attract(phone, &attention),
             Effect::Answer { id, answer } => {
+                if let (Ok(_), Some((old, new))) = (&answer, self.hand.heir.take()) {
+                    self.inherit(&old, &new);
+                }
                 if let Some(asker) = self.asked.remove(&id) {
                     self.replies.push(Box::new(move || {
                         if asker.send(answer).is_err() {
@@ -78,6 +82,7 @@ impl House {
         let mut add = |key: &str, value: OwnedVariant| drop(details.insert(key.to_owned(), value));
         let micros = |at: ibak_core::Wall| u64::try_from(at.as_micros()).unwrap_or(0);
         match attention {
+            Attention::Asking { job } => add("job", OwnedVariant::from(job.get())),
             Attention::FailedNeedsYou { failure } => add("result", word(failure.word())),
             Attention::Overdue { last, first_seen } => {
                 add("last-backup", OwnedVariant::from(last.map_or(0, micros)));
@@ -111,12 +116,7 @@ impl House {
                 add("last-checked", OwnedVariant::from(last.map_or(0, micros)));
             }
         }
-        let kind = attention.kind().word();
-        info!(
-            phone = phone.as_ref().map(Udid::as_str),
-            kind, "needs attention"
-        );
-        self.attention.push((phone, kind, details));
+        self.call_attention(phone, attention.kind().word(), details);
     }
 
     fn start(&mut self, mut start: StartJob) {

@@ -3,16 +3,21 @@
 //! the bus.
 
 mod attempts;
+pub mod book;
 mod calls;
+mod chronicling;
 mod diagnose;
 mod effects;
 mod errands;
+mod host;
 mod keeping;
 mod network;
 mod phones;
 mod policy;
+mod settings;
 mod startup;
 mod storage;
+mod telling;
 mod upkeep;
 
 pub use startup::{Daemon, Options};
@@ -20,14 +25,17 @@ pub use startup::{Daemon, Options};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, Publication, Publisher, Reply};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Candidate, Config};
 use crate::executor::{ErrandWork, Report, Stop};
 use crate::executor::{Upkeep, UpkeepNews};
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::sources::host::{HostNews, HostSource};
 use crate::sources::phone::PhoneNews;
 use crate::sources::store::{Held, StoreLook};
+use book::Book;
 use errands::JobEnd;
 use ibak_core::{
     Answer, Event, JobId, Machine, Monotonic, Policies, RequestError, RequestId, Udid, Wall,
@@ -45,7 +53,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -69,6 +77,7 @@ enum Input {
     Mdns(Listener, MdnsEvent),
     Hearing(Listener, Hearing),
     Phone(PhoneNews),
+    Host(HostNews),
     /// The store is worth another look.
     LookAtStore,
     /// A look at the store, and at which one.
@@ -104,14 +113,23 @@ struct House {
     machine: Machine,
     policies: Policies,
     config: Config,
+    /// What holds for each phone.
+    book: Book,
+    /// The phones that its tables may be about.
+    candidates: Vec<Candidate>,
     config_path: Option<PathBuf>,
     clock: Clock,
     memory: Memory,
     history: Arc<History>,
     notifier: Notifier,
     publisher: Publisher,
+    metrics: Metrics,
     inputs: mpsc::Sender<Input>,
     mux: MuxAddress,
+    /// Has usbmuxd looked at: a phone was plugged in.
+    look_at_mux: Arc<Notify>,
+    /// The computer itself; `None` before anybody looks after it.
+    host: Option<HostSource>,
     records: Arc<PairStore>,
     deadlines: Deadlines,
     limits: Limits,
@@ -144,6 +162,8 @@ struct House {
     measuring: Arc<Semaphore>,
     /// Jobs whose end is in the history.
     recorded: BTreeSet<JobId>,
+    /// What is noted for the morning after.
+    chronicling: chronicling::Chronicling,
     /// Phones that could not use a copy of an earlier backup: the next one begins from nothing.
     afresh: BTreeSet<Udid>,
     /// Who asked for another store, and is told once it was looked at.
@@ -170,6 +190,8 @@ struct Hand {
     work: Option<ErrandWork>,
     /// Where the store is to be moved to.
     target: Option<PathBuf>,
+    /// Which phone takes the place of which.
+    heir: Option<(Udid, Udid)>,
 }
 
 /// What may end the loop.
@@ -195,7 +217,7 @@ impl House {
         tokio::pin!(up_at_the_latest);
         let mut stopping: Option<Monotonic> = None;
         loop {
-            let deadline = stopping.or(self.machine.next_deadline());
+            let deadline = stopping.or(self.next_deadline());
             tokio::select! {
                 input = inputs.recv() => if let Some(input) = input { self.take(input) },
                 () = sleep_until(&self.clock, deadline) => {
@@ -233,6 +255,7 @@ impl House {
             }
         }
         self.publish();
+        self.end_chronicle();
         self.leave(bus_lost).await;
         info!("stopped");
         Ok(())
@@ -245,6 +268,7 @@ impl House {
             Input::Mdns(listener, event) => self.announced(listener, event),
             Input::Hearing(listener, hearing) => self.hearing(listener, hearing),
             Input::Phone(news) => self.phone_news(news),
+            Input::Host(news) => self.host_news(news),
             Input::LookAtStore => self.look_at_store(),
             Input::Store(number, look) => self.store_seen(number, look),
             Input::StoreContents(udid, number, held) => self.contents_seen(udid, number, held),
@@ -268,12 +292,16 @@ impl House {
 
     /// Shows the bus and the service manager what has become of it all.
     fn publish(&mut self) {
+        self.renew_book();
         let view = self.machine.view();
         self.tell_locks(&view);
         self.keep_what_never_ran(&view);
+        self.keep_chronicle(&view);
+        self.wish(&view);
         self.upkeep.may(view.house.upkeep == ibak_core::Upkeep::May);
         let places = Places::of(&self.config, self.config_path.as_deref());
-        let wire = Wire::of(&view, &self.policies, &places);
+        let wire = Wire::of(&view, &self.policies, &places)
+            .with_channels(|phone| telling::channels(&self.book, &self.config, phone));
         let changed = wire != *self.shown;
         if !changed
             && self.attention.is_empty()
@@ -283,6 +311,8 @@ impl House {
             return;
         }
         if changed {
+            self.metrics
+                .show(self.config.metrics_textfile.as_deref(), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }
@@ -314,10 +344,11 @@ impl House {
         let Self {
             memory,
             publisher,
+            metrics,
             mut keeping,
             ..
         } = self;
-        drop(publisher);
+        drop((publisher, metrics));
         let written = memory.unwritten();
         let rest = async {
             if let Some(written) = written {

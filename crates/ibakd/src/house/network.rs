@@ -59,6 +59,11 @@ impl Network {
         })
     }
 
+    /// Says whether this phone is or was paired with this computer.
+    pub(super) fn knows(&self, udid: &Udid) -> bool {
+        self.keys.contains_key(udid)
+    }
+
     /// Says whether a phone is on the network: `None` when that cannot be told.
     fn sees(&self, udid: &Udid) -> Option<bool> {
         self.keys.get(udid)?;

@@ -140,6 +140,11 @@ impl House {
         );
     }
 
+    /// Says whether any phone is there.
+    pub(super) fn is_anybody_there(&self) -> bool {
+        self.phones.values().any(PhoneSlot::is_there)
+    }
+
     /// Gives the core a fact that holds until it is contradicted.
     pub(super) fn observe(&mut self, udid: &Udid, fact: Fact, source: Source) {
         let at = self.clock.now();
@@ -246,6 +251,7 @@ impl House {
                 if !self.apple_devices.contains(&place) && self.apple_devices.len() < PHONES_MAX {
                     self.apple_devices.push(place);
                 }
+                self.look_at_mux.notify_one();
                 u32::try_from(self.apple_devices.len()).ok()
             }
             PresenceEvent::Left(place) => {
@@ -264,14 +270,12 @@ impl House {
         self.handle(Event::AppleOnUsb(count));
     }
 
-    /// Lets waiting backups know whose screen is locked.
+    /// Lets backups that hold a phone know when data may move: its screen is locked, and the rest
+    /// holds.
     pub(super) fn tell_locks(&mut self, view: &View) {
         for (udid, phone) in &view.phones {
-            let locked = phone
-                .conditions
-                .get(ibak_core::Condition::Locked)
-                .verdict
-                .is_met();
+            let job = phone.job.and_then(|job| view.jobs.get(&job));
+            let locked = job.is_some_and(|job| job.may_move);
             let sender = self
                 .locked
                 .entry(udid.clone())

@@ -1,7 +1,9 @@
 //! Putting the daemon together, and taking it apart.
 
+use super::book::Book;
+use super::chronicling::Chronicling;
 use super::network::{Hearing, Network};
-use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy};
+use super::{Ends, Hand, House, INPUTS_MAX, Input, Looks, policy, settings};
 use crate::bus::wire::{Places, Wire};
 use crate::bus::{Call, serve};
 use crate::clock::Clock;
@@ -9,10 +11,12 @@ use crate::config::Config;
 use crate::executor::Upkeep;
 use crate::history::History;
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::sources::cron;
+use crate::sources::host::{HostOptions, HostSource};
 use anyhow::Context;
-use ibak_core::{Event, JobId, Machine, Udid, Wall};
+use ibak_core::{Event, JobId, Machine, Udid};
 use ibak_dbus::BusChoice;
 use ibak_device::{
     Deadlines, MdnsOptions, MuxAddress, PairStore, PhoneKeys, browse, presence, watch,
@@ -32,8 +36,6 @@ use tracing::{debug, info, warn};
 const LISTEN_FIRST: Duration = Duration::from_secs(3);
 /// How soon listening is tried again where it was not possible.
 const LISTEN_AGAIN: Duration = Duration::from_secs(60);
-/// How often a schedule looks at the wall clock, which may be set meanwhile.
-const LOOK_AT_CALENDAR: Duration = Duration::from_secs(900);
 
 /// How a daemon is started.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Options {
     pub bus: BusChoice,
     /// Where usbmuxd listens.
     pub mux: MuxAddress,
+    /// Where this computer is asked how it is.
+    pub host: HostOptions,
     /// Both clocks.
     pub clock: Clock,
     /// For each step with a phone.
@@ -113,37 +117,50 @@ async fn build(
         clock,
         ..
     } = &options;
-    let policies = policy::policies(config);
-    policies.check()?;
     let (memory, first_job) = open_memory(state_dir, clock)?;
     let history = Arc::new(History::open(&state_dir.join("history.sqlite")));
     let records =
         Arc::new(PairStore::open(&state_dir.join("pairing")).context("the pairing records")?);
-    let machine = recall(
-        &memory,
-        Machine::new(policies.clone(), first_job, clock.now()),
-        clock,
-    );
+    let keys = known_keys(&records);
+    let machine = Machine::new(policy::policies(config), first_job, clock.now());
+    let mut machine = recall(&memory, machine, clock);
+    let phones = settings::candidates(&machine.view(), |phone| keys.contains_key(phone));
+    let book = Book::new(config, &memory.settings(), &phones);
+    let policies = book.policies(config);
+    policies.check()?;
+    drop(machine.handle(Event::PoliciesChanged(policies.clone()), clock.now()));
     let places = Places::of(config, options.config_path.as_deref());
-    let first = Wire::of(&machine.view(), &policies, &places);
+    let view = machine.view();
+    let first = Wire::of(&view, &policies, &places)
+        .with_channels(|phone| super::telling::channels(&book, config, phone));
     let served = serve(bus, first.clone())
         .await
         .with_context(|| format!("cannot serve {bus} bus"))?;
     info!(%bus, version = env!("CARGO_PKG_VERSION"), "serving");
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let clock_now = clock.now();
+    let (metrics, writing) = Metrics::new();
+    let mut keeping = JoinSet::new();
+    keeping.spawn(writing);
     let mut house = House {
         machine,
         policies,
+        book: Book::default(),
+        candidates: Vec::new(),
         config: options.config,
         config_path: options.config_path,
         clock: options.clock,
         memory,
+        chronicling: Chronicling::begin(&history, clock_now),
         history,
         notifier: Notifier::default(),
         publisher: served.publisher,
+        metrics,
         inputs,
         mux: options.mux,
-        network: Network::new(known_keys(&records)),
+        network: Network::new(keys),
+        look_at_mux: Arc::default(),
+        host: None,
         records,
         deadlines: options.deadlines,
         limits: options.limits,
@@ -165,12 +182,15 @@ async fn build(
         shown: Arc::new(first),
         locked: BTreeMap::new(),
         apple_devices: Vec::new(),
-        keeping: JoinSet::new(),
+        keeping,
         reloading: Vec::new(),
         measuring: Arc::new(tokio::sync::Semaphore::new(1)),
         recorded: BTreeSet::new(),
         afresh: BTreeSet::new(),
     };
+    house.candidates = phones;
+    house.take_book(book);
+    house.start_host(options.host);
     house.start_sources(served.calls, &stop);
     Ok((
         house,
@@ -206,7 +226,8 @@ impl House {
     fn start_sources(&mut self, calls: mpsc::Receiver<Call>, stop: &CancellationToken) {
         self.forward(calls, Input::Call);
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
-        tokio::spawn(watch(self.mux.clone(), tx, stop.clone()));
+        let look = Arc::clone(&self.look_at_mux);
+        tokio::spawn(watch(self.mux.clone(), look, tx, stop.clone()));
         self.forward(rx, Input::Mux);
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
         tokio::spawn(presence::watch(tx, stop.clone()));
@@ -232,7 +253,10 @@ impl House {
         let (tx, rx) = mpsc::channel(INPUTS_MAX);
         self.forward(rx, move |event| Input::Mdns(listener, event));
         let (inputs, stop) = (self.inputs.clone(), stop.clone());
-        let options = MdnsOptions { interface };
+        let options = MdnsOptions {
+            interface,
+            addresses_changed: self.host.as_ref().map(HostSource::addresses),
+        };
         let listen = async move {
             loop {
                 let browsing = browse(options.clone(), tx.clone(), CancellationToken::new());
@@ -284,7 +308,7 @@ impl House {
             match cron::next_due(&expression).await {
                 Ok(Some(at)) => {
                     send(Input::SchedulePlanned(Some(at)), &inputs).await;
-                    sleep_until_wall(&clock, at).await;
+                    clock.sleep_until_wall(at).await;
                     send(Input::ScheduleDue, &inputs).await;
                 }
                 Ok(None) => {
@@ -300,18 +324,6 @@ impl House {
     pub(super) fn schedule_due(&mut self) {
         self.handle(Event::ScheduleFired);
         self.plan_schedule();
-    }
-}
-
-async fn sleep_until_wall(clock: &Clock, at: Wall) {
-    loop {
-        let now = clock.now();
-        let left = at.saturating_since(now.wall);
-        if left.is_zero() {
-            return;
-        }
-        let slice = left.min(LOOK_AT_CALENDAR);
-        clock.sleep_until(now.monotonic + slice).await;
     }
 }
 

@@ -1,12 +1,15 @@
 //! The memory's own types on disk: separate from the core's, converted by hand, read leniently.
 
 use ibak_core::{
-    Asking, AttentionKind, Automatic, Bytes, Calendar, HouseMemory, Identity, JobResult,
-    LastResult, Pause, PhoneMemory, Told, Udid, Wall,
+    Asking, AttentionKind, Automatic, Bytes, Calendar, Day, HouseMemory, Identity, JobResult,
+    LastAsked, LastResult, Pause, PhoneMemory, Told, Udid, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+/// Values by key.
+pub type Settings = BTreeMap<String, String>;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -15,6 +18,8 @@ pub(super) struct Contents {
     pub(super) store_uuids: BTreeMap<PathBuf, String>,
     pub(super) house: House,
     pub(super) phones: BTreeMap<String, Phone>,
+    /// What people set for a phone: each key with its value, in the configuration's words.
+    pub(super) settings: BTreeMap<String, Settings>,
     /// Phones whose pairing a person has ended.
     pub(super) unpaired: BTreeSet<String>,
 }
@@ -39,6 +44,9 @@ pub(super) struct Phone {
     quota_bytes: Option<u64>,
     retired: bool,
     asks_for_passcode: Option<bool>,
+    /// When it was last asked for it (microseconds), on which day of the house's calendar (days since
+    /// 1970), and how often on that day.
+    asked: Option<(i64, i32, u8)>,
     lock_ever_seen: bool,
     last_result: Option<(String, i64)>,
     password_proved_micros: Option<i64>,
@@ -94,6 +102,9 @@ impl Phone {
             asks_for_passcode: phone
                 .passcode_learned
                 .map(|learned| learned == Asking::Asks),
+            asked: phone
+                .asked
+                .map(|it| (it.at.as_micros(), it.day.0, it.count)),
             lock_ever_seen: phone.lock_ever_seen,
             last_result: phone
                 .last_result
@@ -132,6 +143,11 @@ impl Phone {
             passcode_learned: self
                 .asks_for_passcode
                 .map(|asks| if asks { Asking::Asks } else { Asking::Never }),
+            asked: self.asked.map(|(at, day, count)| LastAsked {
+                at: Wall::from_micros(at),
+                day: Day(day),
+                count,
+            }),
             lock_ever_seen: self.lock_ever_seen,
             last_result,
             password_proved: self.password_proved_micros.map(Wall::from_micros),

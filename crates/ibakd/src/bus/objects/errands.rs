@@ -4,7 +4,7 @@
 
 use super::{Phone, job_of};
 use crate::bus::Call;
-use crate::bus::auth::{Action, authorize};
+use crate::bus::auth::{Action, authorize, authorize_owner};
 use crate::bus::secret::read_secret;
 use crate::executor::{ErrandWork, ReadWhat, ReadWish, RestoreWish};
 use ibak_core::{Answer, BackupId, Errand, JobResult, Secret, Udid};
@@ -32,6 +32,11 @@ impl<'a> Caller<'a> {
     pub(super) async fn may(self, action: Action, options: &Options<'_>) -> Result<(), Error> {
         let quiet = options.no_user_interaction();
         authorize(self.connection, self.header, action, quiet).await
+    }
+
+    /// Checks that this is who the configuration calls the owner, root or the daemon itself.
+    pub(super) async fn is(self, owner: &str) -> Result<(), Error> {
+        authorize_owner(self.connection, self.header, owner).await
     }
 }
 

@@ -6,7 +6,7 @@ use crate::bus::auth::{Action, authorize, check_polkit};
 use crate::bus::wire::ManagerProperties;
 use crate::bus::{Call, Door, StorageCall};
 use ibak_core::{Request, Wall};
-use ibak_dbus::{Dict, Error, check_options};
+use ibak_dbus::{Dict, Error, check_options, names};
 use std::sync::Arc;
 use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
@@ -169,8 +169,25 @@ impl Manager {
         Ok(checks)
     }
 
+    /// Sends a message of kind `test` about a phone, to see where messages arrive.
+    async fn test_notification(
+        &self,
+        phone: ObjectPath<'_>,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        self.manage(connection, &header, &options).await?;
+        let unknown = || Error::Failed("no phone has this path".into());
+        let phone = names::phone_of(phone.as_str()).ok_or_else(unknown)?;
+        self.0
+            .call(|reply| Call::TestNotification { phone, reply })
+            .await?
+    }
+
     /// Says that somebody should look: asking, failed-needs-you, overdue, store-trouble,
-    /// done-after-gap, check-password, made-room; show the phone's state for a kind that is new.
+    /// done-after-gap, check-password, made-room, test; show the phone's state for a kind that is
+    /// new.
     #[zbus(signal)]
     pub async fn attention(
         emitter: &SignalEmitter<'_>,
@@ -225,6 +242,13 @@ impl Manager {
     #[zbus(property)]
     fn store_path(&self) -> String {
         self.read(|it| it.store_path.clone())
+    }
+
+    /// Where messages go that are about no single phone: channels, as the file names of hooks and
+    /// `desktop`; empty = everywhere.
+    #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.read(|it| it.notify_channels.clone())
     }
 
     /// The configuration file; empty when there is none.

@@ -1,11 +1,11 @@
 //! The interface of a phone.
 
 use super::errands::{self, Caller};
-use super::{job_of, storage};
-use crate::bus::auth::{Action, authorize};
+
+use super::{observations, policy, storage};
 use crate::bus::wire::PhoneProperties;
 use crate::bus::{Call, Door};
-use ibak_core::{Automatic, Extent, Request, Udid, Wall, When};
+use ibak_core::{Udid, Wall};
 use ibak_dbus::{Dict, Dicts, Error, check_options, names};
 use std::sync::Arc;
 use zbus::message::Header;
@@ -45,32 +45,8 @@ impl Phone {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath, Error> {
-        let options = check_options(&options, &["when-ready", "full"])?;
-        let when = if options.flag("when-ready")? {
-            When::Ready
-        } else {
-            When::AtOnce
-        };
-        let full = if options.flag("full")? {
-            Extent::Full
-        } else {
-            Extent::Changes
-        };
-        authorize(
-            connection,
-            &header,
-            Action::Backup,
-            options.no_user_interaction(),
-        )
-        .await?;
-        self.door
-            .request(Request::BackUp {
-                phone: self.udid.clone(),
-                when,
-                full,
-            })
-            .await
-            .and_then(job_of)
+        let caller = Caller::new(connection, &header);
+        policy::back_up(self, &options, caller).await
     }
 
     /// Switches automatic backup on or off for this phone.
@@ -81,22 +57,30 @@ impl Phone {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let options = check_options(&options, &[])?;
-        authorize(
-            connection,
-            &header,
-            Action::Manage,
-            options.no_user_interaction(),
-        )
-        .await?;
-        let automatic = if on { Automatic::On } else { Automatic::Off };
-        self.door
-            .request(Request::SetAutomatic {
-                phone: self.udid.clone(),
-                automatic,
-            })
-            .await
-            .map(drop)
+        let caller = Caller::new(connection, &header);
+        policy::set_automatic(self, on, &options, caller).await
+    }
+
+    /// Tells what holds for it, a row for each key: `key` s, `value` s, `source` s and `default` s.
+    #[zbus(out_args("rows"))]
+    async fn get_policy(&self, options: Dict) -> Result<Vec<Dict>, Error> {
+        policy::get(self, &options).await
+    }
+
+    /// Sets what holds for it under one key, before what the configuration says; an empty value
+    /// takes that back.
+    ///
+    /// Option: `also` a{ss} gives further keys, which are taken together with this one or not at all.
+    async fn set_policy(
+        &self,
+        key: &str,
+        value: &str,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = Caller::new(connection, &header);
+        policy::set(self, key, value, &options, caller).await
     }
 
     /// Lists its backups, oldest first.
@@ -184,6 +168,9 @@ impl Phone {
 
     /// Lists its attempts since this time in µs, oldest first: why each backup did or did not happen.
     ///
+    /// How each ended is for everybody to see, as `LastResult` is; who did what when in a night is not:
+    /// that is `ListObservations`.
+    ///
     /// Option: `all` b lists those at anything else as well.
     #[zbus(out_args("attempts"))]
     async fn list_attempts(&self, since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
@@ -198,6 +185,24 @@ impl Phone {
                 reply,
             })
             .await
+    }
+
+    /// Lists what was seen and decided between two times in µs, oldest first, and how things stood at
+    /// the first of them: the night behind `ibakctl timeline`.
+    ///
+    /// For root, the daemon's own user and the phone's `owner`; for a phone without one also whoever
+    /// polkit lets `read-backup`. Since: 0.3
+    #[zbus(out_args("observations"))]
+    async fn list_observations(
+        &self,
+        since: u64,
+        until: u64,
+        options: Dict,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<Dict>, Error> {
+        let caller = Caller::new(connection, &header);
+        observations::list(self, since, until, &options, caller).await
     }
 
     /// Gives a backup back to this phone, never without being asked to.
@@ -481,5 +486,12 @@ impl Phone {
     #[zbus(property)]
     fn retired(&self) -> bool {
         self.read(|it| it.retired)
+    }
+
+    /// Where messages about it go: channels, as the file names of hooks and `desktop`; empty =
+    /// everywhere.
+    #[zbus(property)]
+    fn notify_channels(&self) -> Vec<String> {
+        self.read(|it| it.notify_channels.clone())
     }
 }
