@@ -41,7 +41,12 @@ impl fmt::Display for Figures {
         if let Some((memory, files)) = self.early {
             write!(f, "{} MiB and {files} files after a third, ", memory >> 10)?;
         }
-        write!(f, "{} MiB and {} files at the end", self.late.0 >> 10, self.late.1)
+        write!(
+            f,
+            "{} MiB and {} files at the end",
+            self.late.0 >> 10,
+            self.late.1
+        )
     }
 }
 
