@@ -3,8 +3,10 @@
 //! Times are RFC 3339 in UTC or null, sizes are bytes, every object carries its `message_type`.
 //! Keys are added, never changed.
 
+mod nights;
 mod policy;
 
+pub use nights::{history, night, timeline, with_nights};
 pub use policy::policy;
 
 use crate::extract::Summary;

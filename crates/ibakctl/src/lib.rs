@@ -15,6 +15,7 @@ pub mod intake;
 mod interrupt;
 pub mod json;
 pub mod moment;
+pub mod night;
 mod notify;
 pub mod render;
 mod secret;

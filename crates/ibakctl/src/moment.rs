@@ -72,6 +72,24 @@ pub fn full(moment: Wall, style: &Style) -> String {
     )
 }
 
+/// Writes a moment's time of day alone: `02:14`.
+pub fn time_of_day(moment: Wall, style: &Style) -> String {
+    local(moment, style).map_or_else(|| "an unknown time".to_owned(), |zoned| clock(&zoned))
+}
+
+/// Returns the next full hour of the reader's clock; the present moment when it is one.
+pub fn next_full_hour(style: &Style) -> Wall {
+    let now = style.now.to_zoned(style.zone.clone());
+    let into = i64::from(now.minute()) * 60 + i64::from(now.second());
+    let part = now.timestamp().subsec_nanosecond() != 0;
+    let secs = now.timestamp().as_second();
+    let full = match (into, part) {
+        (0, false) => secs,
+        (into, _) => secs - into + 3_600,
+    };
+    Wall::from_secs(full)
+}
+
 /// Writes the present day: `2026-11-22`.
 pub fn today(style: &Style) -> String {
     style

@@ -40,6 +40,7 @@ fn view() -> View {
         last_seen: None,
         data_used: None,
         told: Vec::new(),
+        asked: None,
     };
     drop(machine.handle(Event::Recalled(memory), now(0)));
     machine.view()

@@ -71,13 +71,30 @@ pub enum Command {
     /// Shows what every phone is doing, its last backup, and what it waits for.
     Status(StatusArgs),
 
-    /// Says why the next backup waits, with the evidence for each condition.
+    /// Says why the next backup waits, with the evidence for each condition; in the morning after a
+    /// missed night first why that was.
     Why {
         /// The phone.
         phone: Option<String>,
-        /// Also shows the last N tries and how they ended.
+        /// Also shows the last N nights in a sentence each, and the last N tries.
         #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000))]
         last: u16,
+        /// Says what came of one night instead: the date of its evening, `last` or `tonight`. A night
+        /// is from noon to noon where you are.
+        #[arg(long, value_name = "DATE", conflicts_with = "last")]
+        night: Option<String>,
+    },
+
+    /// Draws the night: one row a condition, hours across, backups beneath. For its owner and root.
+    Timeline(TimelineArgs),
+
+    /// Lists what came of each night, newest first, with one clause of why.
+    History {
+        /// The phone.
+        phone: Option<String>,
+        /// So many nights; a night is from noon to noon where you are.
+        #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: u16,
     },
 
     /// Backs up a phone now, as Apple's "Back Up Now" does; it needs only be reachable, trusted and fit.
@@ -223,6 +240,19 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Which time `timeline` draws.
+#[derive(Clone, Debug, Args)]
+pub struct TimelineArgs {
+    /// The phone.
+    pub phone: Option<String>,
+    /// The last N hours.
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=336))]
+    pub hours: u16,
+    /// One night, from noon to noon where you are: the date of its evening, `last` or `tonight`.
+    #[arg(long, value_name = "DATE", conflicts_with = "hours")]
+    pub date: Option<String>,
 }
 
 /// A backup password that is not asked for.

@@ -12,6 +12,7 @@ mod icloud;
 mod keeping;
 mod lives;
 mod ls;
+mod nights;
 mod notify;
 mod pairing;
 mod password;
@@ -109,8 +110,17 @@ fn run(cli: Cli, console: &mut Console) -> Result<Exit, Failure> {
 async fn ask(command: Command, json: bool, console: &mut Console) -> Result<Exit, Failure> {
     match command {
         Command::Status(args) => reading::status(&args, json, console).await,
-        Command::Why { phone, last } => {
+        Command::Why {
+            phone,
+            last: _,
+            night: Some(night),
+        } => nights::why(phone.as_deref(), &night, json, console).await,
+        Command::Why { phone, last, .. } => {
             reading::why(phone.as_deref(), usize::from(last), json, console).await
+        }
+        Command::Timeline(args) => nights::timeline(&args, json, console).await,
+        Command::History { phone, days } => {
+            nights::history(phone.as_deref(), days, json, console).await
         }
         Command::Backups(args) => reading::backups(&args, json, console).await,
         Command::Keeping(deed) => keeping::ask(deed, json, console).await,

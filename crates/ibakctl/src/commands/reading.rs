@@ -1,6 +1,7 @@
 //! Commands that only read.
 
 use super::choose::backups_with;
+use super::nights;
 use crate::cli::{BackupsArgs, StatusArgs};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -62,18 +63,28 @@ pub(super) async fn why(
     let session = Session::open().await?;
     let style = console.out_style();
     let status = session.status()?;
-    let phone = select::phone(&status.phones, asked, &style)?.clone();
+    let mut phone = select::phone(&status.phones, asked, &style)?.clone();
+    let me = me(asked, &status.phones, &phone, &style);
+    let attempts = attempts(&session, &phone, 0).await?;
+    let past = nights::past(&session, &mut phone, &attempts, last, &me, &style).await?;
     let view = WhyView {
         job: status.job_of(&phone).cloned(),
-        attempts: attempts(&session, &phone, 0).await?,
+        attempts,
         last,
-        me: me(asked, &status.phones, &phone, &style),
+        me,
         phone,
     };
+    let missed = past.first().and_then(|night| render::missed(night, &style));
     if as_json {
-        console.answer_json(&json::why(&view, &render::why_sentence(&view, &style)))?;
+        let why = json::why(&view, &render::why_sentence(&view, &style));
+        console.answer_json(&json::with_nights(why, missed, &past, &style))?;
     } else {
-        console.answer(&render::why(&view, &style))?;
+        let first = missed.map_or_else(String::new, |missed| {
+            format!("{}\n", text::paragraph(&missed, 0, &style))
+        });
+        let nights = render::nights(past.get(..last).unwrap_or(&past), &style);
+        let why = render::why(&view, &style);
+        console.answer(&format!("{first}{why}{nights}"))?;
     }
     Ok(Exit::Done)
 }

@@ -9,9 +9,11 @@ mod error;
 mod events;
 mod explain;
 mod files;
+mod history;
 mod icloud;
 mod jobs;
 mod keeping;
+mod night;
 mod outcome;
 mod pairing;
 mod policy;
@@ -21,6 +23,7 @@ mod status;
 mod storage;
 mod store;
 mod table;
+mod timeline;
 mod waits;
 mod why;
 
@@ -35,11 +38,13 @@ pub use error::render as error;
 pub use events::{attention, job_line, manager_line, phone_line};
 pub use explain::render as explained;
 pub use files::{FileRow, Listed, Listing, exported, listing, refused, unpacked};
+pub use history::{HistoryView, render as history};
 pub use icloud::render as icloud;
 pub use keeping::{
     RemovalView, after_damage, before_forgetting, before_removal, damage, forgotten_phone, removed,
     replaced, retired, sound,
 };
+pub use night::{NightView, missed, nights, render as night, sentence as night_sentence};
 pub use outcome::{
     finished, phrase as outcome_phrase, phrase_of, remedy as outcome_remedy, remedy_of,
     took as attempt_took,
@@ -57,4 +62,5 @@ pub use store::{
     AdoptionView, adopted, before_adoption, before_move, place, shell_place, store_moved,
     store_remedy, store_used,
 };
+pub use timeline::{TimelineView, render as timeline};
 pub use why::{WhyView, render as why, sentence as why_sentence};

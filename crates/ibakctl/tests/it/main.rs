@@ -21,6 +21,7 @@ mod jobs;
 mod keeping;
 mod keeping_runs;
 mod mock;
+mod nights;
 mod objects;
 mod other;
 mod pairing;

@@ -4,7 +4,8 @@ use super::fixtures;
 use super::objects::{Manager, Shared, tell};
 use super::phone_object::Phone;
 use ibak_dbus::views::{
-    AttemptView, BackupView, CheckView, CompletedView, JobView, PhoneView, PolicyView, StorageView,
+    AttemptView, BackupView, CheckView, CompletedView, JobView, ObservationView, PhoneView,
+    PolicyView, StorageView,
 };
 use ibak_dbus::words::{Outcome, StorageState};
 use ibak_dbus::{Error, Udid, names};
@@ -38,6 +39,8 @@ pub(crate) struct Script {
     pub(crate) phones: Vec<PhoneView>,
     pub(crate) backups: Vec<BackupView>,
     pub(crate) attempts: Vec<AttemptView>,
+    /// What was noted; `None` when that is not for whom asks.
+    pub(crate) observations: Option<Vec<ObservationView>>,
     pub(crate) checks: Vec<CheckView>,
     pub(crate) storage: Vec<StorageView>,
     pub(crate) policy: Vec<PolicyView>,

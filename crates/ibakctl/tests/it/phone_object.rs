@@ -1,7 +1,9 @@
 //! The mock daemon's phone.
 
 use super::objects::{Shared, micros, start};
-use ibak_dbus::views::{AttemptView, BackupView, PhoneView, PolicyView, conditions_to_dicts};
+use ibak_dbus::views::{
+    AttemptView, BackupView, ObservationView, PhoneView, PolicyView, conditions_to_dicts,
+};
 use ibak_dbus::words::{JobKind, PolicySource};
 use ibak_dbus::{Dict, Dicts, Error, Udid, check_options, names};
 use std::fs::File;
@@ -360,6 +362,17 @@ impl Phone {
             .called(format!("save-purchases {:?}", checked.numbers("have")?))?;
         self.0.pour(out.into());
         Ok(start(&self.0, connection, JobKind::Purchases, Some(&self.1)).await)
+    }
+    fn list_observations(&self, since: u64, until: u64, options: Dict) -> Result<Vec<Dict>, Error> {
+        let quiet = check_options(&options, &[])?.no_user_interaction();
+        let mut script = self.0.script();
+        let rows = script.observations.clone();
+        let rows = rows.ok_or_else(|| Error::NotAuthorized("not yours".into()))?;
+        let (since, until) = (since / 1_000_000, until / 1_000_000);
+        script
+            .calls
+            .push(format!("observations {since} {until} quiet={quiet}"));
+        Ok(rows.iter().map(ObservationView::to_dict).collect())
     }
     fn list_attempts(&self, _since: u64, options: Dict) -> Result<Vec<Dict>, Error> {
         check_options(&options, &[])?;

@@ -36,6 +36,7 @@ fn phone(udid: &str, name: &str, retired: bool) -> PhoneMemory {
         last_seen: None,
         data_used: None,
         told: Vec::new(),
+        asked: None,
     }
 }
 
