@@ -98,7 +98,14 @@ impl Night {
         })
         .await
         .unwrap();
+        let zone = setup
+            .zone
+            .map(|name| jiff::tz::TimeZone::get(name).unwrap());
         let clock = Clock::manual(EVENING);
+        let clock = match zone {
+            Some(zone) => clock.in_zone(zone),
+            None => clock,
+        };
         write_config(dir.path(), &setup);
         let daemon = start_daemon(dir.path(), &bus, &clock, &setup)
             .await

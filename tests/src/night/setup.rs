@@ -30,6 +30,8 @@ pub struct Setup {
     pub deadlines: Deadlines,
     /// What is not known of real phones and done all the same.
     pub quirks: Quirks,
+    /// The house's time zone; the machine's own when `None`.
+    pub zone: Option<&'static str>,
 }
 
 impl Setup {
@@ -42,6 +44,16 @@ impl Setup {
             network: true,
             deadlines: Deadlines::default(),
             quirks: Quirks::default(),
+            zone: None,
+        }
+    }
+
+    /// Puts the house into a time zone, such as `Europe/Berlin`.
+    #[must_use]
+    pub fn zone(self, zone: &'static str) -> Self {
+        Self {
+            zone: Some(zone),
+            ..self
         }
     }
 

@@ -16,11 +16,11 @@ pub(crate) const HOURS: [i64; 10] = [18, 19, 22, 23, 26, 27, 30, 31, 34, 38];
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stand {
     /// It is at home, on the Wi-Fi.
-    pub near: bool,
+    pub(crate) near: bool,
     /// It is on the charger; in a house with cables, on this computer's.
-    pub plugged: bool,
+    pub(crate) plugged: bool,
     /// Its screen is locked.
-    pub locked: bool,
+    pub(crate) locked: bool,
 }
 
 impl std::fmt::Debug for Stand {
@@ -50,6 +50,19 @@ pub(crate) enum Trouble {
     Reboots,
 }
 
+/// What the person does with the question for the passcode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Enters it and locks the phone.
+    Gives,
+    /// Enters it and goes on using the phone.
+    Stays,
+    /// Does not see it.
+    Ignores,
+    /// Taps it away.
+    Dismisses,
+}
+
 /// What happens to the house at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
@@ -73,13 +86,15 @@ pub(crate) enum Mishap {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// When, in minutes since the day's midnight.
-    pub minute: i64,
+    pub(crate) minute: i64,
     /// How the phones stand.
-    pub phones: [Stand; PHONES],
+    pub(crate) phones: [Stand; PHONES],
     /// What happens to them.
-    pub troubles: [Option<Trouble>; PHONES],
+    pub(crate) troubles: [Option<Trouble>; PHONES],
+    /// What the persons do when they are asked.
+    pub(crate) answers: [Answer; PHONES],
     /// What happens to the house.
-    pub mishap: Option<Mishap>,
+    pub(crate) mishap: Option<Mishap>,
 }
 
 /// How somebody treats a phone; chances in percent.
@@ -123,6 +138,7 @@ struct Night {
     /// Off the charger at this moment, or off the Wi-Fi.
     moved: Option<usize>,
     trouble: Option<(usize, Trouble)>,
+    answer: Answer,
 }
 
 fn chance(dice: &mut Dice, percent: u64) -> bool {
@@ -153,7 +169,14 @@ impl Night {
         };
         let looked_at = sometimes(habits.restless, locks, wakes);
         let moved = sometimes(habits.restless, plugs, wakes);
-        let trouble = sometimes(habits.unlucky, locks, wakes);
+        // In the hand of somebody who may be asked nothing else goes wrong.
+        let trouble = sometimes(habits.unlucky, locks, wakes).filter(|at| looked_at != Some(*at));
+        let answer = match dice.below(10) {
+            0 => Answer::Stays,
+            1 => Answer::Ignores,
+            2 => Answer::Dismisses,
+            _ => Answer::Gives,
+        };
         let kind = TROUBLES[between(dice, 0, TROUBLES.len())];
         Self {
             away,
@@ -162,6 +185,7 @@ impl Night {
             looked_at,
             moved,
             trouble: trouble.map(|at| (at, kind)),
+            answer,
         }
     }
 
@@ -190,6 +214,11 @@ pub(crate) fn day(dice: &mut Dice) -> Vec<Moment> {
     let nights = HABITS.map(|habits| Night::draw(dice, habits));
     // Never at the first: what lasts until the next moment is over before another day's mishap.
     let (when, what) = (between(dice, 1, HOURS.len()), between(dice, 0, 8));
+    let mishap = match MISHAPS[what] {
+        // Nor is the daemon stopped while somebody answers.
+        Mishap::StopsMidway if HOURS[when] < 24 => Mishap::Restart,
+        mishap => mishap,
+    };
     let happens = chance(dice, 30);
     let moment = |(at, hour): (usize, &i64)| Moment {
         minute: hour * 60,
@@ -198,7 +227,8 @@ pub(crate) fn day(dice: &mut Dice) -> Vec<Moment> {
             let (_, trouble) = night.trouble.filter(|(when, _)| *when == at)?;
             Some(trouble)
         }),
-        mishap: (happens && when == at).then_some(MISHAPS[what]),
+        answers: nights.each_ref().map(|night| night.answer),
+        mishap: (happens && when == at).then_some(mishap),
     };
     HOURS.iter().enumerate().map(moment).collect()
 }

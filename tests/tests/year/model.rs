@@ -1,18 +1,20 @@
 //! What should happen, in the plainest words: hours and yes or no. It knows nothing of the daemon.
 
-use crate::life::{Mishap, Moment, PHONES, Stand, Trouble};
+use crate::life::{Answer, Mishap, Moment, PHONES, Stand, Trouble};
 
 /// The policy of a house.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// Phones lie on this computer's cable, and that is as good as Wi-Fi.
-    pub cable: bool,
+    pub(crate) cable: bool,
     /// The screen must be locked.
-    pub lock_counts: bool,
+    pub(crate) lock_counts: bool,
     /// How long after a backup the next one is due, in minutes: the interval less a twelfth.
-    pub due_after: i64,
+    pub(crate) due_after: i64,
+    /// Within which local time of day backups begin by themselves, in minutes.
+    pub(crate) window: (i64, i64),
     /// All phones may be backed up at once, not one after the other.
-    pub together: bool,
+    pub(crate) together: bool,
 }
 
 /// Which phone it is.
@@ -22,6 +24,8 @@ pub(crate) enum Kind {
     Never,
     /// It has no passcode: that it is locked can only be heard, never read.
     Open,
+    /// It asks for its passcode, which is known once it was seen locked.
+    Asks,
 }
 
 /// How a backup ends.
@@ -35,6 +39,10 @@ pub(crate) enum End {
     Lost,
     /// The daemon was stopped.
     Stopped,
+    /// Nobody gave the passcode.
+    NotConfirmed,
+    /// It was given, and the phone was not locked.
+    NotLocked,
 }
 
 impl End {
@@ -45,6 +53,8 @@ impl End {
             Self::Refused => "refused",
             Self::Lost => "lost",
             Self::Stopped => "stopped",
+            Self::NotConfirmed => "not-confirmed",
+            Self::NotLocked => "not-locked",
         }
     }
 }
@@ -63,6 +73,10 @@ struct Past {
     silent: bool,
     /// The daemon was there when its screen went off.
     lock_heard: bool,
+    /// It was seen locked.
+    lock_seen: bool,
+    /// The local day on which it last asked: once a day is enough.
+    asked: Option<i64>,
     before: Stand,
 }
 
@@ -77,6 +91,27 @@ pub(crate) struct Model {
 
 /// Longest wait after a failure, in minutes.
 const WAIT_MAX: i64 = 240;
+/// When a phone may ask, in minutes of the local time of day: 19:00 to 23:30.
+const ASK_HOURS: (i64, i64) = (19 * 60, 23 * 60 + 30);
+/// Summer time in Berlin, in minutes since the first midnight (2026-11-22, UTC): from 2027-03-28
+/// to 2027-10-31, both at 1:00 UTC.
+const SUMMER: std::ops::Range<i64> = 126 * 1440 + 60..343 * 1440 + 60;
+
+/// Returns what a clock in Berlin shows, in minutes since the first midnight.
+fn local(wall: i64) -> i64 {
+    wall + if SUMMER.contains(&wall) { 120 } else { 60 }
+}
+
+/// Tells whether a local time of day is within some hours, perhaps over midnight; hours from a time
+/// to the same one are the whole day.
+fn within((from, to): (i64, i64), local: i64) -> bool {
+    let now = local.rem_euclid(1440);
+    if from < to {
+        (from..to).contains(&now)
+    } else {
+        now >= from || now < to
+    }
+}
 
 impl Model {
     /// Begins with phones that were never seen.
@@ -88,6 +123,8 @@ impl Model {
             not_before: 0,
             silent: false,
             lock_heard: false,
+            lock_seen: false,
+            asked: None,
             before: Stand::default(),
         });
         Self {
@@ -103,12 +140,18 @@ impl Model {
         self.mishap = moment.mishap;
         std::array::from_fn(|at| {
             self.hear(at, moment);
-            if !self.starts(at, moment.phones[at], passed, wall) {
+            let stand = moment.phones[at];
+            let end = if self.asks(at, stand, wall) || self.tries(at, stand, wall) {
+                self.phones[at].asked = Some(local(wall) / 1440);
+                self.phones[at].lock_seen = true;
+                self.answered(moment.answers[at])
+            } else if self.starts(at, stand, passed, wall) {
+                self.end(moment.troubles[at])
+            } else {
                 return None;
-            }
-            let end = self.end(moment.troubles[at]);
+            };
             self.remember(at, end, passed, wall);
-            self.afterwards(at, moment.troubles[at]);
+            self.afterwards(at, moment.troubles[at], end);
             Some(end)
         })
     }
@@ -151,25 +194,60 @@ impl Model {
             && stand.locked
             && connection_lives
             && (locks || phone.lock_heard);
+        phone.lock_seen |= is_there && stand.locked;
         phone.before = stand;
         self.phones[at] = phone;
     }
 
-    /// The four conditions, due, and no wait after a failure.
-    fn starts(&self, at: usize, stand: Stand, passed: i64, wall: i64) -> bool {
+    /// What every backup needs that begins by itself: due, within the hours, room, power, Wi-Fi.
+    fn may_begin(&self, at: usize, stand: Stand, wall: i64) -> bool {
         let phone = &self.phones[at];
-        let power = stand.plugged;
-        let wifi = stand.near || (self.rules.cable && stand.plugged);
-        let locked = match phone.kind {
-            Kind::Never => stand.locked,
-            Kind::Open => phone.lock_heard,
-        };
-        let space = self.mishap != Some(Mishap::Full);
-        let four = power && wifi && (locked || !self.rules.lock_counts) && space;
         let due = phone
             .last
             .is_none_or(|last| wall - last >= self.rules.due_after);
-        four && due && self.reaches(phone, stand) && passed >= phone.not_before
+        let space = self.mishap != Some(Mishap::Full);
+        let power = stand.plugged;
+        let wifi = stand.near || (self.rules.cable && stand.plugged);
+        let open = within(self.rules.window, local(wall));
+        due && open && space && power && wifi && self.reaches(phone, stand)
+    }
+
+    /// A phone that asks does so while somebody has it in hand: unlocked and on power, in the
+    /// evening, once a day.
+    fn asks(&self, at: usize, stand: Stand, wall: i64) -> bool {
+        let phone = &self.phones[at];
+        let known = phone.kind == Kind::Asks && phone.lock_seen;
+        let hours = within(ASK_HOURS, local(wall));
+        let not_yet = phone.asked != Some(local(wall) / 1440);
+        known && !stand.locked && hours && not_yet && self.may_begin(at, stand, wall)
+    }
+
+    /// Whether a phone asks is not known before it was seen locked; where that does not count, one
+    /// try finds out.
+    fn tries(&self, at: usize, stand: Stand, wall: i64) -> bool {
+        let phone = &self.phones[at];
+        let unknown = phone.kind == Kind::Asks && !phone.lock_seen;
+        unknown && !self.rules.lock_counts && self.may_begin(at, stand, wall)
+    }
+
+    /// A phone that does not ask starts when it is locked as well, and does not wait after a failure.
+    fn starts(&self, at: usize, stand: Stand, passed: i64, wall: i64) -> bool {
+        let phone = &self.phones[at];
+        let locked = match phone.kind {
+            Kind::Never => stand.locked,
+            Kind::Open => phone.lock_heard,
+            Kind::Asks => return false,
+        };
+        let four = self.may_begin(at, stand, wall) && (locked || !self.rules.lock_counts);
+        four && passed >= phone.not_before
+    }
+
+    fn answered(&self, answer: Answer) -> End {
+        match answer {
+            Answer::Ignores | Answer::Dismisses => End::NotConfirmed,
+            Answer::Stays if self.rules.lock_counts => End::NotLocked,
+            Answer::Gives | Answer::Stays => End::Done,
+        }
     }
 
     fn end(&self, trouble: Option<Trouble>) -> End {
@@ -183,14 +261,16 @@ impl Model {
     }
 
     /// What happened during a backup holds until the next moment.
-    fn afterwards(&mut self, at: usize, trouble: Option<Trouble>) {
+    fn afterwards(&mut self, at: usize, trouble: Option<Trouble>, end: End) {
+        let locks = self.phones[at].kind == Kind::Asks && self.rules.lock_counts;
         let before = &mut self.phones[at].before;
         match (self.mishap, trouble) {
             (Some(Mishap::StopsMidway), _) | (_, Some(Trouble::Leaves)) => {
                 (before.near, before.plugged) = (false, false);
             }
             (_, Some(Trouble::Unlocked)) => before.locked = false,
-            (_, Some(_) | None) => {}
+            // Who gave the passcode locked the phone.
+            (_, Some(_) | None) => before.locked |= locks && end == End::Done,
         }
     }
 
@@ -202,7 +282,7 @@ impl Model {
                 phone.last = Some(wall);
                 return;
             }
-            End::Stopped => return,
+            End::Stopped | End::NotConfirmed | End::NotLocked => return,
             End::Refused => 5,
             End::Lost => 1,
         };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-pub use observed::Observed;
+pub(crate) use observed::Observed;
 
 use crate::phone::{Phone, Transport};
 use crate::ports::Waiting;

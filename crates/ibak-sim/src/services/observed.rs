@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::phone::Phone;
 
 /// How many connections observe each notification.
-pub type Observed = BTreeMap<String, usize>;
+pub(crate) type Observed = BTreeMap<String, usize>;
 
 /// What one connection observes; forgotten when it ends.
 pub(super) struct Ears {
@@ -51,8 +51,8 @@ impl Drop for Ears {
 }
 
 impl Phone {
-    /// Returns a watch on the notifications that hosts observe.
-    pub fn watch_observed(&self) -> watch::Receiver<Observed> {
+    /// Returns a watch on how many connections observe each notification.
+    pub fn watch_observed(&self) -> watch::Receiver<BTreeMap<String, usize>> {
         self.observed.subscribe()
     }
 }

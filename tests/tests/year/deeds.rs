@@ -1,0 +1,169 @@
+//! The backups of one moment: each is let come to its end, and what a person or the world does
+//! meanwhile is done.
+
+use crate::house::House;
+use crate::life::{Answer, Mishap, Moment, PHONES, Trouble};
+use crate::model::{End, Kind};
+use ibak_core::JobId;
+use ibak_dbus::MirrorEvent;
+use ibak_dbus::views::JobView;
+use ibak_dbus::words::{ConditionStatus, JobKind, Outcome, Phase};
+use std::time::Duration;
+
+/// When a job gives up that waits for the phone to be locked, with a second more.
+const NOT_LOCKED: Duration = Duration::from_secs(301);
+
+impl House {
+    /// Lets every backup of this moment come to its end, and tells how each ended.
+    pub(crate) async fn backups(
+        &mut self,
+        moment: &Moment,
+        wanted: &[Option<End>; PHONES],
+    ) -> [Option<End>; PHONES] {
+        let mut ends = [None; PHONES];
+        let mut met = [false; PHONES];
+        loop {
+            self.settle().await;
+            let mut running = self.running();
+            // Time passes for who does not lock; those who do come first.
+            running.sort_by_key(|(at, _)| moment.answers[*at] == Answer::Stays);
+            for (at, job) in &running {
+                if !std::mem::replace(&mut met[*at], true) {
+                    self.midway(*at, *job, moment).await;
+                }
+            }
+            let all_began = (0..PHONES).all(|at| met[at] || wanted[at].is_none());
+            if moment.mishap == Some(Mishap::StopsMidway) && all_began && met.contains(&true) {
+                self.night.restart_daemon().await;
+                self.listens = [false; PHONES];
+            } else if let Some((_, job)) = running.first() {
+                self.night.ended(*job).await;
+            }
+            for (at, end) in self.told() {
+                assert_eq!(ends[at], None, "twice in one moment: {}", self.here);
+                ends[at] = Some(end);
+                met[at] = true;
+            }
+            if self.running().is_empty() {
+                return ends;
+            }
+        }
+    }
+
+    /// Lists the backups that run, by their phone's place.
+    fn running(&self) -> Vec<(usize, JobId)> {
+        let jobs = self.night.state().jobs();
+        let backups = jobs
+            .iter()
+            .filter(|job| job.kind == JobKind::Backup && !job.ended());
+        backups
+            .map(|job: &JobView| (self.place(job), job.id))
+            .collect()
+    }
+
+    fn place(&self, job: &JobView) -> usize {
+        let is = |at: &usize| job.phone == Some(self.night.udid(*at));
+        (0..PHONES).find(is).expect("a phone of the house")
+    }
+
+    /// What happens to a phone once its backup has begun.
+    async fn midway(&mut self, at: usize, job: JobId, moment: &Moment) {
+        let way = if self.rules.cable {
+            "attached=none"
+        } else {
+            "wifi=off"
+        };
+        match moment.troubles[at] {
+            _ if moment.mishap == Some(Mishap::StopsMidway) => {}
+            Some(Trouble::Leaves) => {
+                self.until_asked(job).await;
+                self.night.set(at, &["power=off", way]).await;
+                (self.stands[at].plugged, self.stands[at].near) = (false, false);
+                self.listens[at] = false;
+            }
+            Some(Trouble::Unlocked) => {
+                self.until_asked(job).await;
+                self.night.set(at, &["locked=no"]).await;
+                self.stands[at].locked = false;
+                self.until_heard(at, ConditionStatus::Unmet).await;
+            }
+            Some(Trouble::Refuses | Trouble::Breaks | Trouble::Reboots) | None => {}
+        }
+        if self.kinds[at] == Kind::Asks {
+            self.consent(at, job, moment.answers[at]).await;
+        }
+    }
+
+    /// What the person does who was asked.
+    async fn consent(&mut self, at: usize, job: JobId, answer: Answer) {
+        let what = format!("the question of job {job} is settled: {}", self.here);
+        let waits = self
+            .night
+            .until_some(&what, |state| {
+                let view = state.job(job)?;
+                let moves = matches!(
+                    view.phase,
+                    Phase::Receiving | Phase::Arranging | Phase::Verifying | Phase::Committing
+                );
+                let waits = view.phase == Phase::AwaitingLock && !view.ended();
+                (waits || moves || view.ended()).then_some(waits)
+            })
+            .await;
+        match answer {
+            _ if !waits => {}
+            Answer::Gives => {
+                self.night.set(at, &["locked=yes"]).await;
+                self.stands[at].locked = true;
+                let what = format!("data of job {job} move: {}", self.here);
+                self.night
+                    .until(&what, |state| {
+                        let view = state.job(job);
+                        view.is_none_or(|it| it.ended() || it.phase != Phase::AwaitingLock)
+                    })
+                    .await;
+            }
+            Answer::Stays => self.advance(NOT_LOCKED).await,
+            Answer::Ignores | Answer::Dismisses => panic!("nobody answered: {}", self.here),
+        }
+    }
+
+    /// Waits until a backup's conversation with its phone has begun.
+    async fn until_asked(&mut self, job: JobId) {
+        let what = format!("job {job} waits for the phone: {}", self.here);
+        self.night
+            .until(&what, |state| {
+                state.job(job).is_some_and(|view| match view.phase {
+                    Phase::Queued | Phase::Connecting | Phase::Preparing => view.ended(),
+                    _ => true,
+                })
+            })
+            .await;
+    }
+
+    /// Takes what the daemon told of ends since it was last asked.
+    fn told(&mut self) -> Vec<(usize, End)> {
+        let mut told = Vec::new();
+        for event in std::mem::take(&mut self.night.events) {
+            let MirrorEvent::Completed { job, result, .. } = event else {
+                continue;
+            };
+            let Some(job) = self.night.state().job(job) else {
+                continue;
+            };
+            if job.kind != JobKind::Backup {
+                continue;
+            }
+            let end = match result {
+                Outcome::Succeeded => End::Done,
+                Outcome::PhoneReadWrite => End::Refused,
+                Outcome::LostConnection | Outcome::LostWifi | Outcome::LostPower => End::Lost,
+                Outcome::DaemonStopped => End::Stopped,
+                Outcome::NotConfirmed => End::NotConfirmed,
+                Outcome::NotLockedInTime => End::NotLocked,
+                other => panic!("ended with {other}: {}{}", self.here, self.night.picture()),
+            };
+            told.push((self.place(&job), end));
+        }
+        told
+    }
+}
