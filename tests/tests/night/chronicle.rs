@@ -120,7 +120,8 @@ async fn why_says_it_in_one_sentence_and_timeline_draws_it() {
         why.conversation
     );
     assert!(
-        why.answer.contains("the screen is unlocked since 02:00"),
+        why.answer
+            .contains("NO   locked   the screen is unlocked since "),
         "{}",
         why.answer
     );

@@ -366,14 +366,14 @@ fn of_parts(
         .into_iter()
         .map(|(what, lack)| {
             let (when, lack) = (here.minus(&lack), lack.and(&here));
-            let how = how(&when, &here).unwrap_or_else(|| unmet(record, &what, &lack));
+            let how = how(record, &when, &here).unwrap_or_else(|| unmet(record, &what, &lack));
             (Part { what, how }, when)
         })
         .collect();
     let is_never = |part: &Part| matches!(part.how, How::Never | How::NotKnown | How::NoPasscode);
     let away = (absent.secs() * 10 >= free.secs()).then(|| Part {
         what: WaitsFor::Phone,
-        how: how(&here, free).unwrap_or(How::Never),
+        how: how(record, &here, free).unwrap_or(How::Never),
     });
     if held.iter().any(|(part, _)| is_never(part)) {
         let never = held.into_iter().map(|(part, _)| part).filter(is_never);
@@ -400,8 +400,9 @@ fn of_parts(
 }
 
 /// Says when something was so, of all the time; `None` for never.
-fn how(when: &Spans, all: &Spans) -> Option<How> {
-    let when = when.joined(BREAK);
+fn how(record: &Record, when: &Spans, all: &Spans) -> Option<How> {
+    let secs = when.secs();
+    let when = bridged(record, &when.joined(BREAK));
     if when.secs() < MOMENT {
         return None;
     }
@@ -412,8 +413,19 @@ fn how(when: &Spans, all: &Spans) -> Option<How> {
         (1, true, false) => How::Until(until),
         (1, false, true) => How::From(from),
         (1, _, _) => How::Within(from, until),
-        (_, _, _) => How::NowAndThen(when.secs()),
+        (_, _, _) => How::NowAndThen(secs),
     })
+}
+
+/// Adds the gaps on both sides of which it was so: that nobody watched is no change.
+fn bridged(record: &Record, when: &Spans) -> Spans {
+    let near = |a: Wall, b: Wall| a <= b && b.saturating_since(a).as_secs() < BREAK;
+    let gaps = record.gaps.iter().filter_map(|gap| {
+        let before = when.iter().find(|(_, end)| near(*end, gap.from))?;
+        let after = when.iter().find(|(start, _)| near(gap.until, *start))?;
+        Some((before.1, after.0))
+    });
+    when.or(&Spans::of(gaps))
 }
 
 /// Says in which way a condition was never met.

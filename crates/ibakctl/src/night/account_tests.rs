@@ -242,6 +242,11 @@ fn what_nobody_watched_is_not_told() {
             "wifi *; locked *; stopped 23:10-06:02",
             "it was never on power, so nothing could run; from 23:10 to 06:02 ibakd was not running",
         ),
+        // That nobody watched for an hour does not mean that it left its charger.
+        (
+            "power 23:30-; wifi *; locked -23:10; stopped 01:00-02:00",
+            "it came to power only at 23:30 and was unlocked from 23:10 on, so the conditions never held together; from 01:00 to 02:00 ibakd was not running",
+        ),
         (
             "wifi *; locked *; stopped 23:10-23:20",
             "it was never on power, so nothing could run",
