@@ -15,6 +15,7 @@ mod asking;
 mod bus;
 pub mod errands;
 mod setup;
+mod telling;
 mod tree;
 
 pub use bus::Bus;

@@ -233,6 +233,8 @@ impl Facts {
                 read.source = Some(edge.source);
                 read.observed = Some(edge.at);
                 read.verdict = match edge.value {
+                    // That it has none is what makes hearing of it all there is.
+                    Edge::Locked if self.has_passcode() => Verdict::Met(Met::ScreenLocked),
                     Edge::Locked => Verdict::Met(Met::LockSeen),
                     Edge::Unlocked => unlocked,
                 };

@@ -130,8 +130,20 @@ impl House {
         let wanted = self.model.at(moment, minute, minute + self.set);
         self.tell(&wanted);
         self.arm(moment).await;
-        self.let_begin(&wanted).await;
-        let ends = self.backups(moment, &wanted).await;
+        let mut ends = [None; PHONES];
+        for _ in 0..SETTLINGS_MAX {
+            // Who waits for a slot is looked at again when there is one.
+            let left: [_; PHONES] =
+                std::array::from_fn(|at| wanted[at].filter(|_| ends[at].is_none()));
+            self.let_begin(&left).await;
+            for (at, end) in self.backups(moment, &left).await.into_iter().enumerate() {
+                assert!(ends[at].is_none() || end.is_none(), "twice: {}", self.here);
+                ends[at] = ends[at].or(end);
+            }
+            if (0..PHONES).all(|at| wanted[at].is_none() || ends[at].is_some()) {
+                break;
+            }
+        }
         assert_eq!(ends, wanted, "{}{}", self.here, self.night.picture());
         self.look_around(&wanted).await;
         self.disarm(moment).await;

@@ -374,7 +374,7 @@ fn a_lock_that_is_only_heard_of_is_read_again() {
     assert!(effects.contains(&reread), "{effects:?}");
     assert_eq!(
         house.phone(&ada).conditions.locked.verdict,
-        Verdict::Met(Met::LockSeen)
+        Verdict::Met(Met::ScreenLocked)
     );
     house.pass(MINUTE);
     assert!(
