@@ -111,13 +111,16 @@ fn is_attention(event: &MirrorEvent) -> bool {
 
 /// Lists the jobs of which a person was told that they will ask, and of which phone.
 fn announced(night: &Night) -> Vec<(Udid, u64)> {
-    let announced = |event: &MirrorEvent| match event {
-        MirrorEvent::Attention {
+    let announced = |event: &MirrorEvent| {
+        let MirrorEvent::Attention {
             phone: Some(phone),
             kind: AttentionKind::Asking,
             details,
-        } => Some((phone.clone(), u64::try_from(details.get("job")?).ok()?)),
-        _ => None,
+        } = event
+        else {
+            return None;
+        };
+        Some((phone.clone(), u64::try_from(details.get("job")?).ok()?))
     };
     night.events.iter().filter_map(announced).collect()
 }

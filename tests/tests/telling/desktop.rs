@@ -276,18 +276,20 @@ async fn a_prompt_is_announced_pressingly() {
         ("job", OwnedVariant::from(7_u64)),
     ]
     .into();
-    for _ in 0..2 {
+    let attention = async |kind: &str| {
         other
             .emit_signal(
                 None::<BusName<'_>>,
                 ibak_dbus::names::MANAGER_PATH,
                 ibak_dbus::names::MANAGER_INTERFACE,
                 "Attention",
-                &(path.clone(), "asking", details.clone()),
+                &(path.clone(), kind, details.clone()),
             )
             .await
             .unwrap();
-    }
+    };
+    attention("asking").await;
+    attention("asking").await;
     let shown = screen.next().await.unwrap();
     let host = rustix::system::uname()
         .nodename()
@@ -303,16 +305,7 @@ async fn a_prompt_is_announced_pressingly() {
         transient: true,
     };
     assert_eq!(shown, wanted);
-    other
-        .emit_signal(
-            None::<BusName<'_>>,
-            ibak_dbus::names::MANAGER_PATH,
-            ibak_dbus::names::MANAGER_INTERFACE,
-            "Attention",
-            &(path.clone(), "test", details.clone()),
-        )
-        .await
-        .unwrap();
+    attention("test").await;
     let shown = screen.next().await.unwrap();
     assert_eq!(
         shown.title, "A test message of ibak",

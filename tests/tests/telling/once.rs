@@ -45,7 +45,7 @@ async fn an_overdue_phone_is_told_once_a_day_over_restarts() {
             night.restart_daemon().await;
             night
                 .until_phone(0, "its store was read", |view| {
-                    view.overdue == !moments.is_empty()
+                    view.overdue != moments.is_empty()
                 })
                 .await;
             night.settle().await;
