@@ -178,7 +178,7 @@ words! {
         MadeRoom = "made-room",
         /// Nobody has proved for long that the backup password is still known (since 0.2).
         CheckPassword = "check-password",
-        /// A person wants to see where messages arrive (since 0.3).
+        /// A person wants to see where messages arrive (since 0.2).
         Test = "test",
     }
 }

@@ -191,7 +191,7 @@ impl Phone {
     /// the first of them: the night behind `ibakctl timeline`.
     ///
     /// For root, the daemon's own user and the phone's `owner`; for a phone without one also whoever
-    /// polkit lets `read-backup`. Since: 0.3
+    /// polkit lets `read-backup`. Since: 0.2
     #[zbus(out_args("observations"))]
     async fn list_observations(
         &self,
