@@ -12,7 +12,8 @@ pub(crate) struct Figures {
 }
 
 /// Over so few days nothing can be said.
-const DAYS_MIN: u64 = 60;
+const DAYS_MIN: u64 = 90;
+const MONTH: u64 = 30;
 /// What allocator and databases may take beyond what they had after a third of a year, in KiB.
 const MEMORY_MAX: u64 = 48 << 10;
 /// How many more files may be open: connections that are just ending.
@@ -21,8 +22,17 @@ const FILES_MAX: usize = 24;
 impl Figures {
     /// Looks at the end of a day.
     pub(crate) fn look(&mut self, day: u64, days: u64) {
-        self.late = (resident_kib(), open_files());
-        if days >= DAYS_MIN && day == days / 3 {
+        let (memory, files) = (resident_kib(), open_files());
+        // How many connections are just open is chance; the fewest of a month are what stays.
+        let month_begins = day % MONTH == 0;
+        let fewest = if month_begins {
+            files
+        } else {
+            self.late.1.min(files)
+        };
+        self.late = (memory, fewest);
+        let last_of_month = day % MONTH == MONTH - 1;
+        if days >= DAYS_MIN && last_of_month && day <= days / 3 {
             self.early = Some(self.late);
         }
     }

@@ -78,6 +78,8 @@ struct Past {
     /// The local day on which it last asked: once a day is enough.
     asked: Option<i64>,
     before: Stand,
+    /// The daemon could talk to it at the moment before.
+    was_reached: bool,
 }
 
 /// The model of a house.
@@ -126,6 +128,7 @@ impl Model {
             lock_seen: false,
             asked: None,
             before: Stand::default(),
+            was_reached: false,
         });
         Self {
             rules,
@@ -181,7 +184,7 @@ impl Model {
         } else if has_passcode && moment.troubles[at] == Some(Trouble::Reboots) {
             phone.silent = true;
         }
-        let was_there = self.reaches(&phone, phone.before);
+        let was_there = phone.was_reached && !phone.silent;
         let is_there = self.reaches(&phone, stand);
         let connection_lives = match self.mishap {
             Some(Mishap::Restart | Mishap::Down) => false,
@@ -196,6 +199,7 @@ impl Model {
             && (locks || phone.lock_heard);
         phone.lock_seen |= is_there && stand.locked;
         phone.before = stand;
+        phone.was_reached = is_there;
         self.phones[at] = phone;
     }
 
@@ -263,14 +267,14 @@ impl Model {
     /// What happened during a backup holds until the next moment.
     fn afterwards(&mut self, at: usize, trouble: Option<Trouble>, end: End) {
         let locks = self.phones[at].kind == Kind::Asks && self.rules.lock_counts;
-        let before = &mut self.phones[at].before;
+        let phone = &mut self.phones[at];
         match (self.mishap, trouble) {
             (Some(Mishap::StopsMidway), _) | (_, Some(Trouble::Leaves)) => {
-                (before.near, before.plugged) = (false, false);
+                phone.was_reached = false;
             }
-            (_, Some(Trouble::Unlocked)) => before.locked = false,
+            (_, Some(Trouble::Unlocked)) => phone.before.locked = false,
             // Who gave the passcode locked the phone.
-            (_, Some(_) | None) => before.locked |= locks && end == End::Done,
+            (_, Some(_) | None) => phone.before.locked |= locks && end == End::Done,
         }
     }
 
