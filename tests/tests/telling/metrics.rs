@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use ibak_dbus::MirrorState;
 use ibak_dbus::words::Outcome;
 use ibak_tests::trouble::{House, phone, udid_of};
 
@@ -96,6 +97,12 @@ async fn the_daemon_writes_what_a_collector_reads() {
         .phone(&udid, "its backup", |view| {
             view.last_backup.is_some() && view.used.get() > 0
         })
+        .await
+        .unwrap();
+    let store_is_read =
+        |state: &MirrorState| (state.manager()?.storage_used.get() > 0).then_some(());
+    watcher
+        .until("what the store holds", store_is_read)
         .await
         .unwrap();
     // What is new is written within a minute, or before the daemon ends.

@@ -1,6 +1,7 @@
 //! `ibakctl history`: night after night, what came of it, newest first.
 
-use super::night::{NightView, clause};
+use super::account::clause;
+use super::night::NightView;
 use super::outcome;
 use super::table::{self, Cell};
 use crate::moment;

@@ -1,5 +1,6 @@
 //! Views in, text out: pure, and each one a snapshot test.
 
+mod account;
 mod attention;
 mod backups;
 mod conditions;
@@ -27,6 +28,7 @@ mod timeline;
 mod waits;
 mod why;
 
+pub use account::sentence as night_sentence;
 pub use attention::{Cause, Message, Urgency, test_sent};
 pub use backups::{BackupsView, PhoneBackups, render as backups};
 pub use doctor::{DoctorView, OwnCheck, found as check_detail, render as doctor};
@@ -44,7 +46,7 @@ pub use keeping::{
     RemovalView, after_damage, before_forgetting, before_removal, damage, forgotten_phone, removed,
     replaced, retired, sound,
 };
-pub use night::{NightView, missed, nights, render as night, sentence as night_sentence};
+pub use night::{NightView, missed, nights, render as night};
 pub use outcome::{
     finished, phrase as outcome_phrase, phrase_of, remedy as outcome_remedy, remedy_of,
     took as attempt_took,

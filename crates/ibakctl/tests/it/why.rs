@@ -470,33 +470,18 @@ fn tries() {
         ended: None,
         ..attempt(Outcome::Succeeded)
     });
-    show(
-        &mut shown,
-        "--last 9",
-        &WhyView {
-            attempts: tries.clone(),
-            last: 9,
+    for (title, attempts, last) in [
+        ("--last 9", tries.clone(), 9),
+        ("--last 2", tries.clone(), 2),
+        ("--last 2 of none", vec![], 2),
+    ] {
+        let view = WhyView {
+            attempts,
+            last,
             ..view(ada())
-        },
-    );
-    show(
-        &mut shown,
-        "--last 2",
-        &WhyView {
-            attempts: tries.clone(),
-            last: 2,
-            ..view(ada())
-        },
-    );
-    show(
-        &mut shown,
-        "--last 2 of none",
-        &WhyView {
-            attempts: vec![],
-            last: 2,
-            ..view(ada())
-        },
-    );
+        };
+        show(&mut shown, title, &view);
+    }
     tries.pop();
     show(
         &mut shown,
