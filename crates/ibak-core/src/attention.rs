@@ -1,6 +1,7 @@
 //! What a person is told unasked: seldom, and why.
 
 use crate::{Bytes, Failure, JobId, Room, StoreTrouble, Wall};
+use std::fmt;
 use std::time::Duration;
 
 /// What a person is told.
@@ -55,6 +56,64 @@ pub enum StoreComplaint {
     NoRoom(Room),
     /// So many backups of a phone were found damaged; its next backup is to repair that.
     Damage(u32),
+}
+
+impl StoreComplaint {
+    /// Returns the word on the bus.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unavailable(trouble) => trouble.word(),
+            Self::Full => FULL,
+            Self::NoRoom(_) => NO_ROOM,
+            Self::Damage(_) => DAMAGE,
+        }
+    }
+}
+
+const FULL: &str = "full";
+const NO_ROOM: &str = "no-room";
+const DAMAGE: &str = "damage-found";
+
+/// What a message is about, and for what cause: once in a while is enough for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic {
+    /// What it is about.
+    pub kind: AttentionKind,
+    /// The word of what brought it about, for a kind that has several causes.
+    pub cause: Option<&'static str>,
+}
+
+impl Topic {
+    /// Makes the topic of a kind that has one cause.
+    pub const fn of(kind: AttentionKind) -> Self {
+        Self { kind, cause: None }
+    }
+
+    /// Finds the topic that is written like this: `overdue`, `failed-needs-you/not-trusted`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, cause) = text
+            .split_once('/')
+            .map_or((text, None), |(kind, cause)| (kind, Some(cause)));
+        let kind = AttentionKind::parse(kind)?;
+        let Some(cause) = cause else {
+            return Some(Self::of(kind));
+        };
+        let failures = Failure::ALL.into_iter().map(Failure::word);
+        let troubles = StoreTrouble::ALL.into_iter().map(StoreTrouble::word);
+        let mut words = failures.chain(troubles).chain([FULL, NO_ROOM, DAMAGE]);
+        let cause = words.find(|word| *word == cause)?;
+        Some(Self {
+            kind,
+            cause: Some(cause),
+        })
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.word())?;
+        self.cause.map_or(Ok(()), |cause| write!(f, "/{cause}"))
+    }
 }
 
 /// What a message is about, for counting.
@@ -118,6 +177,23 @@ impl Attention {
             Self::DoneAfterGap { .. } => AttentionKind::DoneAfterGap,
             Self::CheckPassword { .. } => AttentionKind::CheckPassword,
             Self::MadeRoom { .. } => AttentionKind::MadeRoom,
+        }
+    }
+
+    /// Returns what it is about, and for what cause.
+    pub const fn topic(&self) -> Topic {
+        let cause = match self {
+            Self::FailedNeedsYou { failure } => Some(failure.word()),
+            Self::StoreTrouble(complaint) => Some(complaint.word()),
+            Self::Asking { .. }
+            | Self::Overdue { .. }
+            | Self::DoneAfterGap { .. }
+            | Self::MadeRoom { .. }
+            | Self::CheckPassword { .. } => None,
+        };
+        Topic {
+            kind: self.kind(),
+            cause,
         }
     }
 }

@@ -363,7 +363,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// About what.
-    pub kind: crate::AttentionKind,
+    pub topic: crate::Topic,
     /// When.
     pub at: Wall,
 }

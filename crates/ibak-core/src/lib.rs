@@ -36,7 +36,7 @@ pub mod view;
 mod window;
 mod zone;
 
-pub use attention::{Attention, AttentionKind, StoreComplaint};
+pub use attention::{Attention, AttentionKind, StoreComplaint, Topic};
 pub use condition::{Condition, ConditionState, Conditions, Met, Status, Unknown, Unmet, Verdict};
 pub use consent::{ASK_SETTLE_MAX, Asked, IN_HAND_FOR, PRESENT_AFTER, SCREEN_SEEN_WITHIN};
 pub use decision::{Decision, Demand, decide, decide_for};

@@ -128,6 +128,14 @@ impl Windows {
         self.0.iter()
     }
 
+    /// Tells whether there is a time of the week at which both are open.
+    pub fn meets(&self, other: &Self) -> bool {
+        let either = self.is_always() || other.is_always();
+        let zone = Zone::default();
+        let mut week = (0..7 * i64::from(MINUTES)).map(|minute| Wall::from_secs(minute * 60));
+        either || week.any(|at| self.contain(&zone, at) && other.contain(&zone, at))
+    }
+
     fn contain(&self, zone: &Zone, at: Wall) -> bool {
         let civil = zone.civil(at);
         self.0.iter().any(|window| window.contains(civil))

@@ -106,6 +106,24 @@ fn a_whole_week_never_closes() {
 }
 
 #[test]
+fn windows_that_never_meet() {
+    for (one, other, meet) in [
+        (&["22:00-08:00"][..], &["19:00-23:30"][..], true),
+        (&["00:00-06:00"], &["19:00-23:30"], false),
+        (&["Fri 22:00-08:00"], &["Sat 07:59-09:00"], true),
+        (&["Fri 22:00-08:00"], &["Sat 08:00-09:00"], false),
+        (&[], &["Sat 08:00-08:01"], true),
+    ] {
+        let (one, other) = (windows(one), windows(other));
+        assert_eq!(
+            (one.meets(&other), other.meets(&one)),
+            (meet, meet),
+            "{one} {other}"
+        );
+    }
+}
+
+#[test]
 fn the_nights_on_which_clocks_are_set() {
     // Berlin: 25 October 2026 03:00 becomes 02:00; 28 March 2027 02:00 becomes 03:00.
     let (autumn, spring) = (1_792_890_000, 1_806_195_600);

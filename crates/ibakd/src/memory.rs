@@ -231,7 +231,7 @@ mod tests {
     use super::*;
     use ibak_core::{
         Asking, AttentionKind, Automatic, Bytes, Calendar, Failure, Identity, JobResult, LastAsked,
-        LastResult, Pause, Told, Udid,
+        LastResult, Pause, Told, Topic, Udid,
     };
 
     fn phone() -> PhoneMemory {
@@ -263,7 +263,7 @@ mod tests {
             last_seen: None,
             data_used: Some(Bytes::new(9)),
             told: vec![Told {
-                kind: AttentionKind::Overdue,
+                topic: Topic::of(AttentionKind::Overdue),
                 at: Wall::from_secs(5),
             }],
         }
@@ -278,7 +278,7 @@ mod tests {
                 until: Some(Wall::from_secs(99)),
             }),
             told: vec![Told {
-                kind: AttentionKind::StoreTrouble,
+                topic: Topic::parse("store-trouble/no-room").unwrap(),
                 at: Wall::from_secs(6),
             }],
             calendar: Calendar {

@@ -5,11 +5,11 @@ use super::errand::check_at;
 use super::phone::{TellAgain, tell_again};
 use crate::{
     Attention, AttentionKind, Decision, Effect, Monotonic, Now, StorageState, StoreComplaint,
-    StoreReport, StoreTrouble, Udid, Unmet, Verdict,
+    StoreReport, StoreTrouble, Topic, Udid, Unmet, Verdict,
 };
 
 impl Machine {
-    /// Sends a message unless one of its kind went out within a day. Tells whether it went out.
+    /// Sends a message unless one on its topic went out within a day. Tells whether it went out.
     pub(super) fn tell(
         &mut self,
         udid: Option<&Udid>,
@@ -24,18 +24,18 @@ impl Machine {
                 None => return false,
             },
         };
-        let kind = what.kind();
+        let topic = what.topic();
         if told
-            .get(&kind)
+            .get(&topic)
             .is_some_and(|it| it.not_before > now.monotonic)
         {
             return false;
         }
         told.insert(
-            kind,
+            topic,
             TellAgain {
                 at: now.wall,
-                not_before: now.monotonic + tell_again(kind),
+                not_before: now.monotonic + tell_again(topic.kind),
             },
         );
         effects.push(Effect::Attention {
@@ -109,21 +109,26 @@ impl Machine {
     pub(super) fn next_messages(&self, now: Now) -> Vec<Monotonic> {
         let again = |it: Option<&TellAgain>| it.map(|it| it.not_before);
         let mut moments = Vec::new();
-        if self.store_complaint(now).is_some() {
-            moments.extend(again(self.told.get(&AttentionKind::StoreTrouble)));
+        if let Some(complaint) = self.store_complaint(now) {
+            let topic = Attention::StoreTrouble(complaint).topic();
+            moments.extend(again(self.told.get(&topic)));
         }
         for phone in self.phones.values() {
             if self.is_overdue(&phone.udid, now) {
-                moments.extend(again(phone.told.get(&AttentionKind::Overdue)));
+                moments.extend(again(phone.told.get(&Topic::of(AttentionKind::Overdue))));
             }
             if phone.damaged > 0 {
-                moments.extend(again(phone.told.get(&AttentionKind::StoreTrouble)));
+                moments.extend(again(
+                    phone
+                        .told
+                        .get(&Attention::StoreTrouble(StoreComplaint::Damage(0)).topic()),
+                ));
             }
             if phone.made_room.is_some() {
-                moments.extend(again(phone.told.get(&AttentionKind::MadeRoom)));
+                moments.extend(again(phone.told.get(&Topic::of(AttentionKind::MadeRoom))));
             }
             if let Some(at) = check_at(phone, self.policy(&phone.udid)) {
-                let told = again(phone.told.get(&AttentionKind::CheckPassword));
+                let told = again(phone.told.get(&Topic::of(AttentionKind::CheckPassword)));
                 let at = now.monotonic + at.saturating_since(now.wall);
                 moments.push(told.unwrap_or(at).max(at));
             }

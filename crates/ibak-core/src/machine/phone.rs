@@ -5,8 +5,8 @@ use crate::facts::Facts;
 use crate::{
     Asking, AttentionKind, Automatic, BackingOff, BackupFacts, BackupId, Bytes, Cadence, Calendar,
     ConditionState, Conditions, Decision, Due, Identity, JobResult, LastAsked, LastResult, Met,
-    Monotonic, Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Trust,
-    Udid, Unknown, Unmet, Verdict, Wall,
+    Monotonic, Now, Passcode, PhoneMemory, Policy, Reach, Retry, Room, Signal, Source, Told, Topic,
+    Trust, Udid, Unknown, Unmet, Verdict, Wall,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,8 +71,8 @@ pub(super) struct TellAgain {
     pub(super) not_before: Monotonic,
 }
 
-/// When messages of each kind were last sent.
-pub(super) type ToldTable = BTreeMap<AttentionKind, TellAgain>;
+/// When messages on each topic were last sent.
+pub(super) type ToldTable = BTreeMap<Topic, TellAgain>;
 
 /// When one thing may next be asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -463,8 +463,8 @@ const fn whole_second_after(at: Wall) -> Wall {
 
 pub(super) fn told_list(told: &ToldTable) -> Vec<Told> {
     told.iter()
-        .map(|(kind, it)| Told {
-            kind: *kind,
+        .map(|(topic, it)| Told {
+            topic: *topic,
             at: it.at,
         })
         .collect()
@@ -474,9 +474,9 @@ pub(super) fn told_list(told: &ToldTable) -> Vec<Told> {
 pub(super) fn recall_told(told: &[Told], now: Now) -> ToldTable {
     told.iter()
         .map(|it| {
-            let left = tell_again(it.kind).saturating_sub(now.wall.saturating_since(it.at));
+            let left = tell_again(it.topic.kind).saturating_sub(now.wall.saturating_since(it.at));
             (
-                it.kind,
+                it.topic,
                 TellAgain {
                     at: it.at,
                     not_before: now.monotonic + left,

@@ -167,7 +167,7 @@ impl Run {
     }
 
     pub(crate) fn law_of_messages(&mut self, phone: Option<&Udid>, attention: &Attention) {
-        let key = (phone.cloned(), attention.kind());
+        let key = (phone.cloned(), attention.topic());
         if let Attention::Asking { job } = attention {
             assert_eq!(self.asking.replace(*job), None, "one question at a time");
             return;

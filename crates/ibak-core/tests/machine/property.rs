@@ -75,7 +75,7 @@ pub(crate) struct Run {
     pub(crate) stopped: BTreeSet<JobId>,
     pub(crate) asked: u64,
     pub(crate) pending: Option<Request>,
-    pub(crate) told: BTreeMap<(Option<Udid>, AttentionKind), Monotonic>,
+    pub(crate) told: BTreeMap<(Option<Udid>, Topic), Monotonic>,
     pub(crate) backups: u64,
     pub(crate) clock_jumped: Option<Monotonic>,
     pub(crate) trace: Vec<Vec<Effect>>,

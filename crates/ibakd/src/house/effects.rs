@@ -89,22 +89,17 @@ impl House {
                 add("first-seen", OwnedVariant::from(micros(*first_seen)));
             }
             Attention::StoreTrouble(complaint) => {
-                let (reason, room) = match complaint {
-                    StoreComplaint::Unavailable(trouble) => (trouble.word(), None),
-                    StoreComplaint::Full => ("full", None),
-                    StoreComplaint::NoRoom(room) => ("no-room", Some(room)),
+                add("reason", word(complaint.word()));
+                match complaint {
                     StoreComplaint::Damage(backups) => {
                         add("backups", OwnedVariant::from(u64::from(*backups)));
-                        ("damage-found", None)
                     }
-                };
-                add("reason", word(reason));
-                if let Some(room) = room {
-                    add(
-                        "needed-bytes",
-                        OwnedVariant::from(room.estimate.needed.get()),
-                    );
-                    add("free-bytes", OwnedVariant::from(room.store.free.get()));
+                    StoreComplaint::NoRoom(room) => {
+                        let needed = room.estimate.needed.get();
+                        add("needed-bytes", OwnedVariant::from(needed));
+                        add("free-bytes", OwnedVariant::from(room.store.free.get()));
+                    }
+                    StoreComplaint::Unavailable(_) | StoreComplaint::Full => {}
                 }
             }
             Attention::DoneAfterGap { gap } => add("gap-secs", OwnedVariant::from(gap.as_secs())),

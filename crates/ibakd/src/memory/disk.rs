@@ -1,8 +1,8 @@
 //! The memory's own types on disk: separate from the core's, converted by hand, read leniently.
 
 use ibak_core::{
-    Asking, AttentionKind, Automatic, Bytes, Calendar, Day, HouseMemory, Identity, JobResult,
-    LastAsked, LastResult, Pause, PhoneMemory, Told, Udid, Wall,
+    Asking, Automatic, Bytes, Calendar, Day, HouseMemory, Identity, JobResult, LastAsked,
+    LastResult, Pause, PhoneMemory, Told, Topic, Udid, Wall,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,7 +180,7 @@ impl Phone {
 
 fn keep_told(told: &[Told]) -> BTreeMap<String, i64> {
     told.iter()
-        .map(|it| (it.kind.word().to_owned(), it.at.as_micros()))
+        .map(|it| (it.topic.to_string(), it.at.as_micros()))
         .collect()
 }
 
@@ -188,7 +188,7 @@ fn recall_told(told: &BTreeMap<String, i64>) -> Vec<Told> {
     told.iter()
         .filter_map(|(word, at)| {
             Some(Told {
-                kind: AttentionKind::parse(word)?,
+                topic: Topic::parse(word)?,
                 at: Wall::from_micros(*at),
             })
         })
