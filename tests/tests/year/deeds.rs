@@ -13,6 +13,18 @@ use std::time::Duration;
 /// When a job gives up that waits for the phone to be locked, with a second more.
 const NOT_LOCKED: Duration = Duration::from_secs(301);
 
+/// Every way in which a backup may end in a year.
+const ENDS: [(Outcome, End); 8] = [
+    (Outcome::Succeeded, End::Done),
+    (Outcome::PhoneReadWrite, End::Refused),
+    (Outcome::LostConnection, End::Lost),
+    (Outcome::LostWifi, End::Lost),
+    (Outcome::LostPower, End::Lost),
+    (Outcome::DaemonStopped, End::Stopped),
+    (Outcome::NotConfirmed, End::NotConfirmed),
+    (Outcome::NotLockedInTime, End::NotLocked),
+];
+
 impl House {
     /// Lets every backup of this moment come to its end, and tells how each ended.
     pub(crate) async fn backups(
@@ -134,7 +146,17 @@ impl House {
             .until(&what, |state| {
                 state.job(job).is_some_and(|view| match view.phase {
                     Phase::Queued | Phase::Connecting | Phase::Preparing => view.ended(),
-                    _ => true,
+                    Phase::Asking
+                    | Phase::AwaitingLock
+                    | Phase::Scanning
+                    | Phase::Receiving
+                    | Phase::Arranging
+                    | Phase::Verifying
+                    | Phase::Committing
+                    | Phase::Unlocking
+                    | Phase::Sending
+                    | Phase::Copying
+                    | Phase::Other(_) => true,
                 })
             })
             .await;
@@ -142,7 +164,12 @@ impl House {
 
     /// Takes what the daemon told of ends since it was last asked.
     fn told(&mut self) -> Vec<(usize, End)> {
-        let mut told = Vec::new();
+        self.note_ends();
+        std::mem::take(&mut self.told)
+    }
+
+    /// Notes what the daemon told of ends: a minute later it shows the job no more.
+    pub(crate) fn note_ends(&mut self) {
         for event in std::mem::take(&mut self.night.events) {
             let MirrorEvent::Completed { job, result, .. } = event else {
                 continue;
@@ -153,17 +180,12 @@ impl House {
             if job.kind != JobKind::Backup {
                 continue;
             }
-            let end = match result {
-                Outcome::Succeeded => End::Done,
-                Outcome::PhoneReadWrite => End::Refused,
-                Outcome::LostConnection | Outcome::LostWifi | Outcome::LostPower => End::Lost,
-                Outcome::DaemonStopped => End::Stopped,
-                Outcome::NotConfirmed => End::NotConfirmed,
-                Outcome::NotLockedInTime => End::NotLocked,
-                other => panic!("ended with {other}: {}{}", self.here, self.night.picture()),
+            let end = ENDS.iter().find(|(outcome, _)| *outcome == result);
+            let Some((_, end)) = end else {
+                panic!("ended with {result}: {}{}", self.here, self.night.picture())
             };
-            told.push((self.place(&job), end));
+            let place = self.place(&job);
+            self.told.push((place, *end));
         }
-        told
     }
 }

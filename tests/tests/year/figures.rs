@@ -24,7 +24,7 @@ impl Figures {
     pub(crate) fn look(&mut self, day: u64, days: u64) {
         let (memory, files) = (resident_kib(), open_files());
         // How many connections are just open is chance; the fewest of a month are what stays.
-        let month_begins = day % MONTH == 0;
+        let month_begins = day.is_multiple_of(MONTH);
         let fewest = if month_begins {
             files
         } else {

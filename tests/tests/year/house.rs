@@ -2,8 +2,7 @@
 
 use crate::life::{Answer, Mishap, Moment, PHONES, Stand, Trouble};
 use crate::model::{End, Kind, Model, Rules};
-use ibak_dbus::views::PhoneView;
-use ibak_dbus::words::{ConditionName, ConditionStatus, JobKind, Passcode, Trust, WaitsFor};
+use ibak_dbus::words::{ConditionStatus, JobKind, Trust, WaitsFor};
 use ibak_sim::state::Switch;
 use ibak_sim::{MuxVerb, PhoneSpec};
 use ibak_tests::night::{DAY, EVENING, Night, PATIENCE, SETTLE, Setup, phone};
@@ -43,6 +42,8 @@ pub(crate) struct House {
     lacks: Option<Mishap>,
     /// How many backups ended how.
     pub(crate) ends: BTreeMap<&'static str, u32>,
+    /// How backups ended of which nobody asked yet, and whose they were.
+    pub(crate) told: Vec<(usize, End)>,
     /// Where it is, for messages.
     pub(crate) here: String,
 }
@@ -107,6 +108,7 @@ impl House {
             set: 0,
             lacks: None,
             ends: BTreeMap::new(),
+            told: Vec::new(),
             here: String::new(),
         }
     }
@@ -181,6 +183,7 @@ impl House {
     pub(crate) async fn settle(&mut self) {
         if self.night.state().manager().is_some() {
             self.night.settle().await;
+            self.note_ends();
         }
     }
 
@@ -214,25 +217,6 @@ impl House {
             }
         }
         self.until_seen_on_network().await;
-    }
-
-    /// Waits until the daemon knows which phones are on the network: a good-bye by multicast takes
-    /// a second, and a phone that was sought in vain is not sought again for half a minute.
-    async fn until_seen_on_network(&mut self) {
-        if self.rules.cable || self.night.state().manager().is_none() {
-            return;
-        }
-        for at in 0..PHONES {
-            let there = self.night.simulated(at).is_on_network();
-            let what = format!("phone {at} is on the network: {there}; {}", self.here);
-            self.night
-                .until_phone(at, &what, |view| {
-                    let announced =
-                        view.condition(&ConditionName::Wifi).status == ConditionStatus::Met;
-                    (announced, !view.transports.is_empty()) == (there, there)
-                })
-                .await;
-        }
     }
 
     /// Everything that begins at this moment; what the moment before lacked is there again.
@@ -271,8 +255,8 @@ impl House {
         }
         self.until_seen_on_network().await;
         let before = std::mem::replace(&mut self.stands, moment.phones);
-        for at in 0..PHONES {
-            let locks = !before[at].locked && self.stands[at].locked;
+        for (at, was) in before.into_iter().enumerate() {
+            let locks = !was.locked && self.stands[at].locked;
             if self.kinds[at] == Kind::Asks {
                 self.until_known_to_ask(at).await;
             } else if self.kinds[at] == Kind::Open && self.is_reached(at) {
@@ -286,25 +270,8 @@ impl House {
         }
     }
 
-    /// Waits until the daemon has seen a phone locked that is there, once: then it knows that it asks.
-    async fn until_known_to_ask(&mut self, at: usize) {
-        let state = self.night.simulated(at).state();
-        let there = if self.rules.cable {
-            state.is_on_usb()
-        } else {
-            self.night.simulated(at).is_on_network()
-        };
-        if self.is_reached(at) && there && state.locked.is_on() {
-            self.night
-                .until_phone(at, "it is known to ask", |view| {
-                    view.passcode == Passcode::Asks
-                })
-                .await;
-        }
-    }
-
     /// Tells whether the daemon can talk to a phone that does not keep silent.
-    fn is_reached(&self, at: usize) -> bool {
+    pub(crate) fn is_reached(&self, at: usize) -> bool {
         let stand = self.stands[at];
         let by_cable = stand.plugged && self.lacks != Some(Mishap::UsbmuxdGone);
         let way = if self.rules.cable {
@@ -313,44 +280,6 @@ impl House {
             stand.near
         };
         way && self.lacks != Some(Mishap::Down)
-    }
-
-    /// Waits until the daemon hears the notifications of a phone that has just come, or that it
-    /// had lost.
-    async fn until_listening(&mut self, at: usize) {
-        if std::mem::replace(&mut self.listens[at], true) {
-            return;
-        }
-        let now = self.night.clock.now().wall;
-        self.night
-            .until_phone(at, "it is read", |view| {
-                view.condition(&ConditionName::Power).observed >= Some(now)
-            })
-            .await;
-        let phone = std::sync::Arc::clone(self.night.simulated(at));
-        let mut observed = phone.watch_observed();
-        let both = observed.wait_for(|all| {
-            let names = ["lockcomplete", "lockstate"];
-            names
-                .iter()
-                .all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
-        });
-        tokio::time::timeout(PATIENCE, both)
-            .await
-            .expect("the daemon listens")
-            .unwrap();
-    }
-
-    /// Waits until the daemon has heard of a lock or an unlock that it cannot read.
-    pub(crate) async fn until_heard(&mut self, at: usize, status: ConditionStatus) {
-        if self.kinds[at] == Kind::Open && self.listens[at] {
-            let what = format!("its lock is {status}: {}", self.here);
-            self.night
-                .until_phone(at, &what, |view| {
-                    view.condition(&ConditionName::Locked).status == status
-                })
-                .await;
-        }
     }
 
     async fn change(&mut self, at: usize, settings: &[&str]) {
@@ -417,8 +346,8 @@ impl House {
     /// Has the settling time pass with what is wanted known, a second time if a reading came late.
     async fn let_begin(&mut self, wanted: &[Option<End>; PHONES]) {
         for _ in 0..SETTLINGS_MAX {
-            for at in 0..PHONES {
-                if wanted[at].is_some() && !self.has_begun(at) {
+            for (at, wanted) in wanted.iter().enumerate() {
+                if wanted.is_some() && !self.has_begun(at) {
                     self.until_known(at).await;
                 }
             }
@@ -440,28 +369,8 @@ impl House {
             .iter()
             .any(|job| job.phone.as_ref() == Some(&udid) && job.kind == JobKind::Backup);
         let view = self.night.phone(at);
-        ended || view.current_job.is_some() || view.waits_for == [WaitsFor::Slot]
-    }
-
-    /// Waits until the daemon knows what a phone says of the conditions that count.
-    async fn until_known(&mut self, at: usize) {
-        let asks = self.kinds[at] == Kind::Asks;
-        let lock_counts = self.rules.lock_counts && !asks;
-        let what = format!("the conditions of phone {at} hold: {}", self.here);
-        let met = |view: &PhoneView, name| view.condition(&name).status == ConditionStatus::Met;
-        self.night
-            .until_phone(at, &what, |view| {
-                let screen = &view.condition(&ConditionName::Locked).status;
-                let locked = (!lock_counts || *screen == ConditionStatus::Met)
-                    && (!asks || *screen == ConditionStatus::Unmet);
-                let world = [
-                    ConditionName::Power,
-                    ConditionName::Wifi,
-                    ConditionName::Space,
-                ];
-                locked && world.into_iter().all(|name| met(view, name))
-            })
-            .await;
+        let told = self.told.iter().any(|(whose, _)| *whose == at);
+        ended || told || view.current_job.is_some() || view.waits_for == [WaitsFor::Slot]
     }
 
     /// What is true after every moment.

@@ -214,10 +214,11 @@ pub(crate) fn day(dice: &mut Dice) -> Vec<Moment> {
     let nights = HABITS.map(|habits| Night::draw(dice, habits));
     // Never at the first: what lasts until the next moment is over before another day's mishap.
     let (when, what) = (between(dice, 1, HOURS.len()), between(dice, 0, 8));
-    let mishap = match MISHAPS[what] {
-        // Nor is the daemon stopped while somebody answers.
-        Mishap::StopsMidway if HOURS[when] < 24 => Mishap::Restart,
-        mishap => mishap,
+    // Nor is the daemon stopped while somebody answers.
+    let mishap = if MISHAPS[what] == Mishap::StopsMidway && HOURS[when] < 24 {
+        Mishap::Restart
+    } else {
+        MISHAPS[what]
     };
     let happens = chance(dice, 30);
     let moment = |(at, hour): (usize, &i64)| Moment {

@@ -18,6 +18,7 @@ mod figures;
 mod house;
 mod life;
 mod model;
+mod waiting;
 
 use figures::Figures;
 use house::House;
