@@ -29,20 +29,34 @@ impl Night {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
-        without_room(&said)
+        settled(&said)
     }
 }
 
-/// Writes `N GiB` for the free room of the disk that the test happens to run on.
-fn without_room(said: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for line in said.lines() {
-        let Some((before, after)) = line.split_once(" GiB free") else {
-            lines.push(line.to_owned());
-            continue;
-        };
-        let head = before.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
-        lines.push(format!("{head}N GiB free{after}"));
-    }
+/// Writes `N GiB` for the free room of the disk that the test happens to run on, whose digits also
+/// move the column of the evidence, and `N s ago` for how old a reading is, which depends on when
+/// the daemon came to it.
+fn settled(said: &str) -> String {
+    let lines: Vec<String> = said.lines().map(|it| aged(&without_room(it))).collect();
     lines.join("\n") + "\n"
+}
+
+fn without_room(line: &str) -> String {
+    let Some((before, after)) = line.split_once(" GiB free") else {
+        return line.to_owned();
+    };
+    let head = before.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
+    format!("{head}N GiB free{after}")
+}
+
+/// Puts the evidence, which ends a line in parentheses, two columns behind what it proves.
+fn aged(line: &str) -> String {
+    let Some((words, evidence)) = line.rsplit_once("  (") else {
+        return line.to_owned();
+    };
+    let evidence = match evidence.rsplit_once(", ") {
+        Some((source, age)) if age.ends_with(" ago)") => format!("{source}, N s ago)"),
+        Some(_) | None => evidence.to_owned(),
+    };
+    format!("{}  ({evidence}", words.trim_end())
 }

@@ -15,7 +15,9 @@ async fn an_evening_and_the_next() {
     night.until_state(0, PhoneState::Absent).await;
     insta::assert_snapshot!("evening_1_she_is_out", why(&mut night).await);
 
-    night.set(0, &["attached=usb", "power=on"]).await;
+    // The first reading hears of no change that comes before it.
+    night.set(0, &["power=on"]).await;
+    night.set(0, &["attached=usb"]).await;
     known(
         &mut night,
         &[(ConditionName::Power, MET), (ConditionName::Space, MET)],

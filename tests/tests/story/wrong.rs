@@ -22,6 +22,7 @@ async fn waits_for(night: &mut Night, word: WaitsFor) {
 async fn she_forgets_the_charger() {
     let mut night = house(ada(), "").await;
     night.set(0, &["locked=yes", "battery=34"]).await;
+    known(&mut night, &[(ConditionName::Locked, MET)]).await;
     night.advance(HOUR * 3).await;
     known(
         &mut night,
@@ -88,6 +89,7 @@ async fn the_phone_does_not_say_whether_it_has_power() {
         )
         .await;
     night.set(0, &["power=on"]).await;
+    known(&mut night, &[(ConditionName::Locked, MET)]).await;
     night.advance(HOUR).await;
     known(&mut night, &[(ConditionName::Locked, MET)]).await;
     known(
@@ -133,6 +135,8 @@ async fn the_cable_is_pulled() {
 async fn it_is_not_time_yet() {
     let mut night = house(ada(), "window = \"01:00-06:00\"").await;
     night.set(0, &["power=on", "locked=yes"]).await;
+    known(&mut night, &ON_POWER).await;
+    known(&mut night, &[(ConditionName::Locked, MET)]).await;
     waits_for(&mut night, WaitsFor::Window).await;
     night.settle().await;
     insta::assert_snapshot!(why(&mut night).await);
@@ -185,7 +189,11 @@ async fn she_gives_it_and_goes_on_reading() {
                 .is_some_and(|view| view.phase == ibak_dbus::words::Phase::AwaitingLock)
         })
         .await;
-    night.advance(Duration::from_secs(301)).await;
+    // It is read again before the end, while its lock still matters.
+    night.advance(Duration::from_secs(289)).await;
+    known(&mut night, &ON_POWER).await;
+    known(&mut night, &[(ConditionName::Locked, UNMET)]).await;
+    night.advance(SECOND * 12).await;
     assert_eq!(night.ended(job).await, Outcome::NotLockedInTime);
     insta::assert_snapshot!(why(&mut night).await);
 }
@@ -195,6 +203,11 @@ async fn she_comes_home_too_late_to_be_asked() {
     let mut night = asking_house("ask_window = \"19:00-21:30\"").await;
     // Nothing is read while only the hours matter.
     night.set(0, &["locked=no", "power=on"]).await;
+    known(
+        &mut night,
+        &[(ConditionName::Power, MET), (ConditionName::Locked, UNMET)],
+    )
+    .await;
     night.advance(SECOND * 11).await;
     waits_for(&mut night, WaitsFor::AskWindow).await;
     night.advance(MINUTE).await;

@@ -142,7 +142,11 @@ fn room(phone: &PhoneView, condition: &ConditionView) -> String {
     if let Some(free) = condition.free {
         parts.push(format!("{} free", text::bytes(free)));
     }
-    if let Some(needed) = condition.needed {
+    // A backup that runs says what it needs only bit by bit, and at its beginning nothing.
+    let needed = condition
+        .needed
+        .filter(|_| condition.basis != Some(Basis::Running));
+    if let Some(needed) = needed {
         parts.push(format!("about {} needed", text::bytes(needed)));
     }
     if let (Some(used), Some(quota)) = (condition.used, condition.quota) {
@@ -164,8 +168,7 @@ fn basis(condition: &ConditionView) -> Option<String> {
             Basis::DataUsed => "(estimated from what is in use on the phone)",
             Basis::EarlierBackups => "(estimated from its earlier backups)",
             Basis::Full => "(estimated for a backup of everything)",
-            Basis::Running => "(as the backup that runs says)",
-            Basis::Other(_) => return None,
+            Basis::Running | Basis::Other(_) => return None,
         }
         .to_owned(),
     )

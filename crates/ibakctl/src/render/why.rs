@@ -90,13 +90,7 @@ fn of_state(name: &str, view: &WhyView, style: &Style) -> String {
     let phone = &view.phone;
     let next = phone.next_attempt.map(|next| moment::exact(next, style));
     match &phone.state {
-        PhoneState::Absent => match phone.last_seen {
-            Some(seen) => format!(
-                "{name} has not been seen since {}, so nothing could run.",
-                moment::exact(seen, style)
-            ),
-            None => format!("{name} is not here, so nothing can run."),
-        },
+        PhoneState::Absent => of_absent(name, phone, style),
         PhoneState::Untrusted => {
             format!("{name} does not trust this computer, so it cannot be backed up.")
         }
@@ -126,20 +120,36 @@ fn of_state(name: &str, view: &WhyView, style: &Style) -> String {
         PhoneState::Idle if !phone.automatic => {
             format!("Automatic backup is off for {name}, so it runs only when you ask.")
         }
-        PhoneState::Idle => match (phone.last_backup, next) {
-            (Some(last), Some(next)) => {
-                format!(
-                    "{name} was backed up {}; the next backup is due {next}.",
-                    moment::ago(last, style)
-                )
-            }
-            (Some(last), None) => format!(
-                "{name} was backed up {}; nothing is due.",
-                moment::ago(last, style)
-            ),
-            (None, _) => format!("Nothing is due for {name}."),
-        },
+        PhoneState::Idle => of_idle(name, phone, style),
         PhoneState::Waiting | PhoneState::Other(_) => of_waiting(name, view, style),
+    }
+}
+
+/// The sentence of a phone that is not here: only of one that is due, that is what holds it back.
+fn of_absent(name: &str, phone: &PhoneView, style: &Style) -> String {
+    let since = phone.last_seen.map(|seen| moment::exact(seen, style));
+    let kept = phone.waits_for.contains(&WaitsFor::Due) && phone.last_backup.is_some();
+    let rest = kept.then(|| of_idle(name, phone, style));
+    match (rest, since) {
+        (Some(rest), Some(since)) => format!("{rest} It is not here since {since}."),
+        (Some(rest), None) => format!("{rest} It is not here."),
+        (None, Some(since)) => {
+            format!("{name} has not been seen since {since}, so nothing could run.")
+        }
+        (None, None) => format!("{name} is not here, so nothing can run."),
+    }
+}
+
+/// The sentence of a phone that is not due.
+fn of_idle(name: &str, phone: &PhoneView, style: &Style) -> String {
+    let next = phone.next_attempt.map(|next| moment::exact(next, style));
+    let last = phone.last_backup.map(|last| moment::ago(last, style));
+    match (last, next) {
+        (Some(last), Some(next)) => {
+            format!("{name} was backed up {last}; the next backup is due {next}.")
+        }
+        (Some(last), None) => format!("{name} was backed up {last}; nothing is due."),
+        (None, _) => format!("Nothing is due for {name}."),
     }
 }
 
@@ -233,6 +243,7 @@ fn also(view: &WhyView, style: &Style) -> Vec<String> {
             | (PhoneState::BackingOff, WaitsFor::Backoff)
             | (PhoneState::Settling, WaitsFor::Settling)
             | (PhoneState::Idle, WaitsFor::Due | WaitsFor::AutomaticOff) => true,
+            (PhoneState::Absent, WaitsFor::Due) => view.phone.last_backup.is_some(),
             (_, _) => false,
         };
         // Conditions stand in their own lines; the sentence of a waiting phone says the first word.
@@ -386,7 +397,10 @@ fn hint(view: &WhyView) -> Option<String> {
         ));
     }
     if phone.transports.is_empty() {
-        return Some("plug it in, or bring it to the network and unlock it once.".to_owned());
+        return Some(
+            "plug it in, or bring it to the network and unlock it once; `ibakctl doctor` checks usbmuxd and the network."
+                .to_owned(),
+        );
     }
     let space = phone.condition(&ConditionName::Space);
     if space.status == ConditionStatus::Unmet {

@@ -76,15 +76,11 @@ fn state(state: PhoneState) -> PhoneView {
 }
 
 fn away(shown: &mut String) {
+    use WaitsFor::{Locked, Phone, Power, Wifi};
     let mut absent = PhoneView {
         transports: vec![],
         last_seen: Some(wall("2026-11-17T22:10:00Z")),
-        waits_for: vec![
-            WaitsFor::Power,
-            WaitsFor::Wifi,
-            WaitsFor::Locked,
-            WaitsFor::Phone,
-        ],
+        waits_for: vec![Power, Wifi, Locked, Phone],
         ..state(PhoneState::Absent)
     };
     for name in [ConditionName::Power, ConditionName::Locked] {
@@ -102,6 +98,14 @@ fn away(shown: &mut String) {
         ConditionReason::NotOnNetwork,
     );
     show(shown, "absent", &view(absent.clone()));
+    let kept = PhoneView {
+        last_seen: Some(at("08:10")),
+        last_backup: Some(at("02:14")),
+        next_attempt: Some(wall("2026-11-23T00:14:00Z")),
+        waits_for: vec![WaitsFor::Due],
+        ..absent.clone()
+    };
+    show(shown, "absent and not due", &view(kept));
     absent.last_seen = None;
     absent.waits_for.push(WaitsFor::Pause);
     show(shown, "absent and paused, never seen", &view(absent));

@@ -5,6 +5,7 @@
 //! one reading; the notification connection lives as long as the phone is there, and is opened
 //! again with the next reading when it broke.
 
+use super::heard::{Heard, Notification, next_notification};
 use crate::clock::Clock;
 use crate::executor::is_untrusted;
 use ibak_core::{Bytes, Fact, Now, Observation, Signal, Source, Transport, Udid};
@@ -84,7 +85,7 @@ impl PhoneSource {
             task,
             news,
             record: None,
-            proxy: None,
+            heard: None,
             edges: EdgeReader::default(),
             again: Again::default(),
             just_imported: false,
@@ -118,7 +119,7 @@ struct Reader {
     task: PhoneTask,
     news: mpsc::Sender<PhoneNews>,
     record: Option<Arc<PairRecord>>,
-    proxy: Option<NotificationProxy>,
+    heard: Option<Heard>,
     edges: EdgeReader,
     again: Again,
     /// Whether the pairing was taken over since the last reading.
@@ -144,12 +145,14 @@ impl Reader {
     async fn run(mut self, mut asks: mpsc::Receiver<Vec<Signal>>) {
         loop {
             let deadline = self.edges.deadline();
+            // What was heard during a reading counts before the deadline that passed meanwhile.
             tokio::select! {
+                biased;
+                news = next_notification(&mut self.heard) => self.notified(news).await,
                 asked = asks.recv() => match asked {
                     Some(which) => self.read(&which).await,
                     None => return,
                 },
-                name = next_notification(&mut self.proxy) => self.notified(name).await,
                 () = until(deadline) => {
                     if let Some((fact, source)) = self.edges.expire(Instant::now()).and_then(|edge| edge.fact()) {
                         self.tell(vec![(fact, source)], self.task.clock.now()).await;
@@ -160,19 +163,14 @@ impl Reader {
         }
     }
 
-    async fn notified(&mut self, name: Result<Option<String>, DeviceError>) {
-        let name = match name {
-            Ok(Some(name)) => name,
-            Ok(None) => return self.proxy = None,
-            Err(error) => {
-                debug!(%error, "the phone's notifications ended");
-                return self.proxy = None;
-            }
+    async fn notified(&mut self, news: Option<Notification>) {
+        let Some(news) = news else {
+            return self.heard = None;
         };
-        let edges = self.edges.notified(&name, Instant::now());
+        let edges = self.edges.notified(&news.name, news.instant);
         let facts: Vec<_> = edges.iter().filter_map(|edge| edge.fact()).collect();
         if !facts.is_empty() {
-            self.tell(facts, self.task.clock.now()).await;
+            self.tell(facts, news.at).await;
         }
         // An edge that proves nothing is worth asking about, and one that proves is worth confirming.
         if !edges.is_empty() {
@@ -265,8 +263,8 @@ impl Reader {
             ));
             facts
         };
-        if self.proxy.is_none() {
-            self.proxy = self.listen(&mut session).await;
+        if self.heard.is_none() {
+            self.heard = self.listen(&mut session).await;
         }
         if let Err(error) = session.stop().await {
             debug!(%error, "the session did not end well");
@@ -274,7 +272,7 @@ impl Reader {
         Ok(facts)
     }
 
-    async fn listen(&self, session: &mut Session) -> Option<NotificationProxy> {
+    async fn listen(&self, session: &mut Session) -> Option<Heard> {
         let opened = async {
             let mut proxy = NotificationProxy::open(session).await?;
             proxy.observe(&EDGE_NOTIFICATIONS).await?;
@@ -284,6 +282,7 @@ impl Reader {
             .await
             .map_err(|error| debug!(%error, "the phone's notifications cannot be heard"))
             .ok()
+            .map(|proxy| Heard::of(proxy, self.task.clock.clone()))
     }
 
     /// Returns our pairing record, imported once from usbmuxd when a cable vouches for it.
@@ -353,16 +352,6 @@ async fn let_on_wifi(session: &mut Session) {
         Ok(true) => info!("the phone may be reached over Wi-Fi from here on"),
         Ok(false) => debug!("the phone does not let itself be reached over Wi-Fi"),
         Err(error) => debug!(%error, "the phone does not let itself be reached over Wi-Fi"),
-    }
-}
-
-/// Waits for a notification; for ever without a connection.
-async fn next_notification(
-    proxy: &mut Option<NotificationProxy>,
-) -> Result<Option<String>, DeviceError> {
-    match proxy {
-        Some(proxy) => proxy.next().await,
-        None => std::future::pending().await,
     }
 }
 
