@@ -238,6 +238,31 @@ fn a_try_that_found_out_that_it_asks_was_the_days_question() {
     assert_eq!(house.phone(&ada).decision.waits_for(), ["asked"]);
 }
 
+/// However the first try ends: who asked asks, and is not asked again that night.
+#[test]
+fn a_phone_that_asked_once_asks() {
+    for outcome in [
+        Outcome::Interrupted(Interruption::Lost(Condition::Power)),
+        Outcome::failed(Failure::NoAnswer, ""),
+        Outcome::CancelledOnDevice,
+        Outcome::Cancelled,
+    ] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        house.set(&ada, |it| it.os = "unreadable");
+        house.pass(5 * HOUR);
+        house.bed(&ada);
+        house.pass(MINUTE);
+        let job = house.job(&ada).expect("one try finds out");
+        house.send(Event::JobPhase(job, Phase::Asking));
+        house.end(job, outcome.clone());
+        assert_eq!(house.phone(&ada).passcode, Passcode::Asks, "{outcome:?}");
+        house.pass(6 * HOUR);
+        house.set(&ada, |it| it.locked = false);
+        house.pass(HOUR);
+        assert_eq!(house.starts().len(), 1, "{outcome:?}");
+    }
+}
+
 #[test]
 fn who_asked_for_it_when_ready_is_asked_when_there() {
     let (mut house, ada) = (House::quiet(), udid(1));
