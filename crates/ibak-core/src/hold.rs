@@ -133,6 +133,27 @@ impl Hold {
         !not_there && !self.looking_may_end()
     }
 
+    /// Tells whether only the moment is waited for: the phone is there, and nothing is wrong.
+    pub(crate) const fn awaits_the_moment(&self) -> bool {
+        match self {
+            Self::Window { .. }
+            | Self::AskWindow { .. }
+            | Self::Asked { .. }
+            | Self::Person
+            | Self::Battery { .. }
+            | Self::Settling { .. }
+            | Self::Slot { .. } => true,
+            Self::Absent { .. }
+            | Self::TrustUnknown
+            | Self::Job { .. }
+            | Self::Paused { .. }
+            | Self::BackingOff { .. }
+            | Self::HostPower
+            | Self::Network(_)
+            | Self::Passcode => false,
+        }
+    }
+
     /// Tells whether a fresh look at the phone could end it. While anything else holds its backup
     /// back, nothing is asked of the phone.
     pub(crate) const fn looking_may_end(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Asking a person for the passcode: who is told before, and what counts as asked.
 //!
 //! A question counts for its day from when it is sought, so that nothing can make the phone ask
-//! twice; one that never came to the phone's screen is given back. The time between two questions
-//! runs in any case, and from those that a person asked for as well.
+//! twice; one that never came to the phone's screen is given back, and one whose answer was wasted
+//! because this computer broke off, or the connection. The time between two questions runs in any
+//! case, and from those that a person asked for as well.
 
 use super::Machine;
 use super::job::{Job, LockCounts, Question};
@@ -60,20 +61,18 @@ impl Machine {
         };
         let counted = job.demand == Demand::Schedule;
         let question = job.question;
-        match (outcome, question) {
+        let give_back = match (outcome, question) {
             (Outcome::NotConfirmed | Outcome::NotLockedInTime, _) => {
                 self.note_question(id, &udid, Question::Put, now);
+                false
             }
-            (_, Question::Sought) => {
-                let asked = self
-                    .phones
-                    .get_mut(&udid)
-                    .and_then(|it| it.prompted.as_mut());
-                if let Some(asked) = asked.filter(|_| counted) {
-                    asked.count = asked.count.saturating_sub(1);
-                }
-            }
-            (_, Question::Unnoted | Question::Put) => {}
+            (_, Question::Sought) => true,
+            (_, Question::Put) => was_wasted(outcome, job.phase != Phase::Asking),
+            (_, Question::Unnoted) => false,
+        };
+        let phone = self.phones.get_mut(&udid).filter(|_| give_back && counted);
+        if let Some(asked) = phone.and_then(|it| it.prompted.as_mut()) {
+            asked.count = asked.count.saturating_sub(1);
         }
     }
 
@@ -141,5 +140,28 @@ impl Machine {
             }
             _ => outcome,
         }
+    }
+}
+
+/// Tells whether a question came to nothing through no fault of who was asked. Who takes the phone
+/// away while it asks has answered, too.
+fn was_wasted(outcome: &Outcome, answered: bool) -> bool {
+    match outcome {
+        Outcome::Interrupted(
+            Interruption::Stopping | Interruption::HostNetwork | Interruption::HostPower,
+        ) => true,
+        Outcome::Interrupted(Interruption::ConnectionLost) => answered,
+        Outcome::Interrupted(Interruption::Lost(_))
+        | Outcome::BackedUp(_)
+        | Outcome::Paired
+        | Outcome::Done
+        | Outcome::PasswordProved(_)
+        | Outcome::Adopted(_)
+        | Outcome::Cancelled
+        | Outcome::CancelledOnDevice
+        | Outcome::NotConfirmed
+        | Outcome::NotLockedInTime
+        | Outcome::NotReadyInTime
+        | Outcome::Failed { .. } => false,
     }
 }

@@ -4,7 +4,7 @@ use super::Machine;
 use super::errand::check_at;
 use super::phone::{TellAgain, tell_again};
 use crate::{
-    Attention, AttentionKind, Decision, Effect, Monotonic, Now, StorageState, StoreComplaint,
+    Attention, AttentionKind, Decision, Effect, Hold, Monotonic, Now, StorageState, StoreComplaint,
     StoreReport, StoreTrouble, Topic, Udid, Unmet, Verdict,
 };
 
@@ -67,7 +67,8 @@ impl Machine {
             let Decision::Wait { unmet, also } = &phone.decision else {
                 continue;
             };
-            for (_, verdict) in unmet.iter().filter(|_| also.is_empty()) {
+            let soon = also.iter().all(Hold::awaits_the_moment);
+            for (_, verdict) in unmet.iter().filter(|_| soon) {
                 if let Verdict::Unmet(Unmet::NoRoom(room)) = verdict {
                     let no_room = Attention::StoreTrouble(StoreComplaint::NoRoom(*room));
                     messages.push((phone.udid.clone(), no_room));

@@ -160,17 +160,20 @@ fn for_the_reason_it_stopped(stage: &Stage, outcome: Outcome) -> Outcome {
     }
 }
 
+/// Who asked once asks, whatever came of it.
 fn learn(phone: &mut Phone, outcome: &Outcome, asked: bool) {
+    if asked {
+        phone.learned = Some(Asking::Asks);
+    }
     match outcome {
-        Outcome::BackedUp(_) => {
-            phone.learned = Some(if asked { Asking::Asks } else { Asking::Never })
-        }
+        Outcome::BackedUp(_) if !asked => phone.learned = Some(Asking::Never),
         Outcome::NotConfirmed | Outcome::NotLockedInTime => phone.learned = Some(Asking::Asks),
         Outcome::Failed {
             failure: Failure::NotTrusted,
             ..
         } => phone.trust = Trust::Untrusted,
-        Outcome::Paired
+        Outcome::BackedUp(_)
+        | Outcome::Paired
         | Outcome::Done
         | Outcome::PasswordProved(_)
         | Outcome::Adopted(_)

@@ -210,6 +210,43 @@ fn a_question_that_never_came_to_the_screen_is_given_back() {
     assert_eq!(questions(&house).len(), 2);
 }
 
+/// The owner confirmed, and then it was this computer that broke off, or the connection.
+#[test]
+fn an_answer_that_was_wasted_costs_the_day_nothing() {
+    for (why, wasted) in [
+        (Interruption::Stopping, true),
+        (Interruption::HostNetwork, true),
+        (Interruption::HostPower, true),
+        (Interruption::ConnectionLost, true),
+        (Interruption::Lost(Condition::Power), false),
+    ] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        new_phone(&mut house, &ada);
+        plug_in(&mut house, &ada);
+        house.pass(MINUTE);
+        let job = house.job(&ada).unwrap();
+        for phase in [Phase::Asking, Phase::AwaitingLock, Phase::Receiving] {
+            house.send(Event::JobPhase(job, phase));
+        }
+        if why == Interruption::Stopping {
+            house.send(Event::Stopping);
+        }
+        let effects = house.end(job, Outcome::Interrupted(why));
+        let kept = effects.iter().find_map(|effect| match effect {
+            Effect::Remember(memory) => memory.asked.map(|it| it.count),
+            _ => None,
+        });
+        assert_eq!(kept, Some(u8::from(!wasted)), "{why:?}: kept at once");
+        house.set(&ada, |it| it.usb = false);
+        house.restart(10 * MINUTE);
+        plug_in(&mut house, &ada);
+        house.pass(30 * MINUTE);
+        assert_eq!(questions(&house).len(), 1, "{why:?}: the hour runs");
+        house.pass(25 * MINUTE);
+        assert_eq!(questions(&house).len(), 1 + usize::from(wasted), "{why:?}");
+    }
+}
+
 #[test]
 fn a_try_that_found_out_that_it_asks_was_the_days_question() {
     let (mut house, ada) = (House::quiet(), udid(1));
@@ -236,6 +273,31 @@ fn a_try_that_found_out_that_it_asks_was_the_days_question() {
     house.pass(HOUR + MINUTE);
     assert_eq!(house.starts().len(), 1);
     assert_eq!(house.phone(&ada).decision.waits_for(), ["asked"]);
+}
+
+/// However the first try ends: who asked asks, and is not asked again that night.
+#[test]
+fn a_phone_that_asked_once_asks() {
+    for outcome in [
+        Outcome::Interrupted(Interruption::Lost(Condition::Power)),
+        Outcome::failed(Failure::NoAnswer, ""),
+        Outcome::CancelledOnDevice,
+        Outcome::Cancelled,
+    ] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        house.set(&ada, |it| it.os = "unreadable");
+        house.pass(5 * HOUR);
+        house.bed(&ada);
+        house.pass(MINUTE);
+        let job = house.job(&ada).expect("one try finds out");
+        house.send(Event::JobPhase(job, Phase::Asking));
+        house.end(job, outcome.clone());
+        assert_eq!(house.phone(&ada).passcode, Passcode::Asks, "{outcome:?}");
+        house.pass(6 * HOUR);
+        house.set(&ada, |it| it.locked = false);
+        house.pass(HOUR);
+        assert_eq!(house.starts().len(), 1, "{outcome:?}");
+    }
 }
 
 #[test]

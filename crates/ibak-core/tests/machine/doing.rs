@@ -121,7 +121,7 @@ impl Run {
             (JobKind::Backup, _) => Outcome::failed(Failure::SnapshotLeft, ""),
         };
         if let Some(phone) = &start.phone {
-            let stopped = self.stopped.contains(&start.job);
+            let stopped = self.stopped.contains_key(&start.job);
             let heard = self.account(phone);
             match outcome.result() {
                 JobResult::Succeeded if start.kind.takes_slot() => heard.trusted = true,
@@ -144,6 +144,7 @@ impl Run {
                 heard.days_asked.remove(&day);
                 heard.may_be_given_back = None;
             }
+            self.give_back_a_wasted_answer(&start, &outcome);
         }
         self.handle(Event::JobEnded(start.job, outcome));
         // Sometimes the store cannot be read afterwards.
@@ -188,12 +189,39 @@ impl Run {
             return;
         }
         let sought = heard.may_be_given_back.take();
+        if start.trigger == Trigger::Schedule {
+            let day = sought
+                .filter(|it| it.0 == start.job)
+                .map_or(today, |it| it.1);
+            heard.counted = Some((start.job, day, false));
+        }
         // A try that finds out that it asks is the day's question, too.
         if start.trigger == Trigger::Schedule && sought.is_none_or(|it| it.0 != start.job) {
             heard.days_asked.insert(today);
         }
         if sought.is_none_or(|it| it.0 != start.job) {
             heard.question = Some(now);
+        }
+    }
+
+    /// What this computer broke off, and an answer that the connection lost, cost no day.
+    fn give_back_a_wasted_answer(&mut self, start: &StartJob, outcome: &Outcome) {
+        let broke_off = matches!(outcome, Outcome::Failed { .. } | Outcome::Interrupted(_));
+        let why = match (self.stopped.get(&start.job), outcome) {
+            (Some(StopWhy::Interrupted(why)), _) if broke_off => Some(*why),
+            (Some(_), _) => None,
+            (None, Outcome::Interrupted(why)) => Some(*why),
+            (None, _) => None,
+        };
+        let heard = self.account(&start.phone.clone().unwrap());
+        let counted = heard.counted.take_if(|it| it.0 == start.job);
+        let wasted = |answered| match why {
+            Some(Interruption::ConnectionLost) => answered,
+            Some(why) => !matches!(why, Interruption::Lost(_)),
+            None => false,
+        };
+        if let Some((_, day, _)) = counted.filter(|it| wasted(it.2)) {
+            heard.days_asked.remove(&day);
         }
     }
 
@@ -441,6 +469,12 @@ impl Run {
                 if let Some(start) = self.nth_open(n) {
                     if phase == Phase::Asking && start.kind == JobKind::Backup {
                         self.question_is_put(&start);
+                    }
+                    if let Some(phone) = &start.phone {
+                        let counted = &mut self.account(phone).counted;
+                        if let Some(counted) = counted.as_mut().filter(|it| it.0 == start.job) {
+                            counted.2 = phase != Phase::Asking;
+                        }
                     }
                     self.handle(Event::JobPhase(start.job, phase));
                 }

@@ -51,6 +51,8 @@ pub(crate) struct Heard {
     pub(crate) days_asked: BTreeSet<i64>,
     /// The last such question, as long as it never came to the screen.
     pub(crate) may_be_given_back: Option<(JobId, i64)>,
+    /// The scheduled job whose question was put, its day, and whether it was answered since.
+    pub(crate) counted: Option<(JobId, i64, bool)>,
 }
 
 impl Heard {
@@ -72,7 +74,7 @@ pub(crate) struct Run {
     pub(crate) slots_were: usize,
     pub(crate) open: BTreeMap<JobId, StartJob>,
     pub(crate) started: BTreeSet<JobId>,
-    pub(crate) stopped: BTreeSet<JobId>,
+    pub(crate) stopped: BTreeMap<JobId, StopWhy>,
     pub(crate) asked: u64,
     pub(crate) pending: Option<Request>,
     pub(crate) told: BTreeMap<(Option<Udid>, Topic), Monotonic>,
@@ -129,7 +131,7 @@ impl Run {
             slots_were: 2,
             open: BTreeMap::new(),
             started: BTreeSet::new(),
-            stopped: BTreeSet::new(),
+            stopped: BTreeMap::new(),
             asked: 0,
             pending: None,
             told: BTreeMap::new(),
@@ -156,13 +158,13 @@ impl Run {
         for effect in &effects {
             match effect {
                 Effect::StartJob(start) => self.law_of_starts(start),
-                Effect::StopJob { job, phone, .. } => {
+                Effect::StopJob { job, phone, why } => {
                     assert_eq!(
                         self.open.get(job).map(|it| &it.phone),
                         Some(phone),
                         "only what runs is stopped"
                     );
-                    assert!(self.stopped.insert(*job), "and once");
+                    assert_eq!(self.stopped.insert(*job, *why), None, "and once");
                 }
                 Effect::Attention { phone, attention } => {
                     self.law_of_messages(phone.as_ref(), attention);

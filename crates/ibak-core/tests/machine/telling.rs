@@ -102,6 +102,40 @@ fn a_backup_that_does_not_fit_is_told() {
     assert_eq!(house.messages(), [(Some(ada), AttentionKind::StoreTrouble)]);
 }
 
+/// One that asks for its passcode hardly ever waits for room alone.
+#[test]
+fn want_of_room_is_told_whatever_moment_is_waited_for() {
+    for (hours, locked, waits_for) in [
+        (0, true, vec!["space", "person"]),
+        (3, false, vec!["space", "ask-window"]),
+    ] {
+        let (mut house, ada) = (House::quiet(), udid(1));
+        house.set(&ada, |it| it.os = "17.0");
+        house.bed(&ada);
+        house.set(&ada, |it| it.usb = false);
+        house.pass(HOUR * hours);
+        house.store = StoreReport::Open(StoreNumbers {
+            free: Bytes::from_gib(10),
+            reserve: Bytes::from_gib(2),
+            ..StoreNumbers::default()
+        });
+        house.look_at_store();
+        house.bed(&ada);
+        house.set(&ada, |it| it.locked = locked);
+        house.pass(MINUTE);
+        assert_eq!(house.phone(&ada).decision.waits_for(), waits_for);
+        assert_eq!(house.messages(), [(Some(ada), AttentionKind::StoreTrouble)]);
+    }
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.store = StoreReport::Open(StoreNumbers::default());
+    house.ask(Request::Pause { until: None }).unwrap();
+    house.bed(&ada);
+    house.pass(HOUR);
+    let told = house.messages();
+    let of_room = |it: &&(Option<Udid>, AttentionKind)| it.0.is_some();
+    assert_eq!(told.iter().filter(of_room).count(), 0, "nothing is wanted");
+}
+
 #[test]
 fn a_phone_that_has_left_is_not_said_to_keep_silent() {
     let (mut house, ada) = (House::quiet(), udid(1));
