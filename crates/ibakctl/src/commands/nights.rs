@@ -224,8 +224,13 @@ pub(super) async fn history(
         .collect();
     let first = nights.last().map_or(Wall::default(), |night| night.from);
     let tried = attempts(&session, &phone, micros(first - ATTEMPT_MAX)).await?;
-    let rows = observations(&session, &phone, first, now(&style), Asking::MayNot).await;
-    let known = rows.as_ref().ok().map(Vec::as_slice);
+    // Whoever may not read the nights still sees what was tried.
+    let rows = match observations(&session, &phone, first, now(&style), Asking::MayNot).await {
+        Ok(rows) => Some(rows),
+        Err(failure) if failure.exit == Exit::NotAuthorized => None,
+        Err(failure) => return Err(failure),
+    };
+    let known = rows.as_deref();
     let views = nights
         .into_iter()
         .map(|night| night_view(night, &phone, known, &tried, &me, &style));
@@ -236,9 +241,7 @@ pub(super) async fn history(
         console.answer_json(&json::history(&view, &style))?;
     } else {
         console.answer(&render::history(&view, &style))?;
-        if let Err(failure) = rows
-            && failure.exit == Exit::NotAuthorized
-        {
+        if rows.is_none() {
             console.say("Why a night had no backup is for the phone's owner and root.\n");
         }
     }

@@ -82,7 +82,9 @@ pub(super) async fn why(
         let first = missed.map_or_else(String::new, |missed| {
             format!("{}\n", text::paragraph(&missed, 0, &style))
         });
-        let nights = render::nights(past.get(..last).unwrap_or(&past), &style);
+        // The last night is not told twice.
+        let told = usize::from(!first.is_empty());
+        let nights = render::nights(past.get(told..last).unwrap_or_default(), &style);
         let why = render::why(&view, &style);
         console.answer(&format!("{first}{why}{nights}"))?;
     }

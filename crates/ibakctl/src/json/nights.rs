@@ -89,13 +89,16 @@ fn cause(cause: &Cause) -> &'static str {
 
 fn night_value(view: &NightView, style: &Style) -> Value {
     let known = view.record.is_some();
+    // Whoever may not read it cannot know that nothing was noted.
+    let told = known || view.account.cause != Cause::Nothing;
+    let sentence = || render::night_sentence(&view.night.name(style), &view.account, style);
     json!({
         "night": view.night.evening.to_string(),
         "from": time(Some(view.night.from)),
         "until": time(Some(view.night.until)),
         "known": known,
-        "cause": cause(&view.account.cause),
-        "sentence": render::night_sentence(&view.night.name(style), &view.account, style),
+        "cause": told.then(|| cause(&view.account.cause)),
+        "sentence": told.then(sentence),
         "attempts": view.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "record": view.record.as_ref().map(record),
     })

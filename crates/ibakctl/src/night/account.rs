@@ -2,7 +2,8 @@
 //!
 //! 1. A backup worked, or is running.
 //! 2. One was tried; how the last of them ended.
-//! 3. Nothing is known of the night, or the daemon or the computer was off for most of it.
+//! 3. Nothing is known of the night, or the daemon or the computer was off for nearly all of the time
+//!    in which a backup was due and its window open.
 //! 4. Nothing was due, or nothing would ever have started by itself.
 //! 5. What held it back for all the time it was due: a pause, its window, a wait after a failure…
 //! 6. Of what is left: the phone was never there; the store could not take it; a condition was never
@@ -12,7 +13,8 @@
 //! What counts is what the daemon waited for, moment by moment, as it noted it then: so the policy
 //! of that night counts, not today's.
 
-use super::{Gap, Record, Seen, Spans, Stretch};
+use super::down::{Down, GAP_MIN, is_down, of_gaps};
+use super::{Decided, Gap, Record, Seen, Spans, Stretch};
 use ibak_dbus::views::AttemptView;
 use ibak_dbus::words::{
     ConditionName, ConditionReason, ConditionStatus, DecisionWord, JobKind, Outcome, Trigger,
@@ -21,9 +23,7 @@ use ibak_dbus::words::{
 use ibak_dbus::{Bytes, Wall};
 
 /// Shorter than this, in seconds, is as good as never.
-const MOMENT: u64 = 60;
-/// A gap as long as this, in seconds, is worth a word.
-const GAP_MIN: u64 = 1_800;
+pub(super) const MOMENT: u64 = 60;
 /// Breaks shorter than this, in seconds, are none.
 const BREAK: u64 = 120;
 
@@ -65,8 +65,8 @@ pub enum Cause {
     },
     /// Nothing is known of this night.
     Nothing,
-    /// Nothing was watched for most of it.
-    Down(Gap, Wall, Wall),
+    /// Nothing was watched in nearly all of the time that counts: why, in order of time.
+    Down(Vec<Down>),
     /// No backup was due.
     NotDue,
     /// Nothing would have started by itself: automatic backup is off, or it is not trusted.
@@ -139,10 +139,10 @@ pub fn account(record: &Record, attempts: &[AttemptView]) -> Account {
     let gap = record
         .gaps
         .iter()
-        .filter(|gap| !matches!(gap.value, Gap::ClockSet | Gap::Nothing))
+        .filter(|gap| is_down(gap.value))
         .max_by_key(|gap| gap.until.saturating_since(gap.from));
     let (cause, windowed) = of_attempts(record, attempts)
-        .or_else(|| of_gaps(record, gap))
+        .or_else(|| of_gaps(record))
         .map_or_else(|| of_waiting(record), |cause| (cause, false));
     let told = match cause {
         Cause::Ran { .. } | Cause::Running(_) | Cause::Nothing | Cause::Down(..) => None,
@@ -214,38 +214,25 @@ fn at_work(state: &Stretch<ibak_dbus::words::PhoneState>) -> bool {
     )
 }
 
-fn of_gaps(record: &Record, longest: Option<&Stretch<Gap>>) -> Option<Cause> {
-    let all = record.until.saturating_since(record.from).as_secs();
-    let of = |nothing: bool| {
-        let gaps = record.gaps.iter();
-        let gaps = gaps.filter(|gap| (gap.value == Gap::Nothing) == nothing);
-        Spans::of(gaps.map(|gap| (gap.from, gap.until))).secs()
-    };
-    let (nothing, down) = (of(true), of(false));
-    if nothing + down >= all || record.decisions.is_empty() || nothing * 10 >= all * 9 {
-        return Some(match longest {
-            Some(gap) if down > nothing => Cause::Down(gap.value, gap.from, gap.until),
-            Some(_) | None => Cause::Nothing,
-        });
-    }
-    let longest = longest?;
-    (down * 2 >= all).then_some(Cause::Down(longest.value, longest.from, longest.until))
-}
-
 /// When the decision was so.
-fn decided(record: &Record, is: impl Fn(&super::Decided) -> bool) -> Spans {
+pub(super) fn decided(record: &Record, is: impl Fn(&Decided) -> bool) -> Spans {
     let those = record.decisions.iter().filter(|it| is(&it.value));
     Spans::of(those.map(|it| (it.from, it.until)))
 }
 
-/// Explains a night of which enough is known and in which nothing was tried.
-fn of_waiting(record: &Record) -> (Cause, bool) {
-    let due = decided(record, |it| match it.word {
+/// Whether a backup was due.
+pub(super) fn is_due(decided: &Decided) -> bool {
+    match decided.word {
         DecisionWord::Start | DecisionWord::Ask | DecisionWord::Wait | DecisionWord::Other(_) => {
             true
         }
         DecisionWord::NotDue | DecisionWord::Refuse => false,
-    });
+    }
+}
+
+/// Explains a night of which enough is known and in which nothing was tried.
+fn of_waiting(record: &Record) -> (Cause, bool) {
+    let due = decided(record, is_due);
     let refused = decided(record, |it| it.word == DecisionWord::Refuse);
     if due.secs() < MOMENT || refused.secs() > due.secs() {
         let not_due = decided(record, |it| it.word == DecisionWord::NotDue);

@@ -224,19 +224,83 @@ fn a_try_says_it_all() {
 }
 
 #[test]
+fn gaps_tell_why_only_where_a_backup_could_have_run() {
+    let table = [
+        // Half of the day asleep, and awake for the whole window.
+        (
+            "window -22:00 08:00-; wifi *; locked *; asleep 12:00-22:00 08:00-11:58",
+            "in its backup window it was never on power, so nothing could run; from 12:00 to 22:00 this computer was asleep",
+        ),
+        (
+            "window -02:00 03:00-; wifi *; locked *; asleep 12:10-01:00 04:00-11:50",
+            "in its backup window it was never on power, so nothing could run; from 12:10 to 01:00 this computer was asleep",
+        ),
+        // Awake by day, and asleep for the whole window, or nearly.
+        (
+            "window -22:00 08:00-; wifi *; locked *; asleep 21:50-08:10",
+            "this computer was asleep from 21:50 to 08:10, so nothing could run",
+        ),
+        (
+            "window -22:00 08:00-; wifi *; locked *; asleep 22:20-08:10",
+            "this computer was asleep from 22:20 to 08:10, so nothing could run",
+        ),
+        (
+            "due; asleep 22:00-10:30",
+            "no backup was due; from 22:00 to 10:30 this computer was asleep",
+        ),
+        (
+            "due; stopped 22:00-",
+            "no backup was due; from 22:00 to 12:00 ibakd was not running",
+        ),
+        (
+            "due 02:00-; wifi *; locked *; asleep 22:00-11:40",
+            "this computer was asleep from 22:00 to 11:40, so nothing could run",
+        ),
+        (
+            "off *; asleep 22:00-10:30",
+            "automatic backup was off for it; from 22:00 to 10:30 this computer was asleep",
+        ),
+        (
+            "due 09:00-; window 08:00-; asleep 10:00-11:00",
+            "it was due only outside its backup window; from 10:00 to 11:00 this computer was asleep",
+        ),
+        // Many gaps are as much as one.
+        (
+            "wifi *; locked *; asleep 12:05-14:00 14:10-17:00 17:10-20:00 20:10-23:00 23:10-02:00 02:10-05:00 05:10-08:00 08:10-11:50",
+            "this computer was asleep for 23 h in all between 12:05 and 11:50, so nothing could run",
+        ),
+        (
+            "wifi *; locked *; asleep 12:05-21:59; stopped 22:00-11:50",
+            "this computer was asleep from 12:05 to 21:59 and ibakd was not running from 22:00 to 11:50, so nothing could run",
+        ),
+        (
+            "wifi *; locked *; asleep 12:05-21:59; unseen 22:00-11:50",
+            "this computer was asleep from 12:05 to 21:59 and ibakd ended unseen between 22:00 and 11:50, so nobody can say",
+        ),
+    ];
+    for (script, want) in table {
+        assert_eq!(
+            sentence(script, &[]),
+            format!("Last night: {want}."),
+            "{script}"
+        );
+    }
+}
+
+#[test]
 fn what_nobody_watched_is_not_told() {
     let table = [
         (
-            "wifi *; locked *; stopped 14:00-09:00",
-            "ibakd was not running from 14:00 to 09:00, so nothing could run",
+            "wifi *; locked *; stopped 13:00-11:00",
+            "ibakd was not running from 13:00 to 11:00, so nothing could run",
         ),
         (
-            "wifi *; locked *; unseen 14:00-09:00",
-            "ibakd ended unseen between 14:00 and 09:00, so nobody can say what could have run",
+            "wifi *; locked *; unseen 13:00-11:00",
+            "ibakd ended unseen between 13:00 and 11:00, so nobody can say what could have run",
         ),
         (
             "wifi *; locked *; asleep 20:00-09:00",
-            "this computer was asleep from 20:00 to 09:00, so nothing could run",
+            "it was never on power, so nothing could run; from 20:00 to 09:00 this computer was asleep",
         ),
         (
             "wifi *; locked *; stopped 23:10-06:02",

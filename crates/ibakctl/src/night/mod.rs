@@ -5,12 +5,14 @@
 //! go on as if it had been watched.
 
 mod account;
+mod down;
 #[cfg(test)]
 pub(crate) mod script;
 mod spans;
 mod which;
 
 pub use account::{Account, Cause, How, Part, account};
+pub use down::Down;
 pub use spans::Spans;
 pub use which::Night;
 

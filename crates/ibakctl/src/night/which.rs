@@ -89,7 +89,7 @@ impl Night {
             .min(Wall::from_micros(style.now.as_microsecond()))
     }
 
-    /// Names it, at the beginning of a sentence: `Last night`, `Tonight`, `In the night to Sun 22 Nov`.
+    /// Names it, at the beginning of a sentence: `Last night`, `Tonight`, `In the night of Sat 21 Nov`.
     pub fn name(&self, style: &Style) -> String {
         let now = style.now.to_zoned(style.zone.clone());
         if self.goes_on(style) && !(MORNING..12).contains(&now.hour()) {
@@ -98,10 +98,7 @@ impl Night {
         if Self::last(style).as_ref() == Some(self) {
             return "Last night".to_owned();
         }
-        match self.evening.checked_add(1.day()) {
-            Ok(morning) => format!("In the night to {}", morning.strftime("%a %-d %b")),
-            Err(_) => "In that night".to_owned(),
-        }
+        format!("In the night of {}", self.evening.strftime("%a %-d %b"))
     }
 }
 
@@ -170,7 +167,7 @@ mod tests {
         }
         let style = style("2026-11-22T08:00:00Z", "UTC");
         let night = Night::parse("2026-11-18", &style).unwrap();
-        assert_eq!(night.name(&style), "In the night to Thu 19 Nov");
+        assert_eq!(night.name(&style), "In the night of Wed 18 Nov");
     }
 
     #[test]

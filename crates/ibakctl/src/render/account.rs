@@ -3,7 +3,7 @@
 use super::night::between;
 use super::{outcome, waits};
 use crate::moment;
-use crate::night::{Account, Cause, Gap, How, Part};
+use crate::night::{Account, Cause, Down, Gap, How, Part};
 use crate::style::Style;
 use crate::text;
 use ibak_dbus::words::{ConditionReason, Outcome, Trigger, WaitsFor};
@@ -11,6 +11,8 @@ use ibak_dbus::{Bytes, Wall};
 
 /// The longest that the conditions may have to hold together before a backup begins, in seconds.
 const SETTLE_MAX: u64 = 3_600;
+/// Shorter times than this between two gaps, in seconds, do not make them two.
+const BREAK: u64 = 120;
 
 /// The one true sentence of a night that is called `name` at the beginning of a sentence.
 pub fn sentence(name: &str, account: &Account, style: &Style) -> String {
@@ -57,7 +59,7 @@ pub(super) fn clause(cause: &Cause, windowed: bool, style: &Style) -> String {
             tries,
         } => tried(result, *started, *tries, style),
         Cause::Nothing => "nothing was noted, so nobody can say".to_owned(),
-        Cause::Down(gap, from, until) => down(*gap, *from, *until, style),
+        Cause::Down(kinds) => down(kinds, style),
         Cause::NotDue => "no backup was due".to_owned(),
         Cause::Refused(WaitsFor::NotTrusted) => {
             "it did not trust this computer, so it could not be backed up".to_owned()
@@ -140,25 +142,41 @@ fn tried(result: &Outcome, started: Option<Wall>, tries: usize, style: &Style) -
     }
 }
 
-fn down(gap: Gap, from: Wall, until: Wall, style: &Style) -> String {
+/// Says what was off, and for how long.
+fn down(kinds: &[Down], style: &Style) -> String {
+    let sure = kinds
+        .iter()
+        .all(|it| matches!(it.gap, Gap::Stopped | Gap::Asleep));
+    let end = match kinds {
+        _ if sure => "nothing could run",
+        [one] if one.gap == Gap::Unseen => "nobody can say what could have run",
+        _ => "nobody can say",
+    };
+    let clauses: Vec<String> = kinds.iter().map(|it| off(it, style)).collect();
+    format!("{}, so {end}", text::join(&clauses))
+}
+
+fn off(down: &Down, style: &Style) -> String {
     let at = |at| moment::time_of_day(at, style);
-    let (from, until) = (at(from), at(until));
-    match gap {
-        Gap::Stopped => {
-            format!("ibakd was not running from {from} to {until}, so nothing could run")
-        }
-        Gap::Asleep => {
-            format!("this computer was asleep from {from} to {until}, so nothing could run")
-        }
-        Gap::Unseen => format!(
-            "ibakd ended unseen between {from} and {until}, so nobody can say what could have run"
+    let (from, until) = (at(down.from), at(down.until));
+    // Several of them, with time between in which something could have been.
+    let several = down.until.saturating_since(down.from).as_secs() > down.secs + BREAK;
+    let when = match several {
+        true => format!(
+            "for {} in all between {from} and {until}",
+            text::span(down.secs)
         ),
-        Gap::TooMany => format!(
-            "from {from} to {until} its signals changed too often to be noted, so nobody can say"
-        ),
-        Gap::Nothing | Gap::ClockSet | Gap::Other => {
-            format!("nothing is known from {from} to {until}, so nobody can say")
+        false => format!("from {from} to {until}"),
+    };
+    match down.gap {
+        Gap::Stopped => format!("ibakd was not running {when}"),
+        Gap::Asleep => format!("this computer was asleep {when}"),
+        Gap::Unseen if several => {
+            format!("ibakd ended unseen several times between {from} and {until}")
         }
+        Gap::Unseen => format!("ibakd ended unseen between {from} and {until}"),
+        Gap::TooMany => format!("its signals changed too often to be noted {when}"),
+        Gap::Nothing | Gap::ClockSet | Gap::Other => format!("nothing is known {when}"),
     }
 }
 

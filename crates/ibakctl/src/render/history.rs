@@ -5,7 +5,7 @@ use super::night::NightView;
 use super::outcome;
 use super::table::{self, Cell};
 use crate::moment;
-use crate::night::Cause;
+use crate::night::{Cause, Gap};
 use crate::style::{Style, Tone};
 use crate::text;
 use ibak_dbus::views::AttemptView;
@@ -37,8 +37,15 @@ fn without(night: &NightView, date: &str, style: &Style) -> [Cell; 5] {
     let (outcome, tone) = match night.account.cause {
         Cause::NotDue => ("not due", Tone::Dim),
         Cause::Running(_) => ("running", Tone::Head),
-        Cause::Nothing | Cause::Down(..) if night.record.is_none() => ("none tried", Tone::Dim),
-        Cause::Nothing | Cause::Down(..) => ("not known", Tone::Wary),
+        Cause::Nothing | Cause::Down(_) if night.record.is_none() => ("none tried", Tone::Dim),
+        Cause::Down(ref kinds)
+            if kinds
+                .iter()
+                .all(|it| matches!(it.gap, Gap::Stopped | Gap::Asleep)) =>
+        {
+            ("no backup", Tone::Bad)
+        }
+        Cause::Nothing | Cause::Down(_) => ("not known", Tone::Wary),
         Cause::Refused(_) => ("off", Tone::Dim),
         Cause::Ran { .. }
         | Cause::Tried { .. }

@@ -10,7 +10,7 @@ use ibak_dbus::Wall;
 use ibak_dbus::views::{AttemptView, PhoneView};
 use ibak_dbus::words::{ConditionName, ConditionReason, ConditionStatus, EvidenceSource};
 
-/// Most stretches of a condition that are listed.
+/// Most stretches of a condition, and most gaps, that are listed.
 const STRETCHES_MAX: usize = 8;
 
 /// A night of a phone, and what came of it.
@@ -48,7 +48,8 @@ pub fn render(view: &NightView, style: &Style) -> String {
             let required = view.phone.condition(name).required;
             out.push_str(&condition(name, record, required, style));
         }
-        for gap in &record.gaps {
+        let (gaps, left) = longest(&record.gaps);
+        for gap in gaps {
             let when = between(gap.from, gap.until, style);
             let line = format!(
                 "  ?    {}{when}  {}\n",
@@ -57,11 +58,17 @@ pub fn render(view: &NightView, style: &Style) -> String {
             );
             out.push_str(&style.tone(Tone::Dim, &line));
         }
+        if let Some(shorter) = shorter(left) {
+            out.push_str(&format!("{}{shorter}\n", " ".repeat(16)));
+        }
     }
     let tries: Vec<String> = view
         .attempts
         .iter()
-        .map(|attempt| format!("  {}\n", outcome::attempt(attempt, style)))
+        .map(|attempt| {
+            let line = outcome::attempt(attempt, style);
+            format!("  {}\n", text::paragraph(&line, 4, style))
+        })
         .collect();
     if !tries.is_empty() {
         out.push_str(&format!("Tries:\n{}", tries.concat()));
@@ -126,13 +133,9 @@ pub fn nights(nights: &[NightView], style: &Style) -> String {
 
 /// The stretches of one condition, the longest of them when there are many.
 fn condition(name: &ConditionName, record: &Record, required: bool, style: &Style) -> String {
-    let stretches = record.condition(name);
-    let mut lengths: Vec<u64> = stretches.iter().map(length).collect();
-    lengths.sort_unstable_by(|a, b| b.cmp(a));
-    let least = lengths.get(STRETCHES_MAX - 1).copied().unwrap_or(0);
-    let shown: Vec<&Stretch<Seen>> = stretches.iter().filter(|it| length(it) >= least).collect();
+    let (shown, left) = longest(record.condition(name));
     let mut out = String::new();
-    for (at, stretch) in shown.iter().take(STRETCHES_MAX).enumerate() {
+    for (at, stretch) in shown.into_iter().enumerate() {
         let (mark, tone) = match stretch.value.status {
             ConditionStatus::Met => ("yes", Tone::Good),
             ConditionStatus::Unmet => ("NO ", Tone::Bad),
@@ -159,17 +162,27 @@ fn condition(name: &ConditionName, record: &Record, required: bool, style: &Styl
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    let left = stretches.len() - shown.len().min(STRETCHES_MAX);
-    if left > 0 {
-        let left = u64::try_from(left).unwrap_or(u64::MAX);
-        let more = text::count(left, "shorter time", "shorter times");
-        out.push_str(&format!("{}and {more}\n", " ".repeat(16)));
+    if let Some(shorter) = shorter(left) {
+        out.push_str(&format!("{}{shorter}\n", " ".repeat(16)));
     }
     out
 }
 
-fn length<T>(stretch: &Stretch<T>) -> u64 {
-    stretch.until.saturating_since(stretch.from).as_secs()
+/// Returns the longest of them in order of time, the first of equal ones, and how many are left.
+pub(super) fn longest<T>(stretches: &[Stretch<T>]) -> (Vec<&Stretch<T>>, usize) {
+    let mut shown: Vec<&Stretch<T>> = stretches.iter().collect();
+    shown.sort_by_key(|it| std::cmp::Reverse(it.until.saturating_since(it.from)));
+    let left = shown.len().saturating_sub(STRETCHES_MAX);
+    shown.truncate(STRETCHES_MAX);
+    shown.sort_by_key(|it| it.from);
+    (shown, left)
+}
+
+/// Says how many were left out; `None` for none.
+pub(super) fn shorter(left: usize) -> Option<String> {
+    let left = u64::try_from(left).unwrap_or(u64::MAX);
+    let more = text::count(left, "shorter time", "shorter times");
+    (left > 0).then(|| format!("and {more}"))
 }
 
 pub(super) fn between(from: Wall, until: Wall, style: &Style) -> String {

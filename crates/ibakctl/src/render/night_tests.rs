@@ -53,10 +53,13 @@ fn attempt(result: Outcome, from: &str, until: &str) -> AttemptView {
 fn timeline(script: &str, attempts: Vec<AttemptView>, from: &str, until: &str) -> TimelineView {
     let mut record = record(script);
     (record.from, record.until) = (at(from), at(until));
+    if record.until <= record.from {
+        record.until = record.until + Duration::from_secs(86_400);
+    }
     TimelineView {
         phone: phone(),
-        from: at(from),
-        until: at(until),
+        from: record.from,
+        until: record.until,
         record,
         attempts,
     }
@@ -126,7 +129,7 @@ fn a_whole_night_and_a_missed_one() {
         "power 22:00-03:02; wifi *; locked 03:10-07:00",
         vec![attempt(Outcome::NotConfirmed, "22:31", "22:36")],
         "12:00",
-        "11:59",
+        "12:00",
     );
     insta::assert_snapshot!(render::timeline(&missed, &style()));
 }
@@ -271,6 +274,7 @@ fn a_table_of_nights() {
             "2026-11-14",
             night("", vec![attempt(Outcome::Cancelled, "02:00", "02:01")]),
         ),
+        of("2026-11-13", night("unseen 13:00-11:00", vec![])),
     ];
     let view = HistoryView { nights };
     let wide = Style {
@@ -283,6 +287,31 @@ fn a_table_of_nights() {
         render::history(&view, &wide)
     );
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn of_many_gaps_the_longest_are_listed() {
+    // Two hundred sleeps of four minutes, and nine longer ones at the end, the last the shortest.
+    let clock = |minute: u32| format!("{:02}:{:02}", (12 + minute / 60) % 24, minute % 60);
+    let short = (0..200).map(|n| (5 + n * 5, 9 + n * 5));
+    let long = (0..9).map(|n| (1_010 + n * 40, 1_010 + n * 40 + 30 - n));
+    let sleeps: Vec<String> = short
+        .chain(long)
+        .map(|(from, until)| format!("{}-{}", clock(from), clock(until)))
+        .collect();
+    let script = format!("wifi *; locked *; asleep {}", sleeps.join(" "));
+    let words = render::night(&night(&script, vec![]), &style());
+    let picture = render::timeline(&timeline(&script, vec![], "12:00", "12:00"), &style());
+    for text in [words, picture] {
+        // The sentence breaks between its own times and this word.
+        let asleep: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains(" to ") && line.contains("asleep"))
+            .collect();
+        assert_eq!(asleep.len(), 8, "{text}");
+        assert!(text.contains("and 201 shorter times\n"), "{text}");
+        assert!(asleep[7].contains("09:30 to 09:53"), "{text}");
+    }
 }
 
 #[test]

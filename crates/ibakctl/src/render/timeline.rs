@@ -4,7 +4,7 @@
 //! drawn as if it were. Columns are steps of absolute time, so an hour that a clock shows twice is
 //! drawn twice.
 
-use super::night::NAMES;
+use super::night::{NAMES, longest, shorter, unknown};
 use super::outcome;
 use crate::moment;
 use crate::night::{Gap, Record, Spans, Stretch};
@@ -33,6 +33,8 @@ pub struct TimelineView {
 
 /// Columns of the names.
 const NAME_COLUMNS: usize = 8;
+/// Columns before the further lines of a sentence.
+const INDENT: usize = 2;
 /// Columns of a picture that goes to no terminal.
 const COLUMNS: usize = 80;
 /// The narrowest picture.
@@ -165,11 +167,9 @@ fn heading(view: &TimelineView, style: &Style) -> String {
         day(view.until)
     };
     let line = format!("{name}, {} to {end}", day(view.from));
-    let lines: Vec<String> = text::wrap(&line, style.width.unwrap_or(COLUMNS).max(COLUMNS_MIN))
-        .iter()
-        .map(|line| style.tone(Tone::Head, line))
-        .collect();
-    format!("{}\n\n", lines.join("\n"))
+    let lines = hanging(&line, style);
+    let lines = lines.lines().map(|line| style.tone(Tone::Head, line));
+    format!("{}\n\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Chooses what a column stands for: the finest that fits.
@@ -368,26 +368,29 @@ fn legend(rows: &[(String, Vec<Cell>)], style: &Style) -> String {
     }
 }
 
-/// Says why there are gaps.
+/// Says why there are gaps, of the longest of them when there are many.
 fn reasons(view: &TimelineView, style: &Style) -> String {
-    let gaps = view.record.gaps.iter();
-    let lines = gaps.map(|gap| {
+    let (gaps, left) = longest(&view.record.gaps);
+    let lines = gaps.into_iter().map(|gap| {
         let long = gap.until.saturating_since(gap.from).as_secs() >= 86_400;
         let at = |at| match long {
             true => moment::exact(at, style),
             false => moment::time_of_day(at, style),
         };
         let (from, until) = (at(gap.from), at(gap.until));
-        let line = format!("{from} to {until}: {}", super::night::unknown(gap.value));
-        format!("{}\n", text::paragraph(&line, 0, style))
+        format!("{from} to {until}: {}", unknown(gap.value))
     });
-    lines.collect()
+    let lines = lines.chain(shorter(left));
+    lines.map(|line| hanging(&line, style)).collect()
 }
 
 fn tries(view: &TimelineView, style: &Style) -> String {
-    let lines = view.attempts.iter().map(|attempt| {
-        let line = outcome::attempt(attempt, style);
-        format!("{}\n", text::paragraph(&line, 0, style))
-    });
+    let lines = view.attempts.iter();
+    let lines = lines.map(|attempt| hanging(&outcome::attempt(attempt, style), style));
     lines.collect()
+}
+
+/// Breaks a line at the terminal's edge and indents what follows.
+fn hanging(line: &str, style: &Style) -> String {
+    format!("{}\n", text::paragraph(line, INDENT, style))
 }

@@ -156,10 +156,19 @@ async fn whoever_may_not_read_the_night_sees_the_present() {
     }
     // That a backup was made is for everybody to see.
     let ran = in_the_morning(&mock, &["why", "--night", "2026-11-20"]).await;
-    let first = "In the night to Sat 21 Nov: it was backed up at 02:08: 1.2 GiB in 6 min.\n";
+    let first = "In the night of Fri 20 Nov: it was backed up at 02:08: 1.2 GiB in 6 min.\n";
     assert!(ran.out.starts_with(first), "{}", ran.out);
     let ran = in_the_morning(&mock, &["history", "--days", "2"]).await;
     insta::assert_snapshot!(format!("{}{}", ran.out, ran.err));
+    // That nothing was noted is not known to whoever may not read it.
+    let json = in_the_morning(&mock, &["history", "--days", "2", "--json"]).await;
+    let json = json.json();
+    let (last, before) = (&json["nights"][0], &json["nights"][1]);
+    assert_eq!(
+        (&last["known"], &last["cause"], &last["sentence"]),
+        (&false.into(), &().into(), &().into())
+    );
+    assert_eq!(before["cause"], "backed-up");
 }
 
 #[tokio::test]
