@@ -4,12 +4,14 @@
 //! standard input, never in its command line and never through a shell of ours: what phones are
 //! called is written by strangers.
 
+mod place;
+
 use super::Letter;
 use crate::style::Style;
 use crate::text;
-use std::fs::Metadata;
+use place::closed_to_others;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use tokio::process::{Child, Command};
 
 /// Is how long a hook may take.
 pub(crate) const TIME_MAX: Duration = Duration::from_secs(60);
+/// Is how long after its end what it started may still hold its output open.
+const AFTER_MAX: Duration = Duration::from_secs(1);
 /// Is how much of its output is shown, in bytes of each stream.
 const OUTPUT_MAX: u64 = 4_096;
 /// Is how many hooks a directory may hold.
@@ -40,7 +44,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// A hook that may be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
+    /// What lies in the directory.
     pub(crate) path: PathBuf,
+    /// What is run: where `path` led when every step of it was looked at, without links.
+    program: PathBuf,
     /// Its file's name without the number before and the ending: `50-ntfy.sh` is `ntfy`.
     pub(crate) channel: String,
 }
@@ -66,23 +73,9 @@ pub(crate) fn find(directory: &Path) -> Result<Found, String> {
     names.sort();
     let mut found = Found::default();
     for name in names {
-        let Some(channel) = name.to_str().and_then(channel_of) else {
-            continue;
-        };
-        let path = directory.join(&name);
-        match std::fs::metadata(&path) {
-            Err(error) => {
-                let line = format!("{} is not run: {error}", path.display());
-                found.refused.push(line);
-            }
-            // No program: notes, a configuration.
-            Ok(file) if !file.is_file() || file.mode() & 0o111 == 0 => {}
-            Ok(_) => match closed_to_others(&path) {
-                Ok(()) => found.hooks.push(Hook { path, channel }),
-                Err(why) => found
-                    .refused
-                    .push(format!("{} is not run: {why}", path.display())),
-            },
+        match look(&directory.join(&name)) {
+            Ok(hook) => found.hooks.extend(hook),
+            Err(why) => found.refused.push(why),
         }
     }
     if found.hooks.len() > HOOKS_MAX {
@@ -93,6 +86,30 @@ pub(crate) fn find(directory: &Path) -> Result<Found, String> {
         ));
     }
     Ok(found)
+}
+
+/// Looks at one path, also once more right before it is run; `None` when it is no hook.
+///
+/// # Errors
+/// A sentence: why it is not run.
+pub(crate) fn look(path: &Path) -> Result<Option<Hook>, String> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some(channel) = name.and_then(channel_of) else {
+        return Ok(None);
+    };
+    let refused = |why: String| format!("{} is not run: {why}", path.display());
+    let facts = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?;
+    // No program: notes, a configuration.
+    if !facts.is_file() || facts.permissions().mode() & 0o111 == 0 {
+        return Ok(None);
+    }
+    let program = closed_to_others(path).map_err(refused)?;
+    let path = path.to_owned();
+    Ok(Some(Hook {
+        path,
+        program,
+        channel,
+    }))
 }
 
 /// Returns the channel of a file's name; `None` when it is none of ours to run.
@@ -112,48 +129,6 @@ fn channel_of(name: &str) -> Option<String> {
         Some(_) | None => stem,
     };
     (!channel.is_empty()).then(|| channel.to_owned())
-}
-
-/// Makes sure that nobody but root and this user can change or replace what lies at `path`, where
-/// links lead to and all directories above included.
-fn closed_to_others(path: &Path) -> Result<(), String> {
-    let real = std::fs::canonicalize(path)
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    // Whoever may write to the directory of a link may turn it elsewhere.
-    let beside = path.parent().map(std::fs::canonicalize).transpose();
-    let beside = beside.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    for (at, place) in real.ancestors().enumerate() {
-        check(place, at > 0)?;
-    }
-    for place in beside.iter().flat_map(|it| it.ancestors()) {
-        check(place, true)?;
-    }
-    Ok(())
-}
-
-fn check(place: &Path, is_above: bool) -> Result<(), String> {
-    let shown = place.display();
-    let facts =
-        std::fs::metadata(place).map_err(|error| format!("{shown} cannot be read: {error}"))?;
-    let me = rustix::process::geteuid().as_raw();
-    if ![0, me].contains(&facts.uid()) {
-        return Err(format!(
-            "{shown} belongs to another user, who could change it: `chown root {shown}`"
-        ));
-    }
-    if is_open(&facts, is_above) {
-        return Err(format!(
-            "{shown} is writable by others: `chmod go-w {shown}` closes it"
-        ));
-    }
-    Ok(())
-}
-
-/// Says whether group or others may change it. In a directory like /tmp nobody can replace what
-/// is another's.
-fn is_open(facts: &Metadata, is_above: bool) -> bool {
-    let is_shared = is_above && facts.is_dir() && facts.mode() & 0o1000 != 0;
-    facts.mode() & 0o022 != 0 && !is_shared
 }
 
 /// How a hook ended.
@@ -179,33 +154,34 @@ pub(crate) struct Ran {
 
 /// Runs a hook to its end, or to the end of its time.
 pub(crate) async fn run(hook: Hook, letter: &Letter, host: &str, style: &Style) -> Ran {
-    let mut output = Vec::new();
+    let (mut said, mut complained) = (Vec::new(), Vec::new());
     let ended = match start(&hook, letter, host, style) {
         Err(error) => Ended::Not(error),
         Ok(mut child) => {
             let group = child.id();
             let json = format!("{}\n", letter.json(host, style));
-            let whole = listen(&mut child, &json, &mut output);
-            match tokio::time::timeout(TIME_MAX, whole).await {
+            let whole = listen(&mut child, &json, &mut said, &mut complained);
+            let ended = match tokio::time::timeout(TIME_MAX, whole).await {
                 Ok(Ok(status)) => Ended::With(status),
                 Ok(Err(error)) => Ended::Not(error),
-                Err(_) => {
-                    end_group(group);
-                    Ended::TooLong
-                }
-            }
+                Err(_) => Ended::TooLong,
+            };
+            end_group(group);
+            ended
         }
     };
     Ran {
         channel: hook.channel,
         kind: letter.what.word().to_owned(),
         ended,
-        output,
+        output: [said, complained].concat(),
     }
 }
 
 fn start(hook: &Hook, letter: &Letter, host: &str, style: &Style) -> io::Result<Child> {
-    let mut command = Command::new(&hook.path);
+    let mut command = Command::new(&hook.program);
+    // Some programs go by the name they are called by.
+    command.arg0(&hook.path);
     for (key, _) in std::env::vars_os() {
         let key_text = key.to_string_lossy();
         let ours = key_text.starts_with("IBAK_");
@@ -232,8 +208,14 @@ fn start(hook: &Hook, letter: &Letter, host: &str, style: &Style) -> io::Result<
         .spawn()
 }
 
-/// Writes the message, reads what is said, and waits for the end. A hook need not read.
-async fn listen(child: &mut Child, json: &str, output: &mut Vec<u8>) -> io::Result<ExitStatus> {
+/// Writes the message, reads what is said, and waits for the end. A hook need not read; what it
+/// leaves behind with its output open is not waited for.
+async fn listen(
+    child: &mut Child,
+    json: &str,
+    said: &mut Vec<u8>,
+    complained: &mut Vec<u8>,
+) -> io::Result<ExitStatus> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let write = async move {
         if let Some(mut stdin) = stdin
@@ -242,17 +224,24 @@ async fn listen(child: &mut Child, json: &str, output: &mut Vec<u8>) -> io::Resu
             stdin.shutdown().await.ok();
         }
     };
-    let (mut said, mut complained) = (Vec::new(), Vec::new());
-    let read = async {
+    let talk = async {
         tokio::join!(
             write,
-            beginning(stdout, &mut said),
-            beginning(stderr, &mut complained)
+            beginning(stdout, said),
+            beginning(stderr, complained)
         );
     };
-    let (status, ()) = tokio::join!(child.wait(), read);
-    output.append(&mut said);
-    output.append(&mut complained);
+    tokio::pin!(talk);
+    let mut is_silent = false;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            () = &mut talk, if !is_silent => is_silent = true,
+        }
+    };
+    if !is_silent {
+        tokio::time::timeout(AFTER_MAX, talk).await.ok();
+    }
     status
 }
 
@@ -267,7 +256,8 @@ async fn beginning(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
-/// Ends a hook and whatever it has started.
+/// Ends a hook and whatever it has started. While any of that is left, the group's number is not
+/// given to others; when nothing is, it was free for a second at most.
 fn end_group(group: Option<u32>) {
     let group = group.and_then(|id| i32::try_from(id).ok());
     if let Some(group) = group.and_then(rustix::process::Pid::from_raw) {

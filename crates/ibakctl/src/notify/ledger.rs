@@ -23,6 +23,10 @@ const AGAIN_ASKING_SECS: i64 = 600;
 const KEPT_SECS: i64 = 30 * 86_400;
 /// Is how far a clock may have gone backwards before what it said counts for nothing.
 const SKEW_SECS: i64 = 3_600;
+/// Is how often one kind of message about one phone is told in its time, for different reasons.
+const REASONS_MAX: usize = 3;
+/// Is how much of a reason is remembered, in characters.
+const REASON_LEN_MAX: usize = 64;
 /// Is how many messages are remembered at most.
 const TOLD_MAX: usize = 4_096;
 /// Is how large the file may be.
@@ -31,7 +35,7 @@ const LEN_MAX: u64 = 4 << 20;
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Contents {
-    /// Keys as text, and when each was told, in µs since 1970 UTC.
+    /// Keys and reasons as text, and when each was told, in µs since 1970 UTC.
     told: BTreeMap<String, i64>,
     /// The newest backup that was told, by UDID, in µs since 1970 UTC.
     backups: BTreeMap<String, i64>,
@@ -43,6 +47,8 @@ pub(crate) struct Ledger {
     path: Option<PathBuf>,
     contents: Contents,
     unsaved: bool,
+    /// Since when, by the present clock, the newest backup told of a phone has lain in the future.
+    astray: BTreeMap<Udid, Wall>,
 }
 
 impl Ledger {
@@ -61,24 +67,38 @@ impl Ledger {
         let ledger = Self {
             path,
             contents,
-            unsaved: false,
+            ..Self::default()
         };
         (ledger, error)
     }
 
     /// Says whether a message is to be told, and counts it as told if so.
+    ///
+    /// Another reason makes it another message, a few times. What is read from the state has no
+    /// reason: it is the same as any.
     pub(crate) fn take(&mut self, letter: &Letter, now: Wall) -> bool {
         let key = letter.key();
         let Some(again) = again_secs(&key) else {
             return true;
         };
-        let text = text_of(&key);
-        let told = self.contents.told.get(&text);
-        if told.is_some_and(|at| is_fresh(*at, again, now)) {
+        let (cause, reason) = (text_of(&key), reason_of(letter));
+        let (mut count, mut is_same) = (0, false);
+        for (text, at) in self.contents.told.range(cause.clone()..) {
+            let Some(told) = text.strip_prefix(&cause) else {
+                break;
+            };
+            if is_fresh(*at, again, now) {
+                count += 1;
+                is_same |= told == reason || told.is_empty() || reason.is_empty();
+            }
+        }
+        if is_same || count >= REASONS_MAX {
             return false;
         }
         self.unsaved = true;
-        self.contents.told.insert(text, now.as_micros());
+        self.contents
+            .told
+            .insert(format!("{cause}{reason}"), now.as_micros());
         let kept = |at: i64| is_fresh(at, KEPT_SECS, now);
         self.contents.told.retain(|_, at| kept(*at));
         while self.contents.told.len() > TOLD_MAX {
@@ -90,15 +110,36 @@ impl Ledger {
     /// Says whether a phone's newest backup is news. Counting begins when the phone is first seen:
     /// what was finished before is not news. A phone whose backups are not read yet shows none or
     /// an older one; that takes nothing back.
+    ///
+    /// When the clock was wrong while it was counted, it begins anew by the present clock.
     pub(crate) fn take_backup(&mut self, phone: &Udid, last: Option<Wall>, now: Wall) -> bool {
         let known = self.contents.backups.get(phone.as_str()).copied();
-        let begin = known.unwrap_or_else(|| now.as_micros());
-        let newest = last.map_or(begin, |last| last.as_micros().max(begin));
-        if known != Some(newest) {
-            self.unsaved = true;
-            self.contents.backups.insert(phone.to_string(), newest);
+        let Some(known) = known.map(Wall::from_micros) else {
+            self.keep_backup(phone, last.map_or(now, |last| last.max(now)));
+            return false;
+        };
+        let begin = if is_to_come(known, now) {
+            let since = self.astray.entry(phone.clone()).or_insert(now);
+            *since = now.min(*since);
+            *since
+        } else {
+            self.astray.remove(phone);
+            known
+        };
+        match last {
+            Some(last) if last != known && last > begin => {
+                self.keep_backup(phone, last);
+                true
+            }
+            Some(_) | None => false,
         }
-        newest > begin
+    }
+
+    fn keep_backup(&mut self, phone: &Udid, newest: Wall) {
+        self.unsaved = true;
+        self.astray.remove(phone);
+        let newest = newest.as_micros();
+        self.contents.backups.insert(phone.to_string(), newest);
     }
 
     /// Lists what was told and may have to be taken back.
@@ -157,10 +198,22 @@ fn is_fresh(at: i64, secs: i64, now: Wall) -> bool {
     (-SKEW_SECS..secs).contains(&age)
 }
 
+fn is_to_come(at: Wall, now: Wall) -> bool {
+    let ahead = at.as_micros().saturating_sub(now.as_micros());
+    ahead > SKEW_SECS * 1_000_000
+}
+
+/// Writes a key; the reason comes behind it.
 fn text_of(key: &Key) -> String {
     let phone = key.phone.as_ref().map(Udid::as_str).unwrap_or_default();
     let job = key.job.map(|job| job.get().to_string()).unwrap_or_default();
-    format!("{} {phone} {job}", key.kind)
+    format!("{} {phone} {job} ", key.kind)
+}
+
+/// Returns the reason as one short word; empty without one.
+fn reason_of(letter: &Letter) -> String {
+    let reason = letter.reason().unwrap_or_default();
+    crate::text::bare(reason, REASON_LEN_MAX).replace(' ', "-")
 }
 
 fn key_of(text: &str) -> Option<Key> {
@@ -178,13 +231,21 @@ mod tests {
     use super::*;
     use crate::notify::What;
     use ibak_dbus::{Dict, MirrorState};
-    use zbus::wire::OwnedVariant;
+    use zbus::wire::{OwnedVariant, Str};
 
     const HOUR: i64 = 3_600_000_000;
 
     fn letter(kind: AttentionKind, job: Option<u64>) -> Letter {
         let job = job.map(|it| ("job".to_owned(), OwnedVariant::from(it)));
-        let details: Dict = job.into_iter().collect();
+        about(kind, job.into_iter().collect())
+    }
+
+    fn because(kind: AttentionKind, key: &str, reason: &str) -> Letter {
+        let reason = OwnedVariant::from(Str::from(reason.to_owned()));
+        about(kind, [(key.to_owned(), reason)].into_iter().collect())
+    }
+
+    fn about(kind: AttentionKind, details: Dict) -> Letter {
         let udid = Udid::parse("00008030-001A2B3C4D5E6F70").unwrap();
         Letter::about(
             What::Attention(kind),
@@ -227,6 +288,28 @@ mod tests {
     }
 
     #[test]
+    fn another_reason_is_another_message_a_few_times_a_day() {
+        let at = |hours: i64| Wall::from_micros(HOUR * (10_000 + hours));
+        let failed = |result| because(AttentionKind::FailedNeedsYou, "result", result);
+        let mut ledger = Ledger::default();
+        assert!(ledger.take(&failed("not-trusted"), at(8)));
+        assert!(!ledger.take(&failed("not-trusted"), at(9)));
+        assert!(ledger.take(&failed("encryption-required"), at(22)));
+        assert!(ledger.take(&failed("setup-unfinished"), at(23)));
+        assert!(!ledger.take(&failed("another one"), at(23)), "too many");
+        assert!(ledger.take(&failed("not-trusted"), at(32)), "the next day");
+        assert!(ledger.keys().iter().all(|key| key.phone.is_some()));
+
+        // The state does not say why; whoever was told why is not told again, nor the other way.
+        let trouble = |reason| because(AttentionKind::StoreTrouble, "reason", reason);
+        let stands = letter(AttentionKind::StoreTrouble, None);
+        assert!(ledger.take(&trouble("store-missing"), at(8)));
+        assert!(!ledger.take(&stands, at(9)));
+        assert!(ledger.take(&stands, at(40)));
+        assert!(!ledger.take(&trouble("store-missing"), at(41)));
+    }
+
+    #[test]
     fn each_prompt_is_told_once() {
         let mut ledger = Ledger::default();
         let at = |minutes: i64| Wall::from_micros(HOUR * 10_000 + minutes * HOUR / 60);
@@ -260,6 +343,7 @@ mod tests {
             !ledger.take_backup(&other, at(6), now),
             "read later, made before"
         );
+        let now = Wall::from_micros(HOUR * 30);
         assert!(ledger.take_backup(&udid, at(29), now));
         assert!(ledger.take_backup(&other, at(29), now), "its first");
         ledger.save().unwrap();
@@ -270,6 +354,7 @@ mod tests {
                 "a restart of the daemon"
             );
         }
+        let now = Wall::from_micros(HOUR * 80);
         assert!(
             ledger.take_backup(&udid, at(53), now),
             "made while nobody looked"
@@ -279,6 +364,31 @@ mod tests {
             "the newest was removed"
         );
         assert!(ledger.take_backup(&udid, at(77), now));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_hides_no_backup_and_makes_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let udid = Udid::parse("00008030-001A2B3C4D5E6F70").unwrap();
+        let at = |hour: i64| Wall::from_micros(HOUR * hour);
+        let (mut ledger, _) = Ledger::open(Some(dir.path()));
+        // First seen years ahead; and so was a backup.
+        assert!(!ledger.take_backup(&udid, None, at(90_000)));
+        assert!(!ledger.take_backup(&udid, None, at(1_000)));
+        assert!(ledger.take_backup(&udid, Some(at(1_002)), at(1_002)));
+        assert!(ledger.take_backup(&udid, Some(at(90_001)), at(90_001)));
+        ledger.save().unwrap();
+        let (mut ledger, _) = Ledger::open(Some(dir.path()));
+        for _ in 0..2 {
+            assert!(!ledger.take_backup(&udid, Some(at(90_001)), at(1_010)));
+        }
+        assert!(ledger.take_backup(&udid, Some(at(1_011)), at(1_012)));
+        // A clock that begins in 1970 until somebody tells it the time.
+        for last in [None, Some(at(1_011))] {
+            assert!(!ledger.take_backup(&udid, last, at(0)));
+        }
+        assert!(!ledger.take_backup(&udid, Some(at(1_011)), at(1_013)));
+        assert!(ledger.take_backup(&udid, Some(at(1_014)), at(1_014)));
     }
 
     #[test]

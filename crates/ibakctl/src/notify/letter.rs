@@ -126,6 +126,13 @@ impl Letter {
         }
     }
 
+    /// Returns the word of what went wrong, if it is known.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        ["reason", "result"]
+            .iter()
+            .find_map(|key| self.details.text(key))
+    }
+
     /// Says whether it may go to this channel.
     pub(crate) fn goes_to(&self, channel: &str) -> bool {
         self.channels.is_empty() || self.channels.iter().any(|it| it == channel)
@@ -159,9 +166,6 @@ impl Letter {
         let message = self.message(host, style);
         let time = |at: Option<Wall>| at.and_then(moment::rfc3339).unwrap_or_default();
         let now = Wall::from_micros(style.now.as_microsecond());
-        let reason = ["reason", "result"]
-            .iter()
-            .find_map(|key| self.details.text(key));
         let phone = self.phone.as_ref().map(Udid::to_string);
         [
             ("IBAK_KIND", self.what.word().to_owned()),
@@ -170,7 +174,7 @@ impl Letter {
             ("IBAK_SUBJECT", message.subject),
             ("IBAK_TEXT", message.text),
             ("IBAK_URGENCY", message.urgency.word().to_owned()),
-            ("IBAK_REASON", reason.unwrap_or_default().to_owned()),
+            ("IBAK_REASON", self.reason().unwrap_or_default().to_owned()),
             ("IBAK_LAST_BACKUP", time(self.last_backup)),
             ("IBAK_TIME", time(Some(now))),
             ("IBAK_HOST", host.to_owned()),

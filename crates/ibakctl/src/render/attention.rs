@@ -78,7 +78,8 @@ impl<D: Lookup> Cause<'_, D> {
         let text = match self.kind {
             // Whoever holds the phone reads this, and has a minute.
             AttentionKind::Asking => format!(
-                "Your phone will now ask for its passcode: tonight's backup to {}. Enter it, lock it, leave it on the charger.",
+                "Your phone will now ask for its passcode: {} backup to {}. Enter it, lock it, leave it on the charger.",
+                todays(style),
                 self.host
             ),
             AttentionKind::FailedNeedsYou
@@ -102,7 +103,8 @@ impl<D: Lookup> Cause<'_, D> {
         let (name, me) = (self.name(), self.me);
         match self.kind {
             AttentionKind::Asking => format!(
-                "{name} will now ask for its passcode, for tonight's backup to {}",
+                "{name} will now ask for its passcode, for {} backup to {}",
+                todays(style),
                 self.host
             ),
             AttentionKind::FailedNeedsYou => self.failed(),
@@ -159,6 +161,18 @@ impl<D: Lookup> Cause<'_, D> {
             (None, None) => format!("{name} has been without a backup for too long"),
         };
         format!("{what}; `ibakctl why{me}` says why")
+    }
+}
+
+/// Is the hour from which on people say tonight.
+const EVENING: i8 = 17;
+
+/// Says whose backup one is that is made now.
+fn todays(style: &Style) -> &'static str {
+    if style.now.to_zoned(style.zone.clone()).hour() >= EVENING {
+        "tonight's"
+    } else {
+        "today's"
     }
 }
 

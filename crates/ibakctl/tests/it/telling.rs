@@ -77,6 +77,26 @@ fn every_message_word_for_word() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
+#[test]
+fn a_prompt_in_the_morning_is_for_todays_backup() {
+    for (now, zone, whose) in [
+        ("2026-11-22T08:00:00Z", "UTC", "today's"),
+        ("2026-11-22T16:59:59Z", "UTC", "today's"),
+        ("2026-11-22T17:00:00Z", "UTC", "tonight's"),
+        ("2026-11-22T16:00:00Z", "Europe/Berlin", "tonight's"),
+        ("2026-11-22T23:00:00Z", "Europe/Berlin", "today's"),
+    ] {
+        let mut style = ibakctl::Style::plain(now.parse().unwrap());
+        style.zone = jiff::tz::TimeZone::get(zone).unwrap();
+        let details = Dict::new();
+        let cause = cause(&AttentionKind::Asking, Some("Ada's iPhone"), &details);
+        let wanted = format!("{whose} backup to attic");
+        for said in [cause.message(&style).text, cause.clause(&style)] {
+            assert!(said.contains(&wanted), "{now} {zone}: {said}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_test_message_is_asked_for_and_says_where_to_look() {
     let channels = |notify: &[&str]| PhoneView {

@@ -16,6 +16,10 @@ fn program(directory: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
+fn hook_at(path: &Path) -> Hook {
+    look(path).unwrap().unwrap()
+}
+
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -132,6 +136,41 @@ fn what_others_could_change_is_refused_with_a_sentence() {
     }
 }
 
+#[test]
+fn a_link_is_followed_step_by_step_and_what_was_looked_at_is_run() {
+    let outer = tempfile::tempdir().unwrap();
+    let at = |name: &str| outer.path().join(name);
+    for name in ["hooks.d", "shipped", "bob"] {
+        std::fs::create_dir(at(name)).unwrap();
+        mode(&at(name), 0o755);
+    }
+    let program = program(&at("shipped"), "ntfy", "#!/bin/sh\n");
+    let place = program.canonicalize().unwrap();
+    symlink(&program, at("bob/l")).unwrap();
+    symlink("../bob/../bob/l", at("hooks.d/50-ntfy.sh")).unwrap();
+    let hook = hook_at(&at("hooks.d/50-ntfy.sh"));
+    assert_eq!(
+        (hook.channel.as_str(), hook.program),
+        ("ntfy", place.clone())
+    );
+
+    // Both ends are closed, and in between somebody may turn a link elsewhere.
+    mode(&at("bob"), 0o777);
+    let why = look(&at("hooks.d/50-ntfy.sh")).unwrap_err();
+    assert!(why.contains("bob is writable by others"), "{why}");
+    mode(&at("bob"), 0o1777);
+    assert_eq!(hook_at(&at("hooks.d/50-ntfy.sh")).program, place);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(at("bob/l"), Some(65_534), None).unwrap();
+        let why = look(&at("hooks.d/50-ntfy.sh")).unwrap_err();
+        assert!(why.contains("chown -h root"), "{why}");
+    }
+    symlink("60-b", at("hooks.d/60-a")).unwrap();
+    symlink("60-a", at("hooks.d/60-b")).unwrap();
+    assert!(look(&at("hooks.d/60-a")).is_err());
+    assert!(closed_to_others(&at("hooks.d/60-a")).is_err());
+}
+
 const EVIL: &str = "Ada's $(touch /tmp/ibak-owned) `id` \"'\\\n\r\u{1b}[31m\u{202e}; rm -rf / #";
 
 #[tokio::test]
@@ -143,11 +182,7 @@ async fn a_hook_is_told_as_data() {
         seen.display()
     );
     let path = program(dir.path(), "50-tell.sh", &script);
-    let hook = Hook {
-        path,
-        channel: "tell".to_owned(),
-    };
-    let ran = run(hook, &letter(EVIL), "attic", &style()).await;
+    let ran = run(hook_at(&path), &letter(EVIL), "attic", &style()).await;
     assert_eq!(
         ran.lines(&style()),
         "tell: done\ntell: oops\nfailed-needs-you was passed to tell\n"
@@ -196,11 +231,7 @@ async fn what_a_hook_says_is_bounded_and_escaped_and_how_it_ends_is_told() {
     ];
     for (name, text, end) in cases {
         let path = program(dir.path(), name, text);
-        let hook = Hook {
-            path,
-            channel: name.to_owned(),
-        };
-        let said = run(hook, &letter("Ada"), "attic", &style())
+        let said = run(hook_at(&path), &letter("Ada"), "attic", &style())
             .await
             .lines(&style());
         assert!(said.len() < 6_000 && said.contains(end), "{name}: {said}");
@@ -218,10 +249,7 @@ async fn a_hook_that_takes_too_long_is_ended_with_all_it_started() {
         pids.display()
     );
     let path = program(dir.path(), "slow", &script);
-    let hook = Hook {
-        path,
-        channel: "slow".to_owned(),
-    };
+    let hook = hook_at(&path);
     let letter = letter("Ada");
     let style = style();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
@@ -258,6 +286,31 @@ async fn a_hook_that_takes_too_long_is_ended_with_all_it_started() {
         };
         let gone = tokio::time::timeout(Duration::from_secs(30), gone).await;
         assert!(gone.is_ok(), "{pid} lives on");
+    }
+}
+
+/// One that works on when the hook has ended, out of sight or with its output open.
+#[tokio::test]
+async fn what_a_hook_leaves_behind_is_ended_and_changes_nothing() {
+    for silent in [">&- 2>&- <&-", ""] {
+        let dir = tempfile::tempdir().unwrap();
+        let held = dir.path().join("held");
+        let (fifo, owner) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &held, fifo, owner, 0).unwrap();
+        let reader = tokio::net::unix::pipe::OpenOptions::new().open_receiver(&held);
+        let mut reader = reader.unwrap();
+        let text = format!(
+            "#!/bin/sh\nexec 9>{}\nsleep 1000 {silent} &\necho sent\n",
+            held.display()
+        );
+        let path = program(dir.path(), "test", &text);
+        let ran = run(hook_at(&path), &letter("Ada"), "attic", &style()).await;
+        assert_eq!(
+            ran.lines(&style()),
+            "test: sent\nfailed-needs-you was passed to test\n"
+        );
+        let gone = tokio::time::timeout(Duration::from_secs(30), reader.read(&mut [0])).await;
+        assert!(matches!(gone, Ok(Ok(0))), "it lives on: {gone:?}");
     }
 }
 
