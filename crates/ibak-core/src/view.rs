@@ -27,6 +27,9 @@ pub struct HouseView {
     pub storage: StorageState,
     /// The newest report on the store; `None` before the first and when it grew stale.
     pub store: Option<StoreReport>,
+    /// Whether it was ever told which backups the store holds: until then nobody can say when a
+    /// phone was last backed up.
+    pub recovered: bool,
     /// How usbmuxd is.
     pub muxer: MuxerState,
     /// Apple devices on the USB bus; `None` without a USB stack.

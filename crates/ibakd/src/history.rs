@@ -170,6 +170,8 @@ impl History {
             "DELETE FROM notes WHERE phone = ?1",
             params![phone.as_str()],
         );
+        // A writing that failed meanwhile has put some back.
+        self.forget_waiting(phone);
     }
 
     fn write(&self, sql: &str, values: impl rusqlite::Params) {

@@ -40,34 +40,40 @@ impl Metrics {
         (Self(pages), write_pages(reader))
     }
 
-    /// Has the figures written to `path`, if they are others than before; nothing without a path,
-    /// and nothing before the store was looked at: until then it is not known when the last
-    /// backups were.
+    /// Has the figures written to `path`, if they are others than before, and removes the file of
+    /// the path before; nothing before the store has told its backups: until then it is not known
+    /// when the last ones were, and what the daemon before wrote says it better.
     pub fn show(&self, path: Option<&Path>, view: &View) {
-        let Some(path) = path.filter(|_| view.house.store.is_some()) else {
+        if !view.house.recovered {
             return;
-        };
-        let page = Page {
+        }
+        let page = path.map(|path| Page {
             path: path.to_owned(),
             text: render(view),
-        };
-        self.0.send_if_modified(|shown| {
-            let changed = shown.as_ref() != Some(&page);
-            if changed {
-                *shown = Some(page);
-            }
-            changed
         });
+        self.0
+            .send_if_modified(|shown| std::mem::replace(shown, page.clone()) != page);
+    }
+
+    /// Says whether figures were shown for this path, or none for none.
+    pub fn is_at(&self, path: Option<&Path>) -> bool {
+        self.0.borrow().as_ref().map(|page| page.path.as_path()) == path
     }
 }
 
 async fn write_pages(mut pages: watch::Receiver<Option<Page>>) {
     let mut failing = false;
+    let mut written: Option<PathBuf> = None;
     while pages.changed().await.is_ok() {
-        let Some(page) = pages.borrow_and_update().clone() else {
+        let page = pages.borrow_and_update().clone();
+        let path = page.as_ref().map(|page| page.path.clone());
+        if let Some(old) = written.take_if(|old| path.as_ref() != Some(old)) {
+            crate::executor::blocking(move || withdraw(&old)).await;
+        }
+        let (Some(page), Some(path)) = (page, path) else {
             continue;
         };
-        let path = page.path.clone();
+        written = Some(path.clone());
         match crate::executor::blocking(move || replace(&page.path, &page.text)).await {
             Ok(()) => {
                 debug!(path = %path.display(), "metrics written");
@@ -97,6 +103,17 @@ async fn wait_out(pages: &mut watch::Receiver<Option<Page>>, end: Instant) -> bo
         more = true;
     }
     more
+}
+
+/// Removes the file of a path that is not the configuration's any more: figures that stand still
+/// would alarm.
+fn withdraw(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(%error, path = %path.display(), "the metrics that are not wanted any more stay");
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Replaces a file as a whole or not at all. It need not outlive a power cut: the next start
@@ -196,9 +213,13 @@ fn count(number: usize) -> u64 {
 }
 
 fn store(view: &View, out: &mut String) {
+    // While nothing depends on it nobody looks at it.
+    let Some(report) = view.house.store else {
+        return;
+    };
     let help = "The state of the store, as in Manager.StorageState.";
     Family::begin(out, "ibak_store_state", help).sample(&[("state", view.house.storage.word())], 1);
-    let Some(StoreReport::Open(numbers)) = view.house.store else {
+    let StoreReport::Open(numbers) = report else {
         return;
     };
     let free = "Free bytes on the store's file system.";

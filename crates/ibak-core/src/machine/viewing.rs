@@ -29,6 +29,7 @@ impl Machine {
                 pause: self.pause,
                 storage: StorageState::of(store.as_ref()),
                 store,
+                recovered: self.recovered,
                 muxer: self.muxer,
                 apple_on_usb: self.apple_on_usb,
                 host: self.host,

@@ -29,11 +29,37 @@ pub(super) const SCHEMA: &str = "
 
 const COLUMNS: &str = "at, phone, what, word, more, source, job, since";
 
-/// Notes that wait to be written, and when old ones were last removed.
+/// Notes that wait to be written, and how old ones were last removed.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     notes: VecDeque<Note>,
-    pruned: Option<Wall>,
+    pruned: Option<Pruned>,
+    /// Whether the date is not believed: then nothing is old.
+    date_in_doubt: bool,
+}
+
+/// When old notes were last removed, and for how long they were kept then.
+#[derive(Clone, Copy, Debug)]
+struct Pruned {
+    at: Wall,
+    kept: Duration,
+}
+
+impl Waiting {
+    /// Says whether old notes are to be removed now.
+    fn is_prune_due(&self, now: Wall, kept: Duration) -> bool {
+        let Some(last) = self.pruned else {
+            return kept.is_zero() || !self.date_in_doubt;
+        };
+        let a_day_ago = now < last.at || now.saturating_since(last.at) >= DAY;
+        kept.is_zero() || (!self.date_in_doubt && (a_day_ago || kept != last.kept))
+    }
+
+    /// Forgets the oldest of too many.
+    fn bound(&mut self) {
+        let over = self.notes.len().saturating_sub(WAITING_MAX);
+        drop(self.notes.drain(..over));
+    }
 }
 
 /// How the history stands when the daemon begins.
@@ -68,8 +94,13 @@ impl History {
     pub fn put_down(&self, notes: Vec<Note>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.notes.extend(notes);
-        let over = waiting.notes.len().saturating_sub(WAITING_MAX);
-        drop(waiting.notes.drain(..over));
+        waiting.bound();
+    }
+
+    /// Says whether the date is believed; while it is not, no note is removed for its age.
+    pub fn believe_date(&self, believed: bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.date_in_doubt = !believed;
     }
 
     /// Leaves out what was put down about a phone that is forgotten.
@@ -93,30 +124,36 @@ impl History {
 
     fn write_down(&self, connection: &mut Connection, now: Wall, kept: Duration) {
         // Taken while the connection is held: whoever writes later writes later notes.
-        let (notes, prune) = {
+        let (notes, prune, before) = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let notes = std::mem::take(&mut waiting.notes);
-            let pruned = waiting.pruned;
-            let prune = pruned.is_none_or(|at| now < at || now.saturating_since(at) >= DAY);
+            let prune = waiting.is_prune_due(now, kept);
+            let before = waiting.pruned;
             if prune {
-                waiting.pruned = Some(now);
+                waiting.pruned = Some(Pruned { at: now, kept });
             }
-            (notes, prune)
+            (std::mem::take(&mut waiting.notes), prune, before)
         };
         if notes.is_empty() && !prune {
             return;
         }
         let written = connection.transaction().and_then(|transaction| {
-            for note in &notes {
-                insert(&transaction, note)?;
-            }
             if prune {
-                prune_before(&transaction, now - kept, kept.is_zero())?;
+                prune_before(&transaction, now, kept)?;
+            }
+            if !kept.is_zero() {
+                for note in &notes {
+                    insert(&transaction, note)?;
+                }
             }
             transaction.commit()
         });
         if let Err(error) = written {
-            warn!(%error, notes = notes.len(), "the night could not be noted");
+            warn!(%error, notes = notes.len(), "the night could not be noted; it is tried again");
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let newer = std::mem::replace(&mut waiting.notes, notes);
+            waiting.notes.extend(newer);
+            waiting.bound();
+            waiting.pruned = before;
         }
     }
 
@@ -210,13 +247,27 @@ fn insert(connection: &Connection, note: &Note) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes what is older than `cutoff`, but for how things stood then.
-fn prune_before(connection: &Connection, cutoff: Wall, all: bool) -> rusqlite::Result<()> {
-    if all {
+/// Removes what is older than `kept`, but for how things stood then, and what is of tomorrow or
+/// later: a clock was wrong.
+///
+/// What would leave nothing is put off: it is rather the clock that is wrong, and if not, the next
+/// day has notes of its own.
+fn prune_before(connection: &Connection, now: Wall, kept: Duration) -> rusqlite::Result<()> {
+    if kept.is_zero() {
         connection.execute("DELETE FROM notes", [])?;
         return Ok(());
     }
-    let cutoff = params![cutoff.as_micros()];
+    let (cutoff, tomorrow) = ((now - kept).as_micros(), (now + DAY).as_micros());
+    let stays: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM notes WHERE at >= ?1 AND at <= ?2)",
+        params![cutoff, tomorrow],
+        |row| row.get(0),
+    )?;
+    if !stays {
+        return Ok(());
+    }
+    connection.execute("DELETE FROM notes WHERE at > ?1", params![tomorrow])?;
+    let cutoff = params![cutoff];
     connection.execute(
         "DELETE FROM notes WHERE at < ?1 AND id NOT IN
             (SELECT MAX(id) FROM notes WHERE at < ?1 GROUP BY phone, what)",

@@ -74,6 +74,7 @@ fn what_is_old_goes_but_for_how_things_stood() {
         note(days(1), '0', LOCKED, "met"),
         note(days(16), '0', LOCKED, "unmet"),
     ]);
+    history.write_notes(at(days(16)), KEPT);
     let now = at(days(17));
     history.write_notes(now, KEPT);
     let seen = history.notes(&udid('0'), at(0), now, now, KEPT);
@@ -83,15 +84,98 @@ fn what_is_old_goes_but_for_how_things_stood() {
     };
     assert_eq!(seen, [moved, note(days(16), '0', LOCKED, "unmet")]);
     // Removed, not only hidden.
-    let rows: i64 = Connection::open(dir.path().join("history.sqlite"))
-        .unwrap()
-        .query_row("SELECT COUNT(*) FROM notes", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(rows, 2);
+    assert_eq!(rows(dir.path()), 2);
     // Whoever wants nothing kept finds nothing.
     let later = at(days(18));
     history.write_notes(later, Duration::ZERO);
     assert_eq!(history.notes(&udid('0'), at(0), later, later, KEPT), []);
+}
+
+fn rows(dir: &Path) -> i64 {
+    let connection = Connection::open(dir.join("history.sqlite")).unwrap();
+    let count = "SELECT COUNT(*) FROM notes";
+    connection.query_row(count, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn whoever_keeps_less_has_it_removed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let put = |hours| history.put_down(vec![note(hours, '0', LOCKED, "met")]);
+    put(0);
+    history.write_notes(at(1), KEPT);
+    put(70);
+    history.write_notes(at(71), KEPT);
+    put(71);
+    history.write_notes(at(72), KEPT);
+    assert_eq!(rows(dir.path()), 3);
+    history.write_notes(at(72), DAY);
+    let held = history.notes(&udid('0'), at(0), at(72), at(72), DAY);
+    let dates: Vec<Wall> = held.iter().map(|it| it.at).collect();
+    assert_eq!(dates, [at(48), at(70), at(71)]);
+    history.write_notes(at(72), Duration::ZERO);
+    assert_eq!(rows(dir.path()), 0);
+}
+
+#[test]
+fn a_wrong_clock_removes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let put = |hours| history.put_down(vec![note(hours, '0', LOCKED, "met")]);
+    for hours in [0, 1, 2] {
+        put(hours);
+    }
+    history.write_notes(at(2), KEPT);
+    drop(history);
+    // The computer starts years later, or believes so.
+    let history = open(dir.path());
+    let put = |hours| history.put_down(vec![note(hours, '0', LOCKED, "unmet")]);
+    let years = 24 * 3_650;
+    put(years);
+    history.write_notes(at(years), KEPT);
+    assert_eq!(rows(dir.path()), 4);
+    history.believe_date(false);
+    put(years + 48);
+    history.write_notes(at(years + 48), KEPT);
+    assert_eq!(rows(dir.path()), 5);
+    put(3);
+    history.write_notes(at(3), KEPT);
+    assert_eq!(rows(dir.path()), 6, "which of them is wrong is not known");
+    history.believe_date(true);
+    history.write_notes(at(4), KEPT);
+    let held = history.notes(&udid('0'), at(0), at(99), at(4), KEPT);
+    let dates: Vec<Wall> = held.iter().map(|it| it.at).collect();
+    assert_eq!(dates, [at(0), at(1), at(2), at(3)]);
+    assert_eq!(rows(dir.path()), 4);
+}
+
+#[test]
+fn what_a_full_disk_refuses_is_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    history.put_down(vec![note(0, '0', LOCKED, "met")]);
+    history.write_notes(at(0), KEPT);
+    let refuse = |refuses: bool| {
+        let guard = history.connection.lock().unwrap();
+        let pragma = guard.as_ref().unwrap();
+        pragma.pragma_update(None, "query_only", refuses).unwrap();
+    };
+    refuse(true);
+    history.put_down(vec![note(1, '0', LOCKED, "unmet")]);
+    history.write_notes(at(1), KEPT);
+    // A day later it would remove what is old as well.
+    history.put_down(vec![note(30, '0', LOCKED, "met")]);
+    history.write_notes(at(30), KEPT);
+    assert_eq!(rows(dir.path()), 1);
+    let waiting = history.waiting.lock().unwrap().pruned.unwrap();
+    assert_eq!(waiting.at, at(0));
+    history.put_down(vec![note(1, '0', LOCKED, "met"); WAITING_MAX + 9]);
+    history.write_notes(at(31), KEPT);
+    let waiting = history.waiting.lock().unwrap().notes.len();
+    assert_eq!(waiting, WAITING_MAX);
+    refuse(false);
+    history.write_notes(at(32), KEPT);
+    assert_eq!(rows(dir.path()), 1 + WAITING_MAX as i64);
 }
 
 #[test]

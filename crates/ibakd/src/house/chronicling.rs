@@ -6,7 +6,7 @@ use crate::chronicle::{Chronicle, Gap, Note, What};
 use crate::config::same_name;
 use crate::executor::blocking;
 use crate::history::History;
-use ibak_core::{Condition, Monotonic, Now, Udid, View, Wall};
+use ibak_core::{ClockTrust, Condition, Monotonic, Now, Udid, View, Wall};
 use ibak_dbus::Dict;
 use ibak_dbus::views::ObservationView;
 use ibak_dbus::words::{ConditionReason, EvidenceSource, ObservationKind, Trigger, WaitsFor};
@@ -63,6 +63,8 @@ impl House {
     pub(super) fn keep_chronicle(&mut self, view: &View) {
         let now = self.clock.now();
         let keeps = !self.notes_kept().is_zero();
+        self.history
+            .believe_date(view.house.clock == ClockTrust::Steady);
         let it = &mut self.chronicling;
         if keeps && !it.keeps {
             // Nothing was noted meanwhile.

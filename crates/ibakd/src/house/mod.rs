@@ -307,6 +307,10 @@ impl House {
         let wire = Wire::of(&view, &self.policies, &places)
             .with_channels(|phone| telling::channels(&self.book, &self.config, phone));
         let changed = wire != *self.shown;
+        let figures = self.config.metrics_textfile.as_deref();
+        if changed || !self.metrics.is_at(figures) {
+            self.metrics.show(figures, &view);
+        }
         if !changed
             && self.attention.is_empty()
             && self.replies.is_empty()
@@ -315,8 +319,6 @@ impl House {
             return;
         }
         if changed {
-            self.metrics
-                .show(self.config.metrics_textfile.as_deref(), &view);
             self.shown = Arc::new(wire);
             self.notifier.status(&status_sentence(&view));
         }

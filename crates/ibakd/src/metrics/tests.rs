@@ -117,6 +117,57 @@ async fn it_is_written_when_something_changed_and_at_most_once_a_minute() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_figures_move_with_the_path_and_go_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old.prom"), dir.path().join("new.prom"));
+    let (metrics, writing) = Metrics::new();
+    let writing = tokio::spawn(writing);
+    let there = async |wanted: [bool; 2]| {
+        while [old.exists(), new.exists()] != wanted {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let view = view();
+    assert!(metrics.is_at(None) && !metrics.is_at(Some(&old)));
+    metrics.show(Some(&old), &view);
+    assert!(metrics.is_at(Some(&old)));
+    there([true, false]).await;
+    metrics.show(Some(&new), &view);
+    there([false, true]).await;
+    metrics.show(None, &view);
+    assert!(metrics.is_at(None));
+    there([false, false]).await;
+    drop(metrics);
+    writing.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_go_on_while_nobody_looks_at_the_store_and_wait_until_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ibak.prom");
+    std::fs::write(&path, "of the daemon before").unwrap();
+    let text = async |view: &View| {
+        let (metrics, writing) = Metrics::new();
+        metrics.show(Some(&path), view);
+        drop(metrics);
+        writing.await;
+        std::fs::read_to_string(&path).unwrap()
+    };
+    let mut machine = Machine::new(Policies::default(), JobId::new(1), now());
+    let missing = StoreObservation {
+        report: StoreReport::Unavailable(ibak_core::StoreTrouble::Missing),
+        at: now(),
+        time_to_live: None,
+    };
+    drop(machine.handle(Event::Store(missing), now()));
+    assert_eq!(text(&machine.view()).await, "of the daemon before");
+    let mut view = view();
+    view.house.store = None;
+    let text = text(&view).await;
+    assert!(text.contains("ibak_phone_overdue") && !text.contains("ibak_store"));
+}
+
 #[test]
 fn nothing_planted_in_the_folder_is_followed() {
     let dir = tempfile::tempdir().unwrap();

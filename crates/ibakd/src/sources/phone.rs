@@ -10,9 +10,9 @@ use crate::clock::Clock;
 use crate::executor::is_untrusted;
 use ibak_core::{Bytes, Fact, Now, Observation, Signal, Source, Transport, Udid};
 use ibak_device::{
-    Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, EdgeReader, Imported, Link, MuxAddress,
-    NotificationProxy, PairRecord, PairStore, PhoneKeys, Session, enable_wifi_connections, greet,
-    read_moment, read_signals, traits,
+    Attachment, Deadlines, DeviceError, EDGE_NOTIFICATIONS, Edge, EdgeReader, Imported, Link,
+    MuxAddress, NotificationProxy, PairRecord, PairStore, PhoneKeys, Session,
+    enable_wifi_connections, greet, read_moment, read_signals, traits,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +89,7 @@ impl PhoneSource {
             edges: EdgeReader::default(),
             again: Again::default(),
             just_imported: false,
+            power: Vec::new(),
         };
         let token = stop.clone();
         let run = async move {
@@ -124,6 +125,8 @@ struct Reader {
     again: Again,
     /// Whether the pairing was taken over since the last reading.
     just_imported: bool,
+    /// What was last told of its power.
+    power: Vec<Fact>,
 }
 
 /// When a reading that failed is tried again without being asked for.
@@ -174,7 +177,13 @@ impl Reader {
         }
         // An edge that proves nothing is worth asking about, and one that proves is worth confirming.
         if !edges.is_empty() {
-            self.read(&[Signal::Power, Signal::Locked]).await;
+            let which = [Signal::Power, Signal::Locked];
+            let asked = if edges.contains(&Edge::Power) {
+                &which[..]
+            } else {
+                &which[1..]
+            };
+            self.read(asked).await;
         }
     }
 
@@ -184,6 +193,7 @@ impl Reader {
         match self.try_read(which).await {
             Ok(mut facts) => {
                 self.again = Again::default();
+                leave_out_power(&mut facts, which, &mut self.power);
                 if let Link::Tcp { .. } = self.task.link {
                     facts.push((
                         Fact::Reachable {
@@ -198,6 +208,7 @@ impl Reader {
             Err(error) => {
                 debug!(%error, "the phone's signals cannot be read");
                 self.record = None;
+                self.power.clear();
                 let refused = is_untrusted(&error) && !matches!(error, DeviceError::NotPaired);
                 if refused && self.again.failures == 0 {
                     warn!(%error, "the phone does not accept this computer's pairing");
@@ -377,6 +388,24 @@ pub fn time_to_live(fact: &Fact) -> Option<Duration> {
 /// none. Nothing of what it holds can come, so nothing is what it needs.
 const TOO_OLD: [Fact; 2] = [Fact::Trusted(Some(true)), Fact::DataUsed(Some(Bytes::ZERO))];
 
+/// Leaves out what was read of the power along with other things, unless it is news.
+///
+/// Everybody may see when power was last heard of. Told after each look at the lock, it would tell
+/// everybody when the screen was locked and unlocked.
+fn leave_out_power(facts: &mut Vec<(Fact, Source)>, which: &[Signal], told: &mut Vec<Fact>) {
+    let is_power = |fact: &Fact| matches!(fact, Fact::ExternalPower(_) | Fact::BatteryPercent(_));
+    let all = facts.iter().map(|(fact, _)| fact);
+    let power: Vec<Fact> = all.filter(|fact| is_power(fact)).cloned().collect();
+    let asked = which.iter().any(|it| match it {
+        Signal::Power | Signal::Trust | Signal::Identity => true,
+        Signal::Wifi | Signal::Locked | Signal::DataUsed => false,
+    });
+    if !asked && power == *told {
+        facts.retain(|(fact, _)| !is_power(fact));
+    }
+    *told = power;
+}
+
 const fn is_too_old(error: &DeviceError) -> bool {
     matches!(error, DeviceError::TooOld { .. })
 }
@@ -442,6 +471,29 @@ mod tests {
         assert!(!trust_told(&by_network, &wrong_key));
         assert!(trust_told(&by_cable, &wrong_key));
         assert!(trust_told(&by_network, &DeviceError::NotPaired));
+    }
+
+    #[test]
+    fn a_look_at_the_lock_does_not_date_the_power() {
+        let source = Source::Lockdown(Transport::Usb);
+        let read = |external| {
+            vec![
+                (Fact::ExternalPower(Some(external)), source),
+                (Fact::BatteryPercent(Some(80)), source),
+                (Fact::ScreenLocked(Some(true)), source),
+            ]
+        };
+        let mut told = Vec::new();
+        let mut left = |external, which: &[Signal]| {
+            let mut facts = read(external);
+            leave_out_power(&mut facts, which, &mut told);
+            facts.len()
+        };
+        assert_eq!(left(true, &[Signal::Locked]), 3, "nothing was told yet");
+        assert_eq!(left(true, &[Signal::Locked]), 1);
+        assert_eq!(left(true, &[Signal::Power, Signal::Locked]), 3);
+        assert_eq!(left(false, &[Signal::Locked]), 3, "it is news");
+        assert_eq!(left(false, &Signal::ALL), 3);
     }
 
     #[test]
