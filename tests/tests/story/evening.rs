@@ -72,9 +72,8 @@ async fn an_evening_with_a_phone_that_asks() {
         .current_job
         .unwrap();
     insta::assert_snapshot!("asking_2_it_asks", why(&mut night).await);
-    let told = |event: &MirrorEvent| match event {
-        MirrorEvent::Attention { kind, .. } => *kind == AttentionKind::Asking,
-        _ => false,
+    let told = |event: &MirrorEvent| {
+        matches!(event, MirrorEvent::Attention { kind, .. } if *kind == AttentionKind::Asking)
     };
     assert_eq!(night.events.iter().filter(|it| told(it)).count(), 1);
     night.set(0, &["passcode-answer=give"]).await;
