@@ -34,13 +34,7 @@ impl Machine {
             Event::RecalledHouse(memory) => {
                 self.pause = memory.pause;
                 self.calendar = memory.calendar;
-                // A time that came while nothing ran counts all the same.
-                if let Some(missed) = self.calendar.next.filter(|next| *next <= now.wall) {
-                    self.calendar = Calendar {
-                        fired: Some(missed),
-                        next: None,
-                    };
-                }
+                self.count_what_nobody_fired(now);
                 self.told = recall_told(&memory.told, now);
                 self.remembered = memory;
             }
@@ -62,7 +56,10 @@ impl Machine {
             Event::JobPhase(job, phase) => self.set_phase(job, phase, now),
             Event::JobProgress(job, progress) => self.set_progress(job, progress),
             Event::JobEnded(job, outcome) => self.end_job(job, outcome, now, effects),
-            Event::SchedulePlanned(next) => self.calendar.next = next,
+            Event::SchedulePlanned(next) => {
+                self.count_what_nobody_fired(now);
+                self.calendar.next = next;
+            }
             Event::ScheduleFired => {
                 self.calendar = Calendar {
                     fired: Some(now.wall),
@@ -70,6 +67,16 @@ impl Machine {
                 };
             }
             Event::Stopping => self.stop_everything(now, effects),
+        }
+    }
+
+    /// A time of the calendar that came while nothing ran, or this computer slept, counts all the same.
+    fn count_what_nobody_fired(&mut self, now: Now) {
+        if let Some(missed) = self.calendar.next.filter(|next| *next <= now.wall) {
+            self.calendar = Calendar {
+                fired: Some(missed),
+                next: None,
+            };
         }
     }
 
