@@ -140,6 +140,11 @@ impl Job {
         matches!(self.phase, Phase::Verifying | Phase::Committing)
     }
 
+    /// Tells whether the phone asked for its passcode, seen or concluded.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked || self.question == Question::Put
+    }
+
     /// Returns what it is still expected to write.
     pub(super) fn still_promised(&self) -> u64 {
         if self.is_running() {

@@ -354,6 +354,27 @@ fn what_is_lost_while_the_phone_is_held_is_waited_for_and_told() {
     );
 }
 
+/// It was locked, and then nobody could tell whether it had power: neither lost nor not locked.
+#[test]
+fn what_nobody_could_tell_while_the_phone_was_held() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    new_phone(&mut house, &ada);
+    plug_in(&mut house, &ada);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    house.send(Event::JobPhase(job, Phase::AwaitingLock));
+    lock(&mut house, &ada);
+    house.phones.get_mut(&ada).unwrap().answers = false;
+    house.see(&ada, Fact::ExternalPower(None));
+    assert!(!may_move(&house, job));
+    house.end(job, Outcome::NotLockedInTime);
+    let result = house.phone(&ada).last_result.unwrap().result;
+    assert_eq!(result, JobResult::NotReadyInTime);
+    let memory = &house.memory[&ada];
+    assert_eq!(memory.asked.unwrap().count, 1, "it was asked all the same");
+    assert_eq!(memory.passcode_learned, Some(Asking::Asks));
+}
+
 /// A screen that stops a backup by policy stops it only once it was locked.
 #[test]
 fn the_lock_counts_from_when_data_moves() {
