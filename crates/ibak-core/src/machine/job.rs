@@ -77,6 +77,8 @@ pub(super) struct Job {
     pub(super) losing: BTreeMap<Condition, Monotonic>,
     /// Since when this computer runs from its own battery, for the grace.
     pub(super) host_fell: Option<Monotonic>,
+    /// Since when this computer's network is not fit for it, for the grace.
+    pub(super) network_fell: Option<Monotonic>,
 }
 
 impl Job {
@@ -106,6 +108,7 @@ impl Job {
             ground: Vec::new(),
             losing: BTreeMap::new(),
             host_fell: None,
+            network_fell: None,
         }
     }
 
