@@ -4,9 +4,9 @@ use super::job::{Job, Stage};
 use super::phone::{KnownBackup, Phone, recall_told};
 use super::{Machine, viewing::JOB_KEPT};
 use crate::{
-    BackupFacts, BackupId, Bytes, Calendar, Effect, Event, Fact, Identity, Interruption, JobId,
-    MuxerState, Now, Observation, Phase, PhoneBackups, PhoneMemory, Progress, Reach, StopWhy,
-    Transport, Trust, Udid,
+    BackupFacts, BackupId, Bytes, Calendar, ClockTrust, Effect, Event, Fact, Identity,
+    Interruption, JobId, MuxerState, Now, Observation, Phase, PhoneBackups, PhoneMemory, Progress,
+    Reach, StopWhy, Transport, Trust, Udid,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -262,7 +262,12 @@ impl Machine {
             self.pause = None;
         }
         self.moved = self.moved.filter(|(_, until)| *until > now.monotonic);
+        let steady = self.clock.trust() == ClockTrust::Steady;
         for phone in self.phones.values_mut() {
+            let asked = phone.prompted.filter(|_| steady);
+            if let Some(asked) = asked {
+                phone.prompted = Some(asked.seen_by_a_steady_clock(now));
+            }
             phone.backing_off = phone.backing_off.filter(|wait| wait.until > now.monotonic);
             phone.asked.looked_at_until = phone
                 .asked
