@@ -36,6 +36,8 @@ pub struct Asked {
     pub since: Monotonic,
     /// What had passed by then.
     pub rested: Duration,
+    /// Whether it was recalled by a clock that was behind it, so that nobody knows what had passed.
+    pub ahead: bool,
 }
 
 impl Asked {
@@ -50,6 +52,7 @@ impl Asked {
             count: count.saturating_add(u8::from(counts)),
             since: now.monotonic,
             rested: Duration::ZERO,
+            ahead: false,
         }
     }
 
@@ -61,6 +64,23 @@ impl Asked {
             count,
             since: now.monotonic,
             rested: now.wall.saturating_since(last),
+            ahead: now.wall < last,
+        }
+    }
+
+    /// Takes in what had passed before it was recalled, once a clock that was behind then is right.
+    #[must_use]
+    pub(crate) fn seen_by_a_steady_clock(self, now: Now) -> Self {
+        if !self.ahead || now.wall < self.last {
+            return self;
+        }
+        let passed = now.monotonic.saturating_since(self.since);
+        let known = self.rested.saturating_add(passed);
+        Self {
+            since: now.monotonic,
+            rested: known.max(now.wall.saturating_since(self.last)),
+            ahead: false,
+            ..self
         }
     }
 

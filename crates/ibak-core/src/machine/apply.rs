@@ -4,9 +4,9 @@ use super::job::{Job, Stage};
 use super::phone::{KnownBackup, Phone, recall_told};
 use super::{Machine, viewing::JOB_KEPT};
 use crate::{
-    BackupFacts, BackupId, Bytes, Calendar, Effect, Event, Fact, Identity, Interruption, JobId,
-    MuxerState, Now, Observation, Phase, PhoneBackups, PhoneMemory, Progress, Reach, StopWhy,
-    Transport, Trust, Udid,
+    BackupFacts, BackupId, Bytes, Calendar, ClockTrust, Effect, Event, Fact, Identity,
+    Interruption, JobId, MuxerState, Now, Observation, Phase, PhoneBackups, PhoneMemory, Progress,
+    Reach, StopWhy, Transport, Trust, Udid,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,13 +34,7 @@ impl Machine {
             Event::RecalledHouse(memory) => {
                 self.pause = memory.pause;
                 self.calendar = memory.calendar;
-                // A time that came while nothing ran counts all the same.
-                if let Some(missed) = self.calendar.next.filter(|next| *next <= now.wall) {
-                    self.calendar = Calendar {
-                        fired: Some(missed),
-                        next: None,
-                    };
-                }
+                self.count_what_nobody_fired(now);
                 self.told = recall_told(&memory.told, now);
                 self.remembered = memory;
             }
@@ -62,7 +56,10 @@ impl Machine {
             Event::JobPhase(job, phase) => self.set_phase(job, phase, now),
             Event::JobProgress(job, progress) => self.set_progress(job, progress),
             Event::JobEnded(job, outcome) => self.end_job(job, outcome, now, effects),
-            Event::SchedulePlanned(next) => self.calendar.next = next,
+            Event::SchedulePlanned(next) => {
+                self.count_what_nobody_fired(now);
+                self.calendar.next = next;
+            }
             Event::ScheduleFired => {
                 self.calendar = Calendar {
                     fired: Some(now.wall),
@@ -70,6 +67,16 @@ impl Machine {
                 };
             }
             Event::Stopping => self.stop_everything(now, effects),
+        }
+    }
+
+    /// A time of the calendar that came while nothing ran, or this computer slept, counts all the same.
+    fn count_what_nobody_fired(&mut self, now: Now) {
+        if let Some(missed) = self.calendar.next.filter(|next| *next <= now.wall) {
+            self.calendar = Calendar {
+                fired: Some(missed),
+                next: None,
+            };
         }
     }
 
@@ -255,7 +262,12 @@ impl Machine {
             self.pause = None;
         }
         self.moved = self.moved.filter(|(_, until)| *until > now.monotonic);
+        let steady = self.clock.trust() == ClockTrust::Steady;
         for phone in self.phones.values_mut() {
+            let asked = phone.prompted.filter(|_| steady);
+            if let Some(asked) = asked {
+                phone.prompted = Some(asked.seen_by_a_steady_clock(now));
+            }
             phone.backing_off = phone.backing_off.filter(|wait| wait.until > now.monotonic);
             phone.asked.looked_at_until = phone
                 .asked

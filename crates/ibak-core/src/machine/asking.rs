@@ -120,25 +120,30 @@ impl Machine {
         })
     }
 
-    /// Says what a hold that came to its end was really held for: the lock, or a condition that was
-    /// lost meanwhile.
+    /// Says what a hold that came to its end was really held for: the lock, a condition that was lost
+    /// meanwhile, or one that nobody could tell any more.
     pub(super) fn what_was_missing(&self, id: JobId, outcome: Outcome) -> Outcome {
-        let missing = self.asking_job(id).and_then(|(job, udid)| {
-            let phone = self.phones.get(&udid)?;
-            let policy = self.policy(&udid);
-            let lost = |condition: &Condition| {
-                let verdict = phone.conditions.get(*condition).verdict;
-                crate::decision::counts(job.demand, *condition, policy)
-                    && matches!(verdict, Verdict::Unmet(_))
-            };
-            let locked = phone.conditions.locked.verdict.is_met();
-            Condition::ALL.into_iter().find(lost).filter(|_| locked)
-        });
-        match (&outcome, missing) {
-            (Outcome::NotLockedInTime, Some(condition)) => {
-                Outcome::Interrupted(Interruption::Lost(condition))
-            }
-            _ => outcome,
+        let phone = self
+            .asking_job(id)
+            .and_then(|(job, udid)| Some((job, self.phones.get(&udid)?)));
+        let Some((job, phone)) = phone.filter(|_| outcome == Outcome::NotLockedInTime) else {
+            return outcome;
+        };
+        if !phone.conditions.locked.verdict.is_met() {
+            return outcome;
+        }
+        let policy = self.policy(&phone.udid);
+        let counted = |it: &Condition| crate::decision::counts(job.demand, *it, policy);
+        let verdicts: Vec<(Condition, Verdict)> = Condition::ALL
+            .into_iter()
+            .filter(counted)
+            .map(|it| (it, phone.conditions.get(it).verdict))
+            .collect();
+        let lost = |it: &&(Condition, Verdict)| matches!(it.1, Verdict::Unmet(_));
+        match verdicts.iter().find(lost) {
+            Some((lost, _)) => Outcome::Interrupted(Interruption::Lost(*lost)),
+            None if verdicts.iter().any(|(_, it)| !it.is_met()) => Outcome::NotReadyInTime,
+            None => outcome,
         }
     }
 }

@@ -39,8 +39,9 @@ impl Machine {
             return;
         };
         let outcome = for_the_reason_it_stopped(&job.stage, outcome);
-        let outcome = self.what_was_missing(id, outcome);
+        // A phone that was held was asked, whatever was missing then.
         self.question_ended(id, &outcome, now);
+        let outcome = self.what_was_missing(id, outcome);
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -66,7 +67,7 @@ impl Machine {
             backup,
             at: now,
         };
-        let (kind, trigger, asked) = (job.kind, job.trigger(), job.asked);
+        let (kind, trigger, asked) = (job.kind, job.trigger(), job.was_asked());
         if kind == JobKind::MoveStore && result == JobResult::Succeeded {
             self.moved = Some((id, now.monotonic + RELOAD_MAX));
         }

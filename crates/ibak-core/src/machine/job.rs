@@ -77,6 +77,8 @@ pub(super) struct Job {
     pub(super) losing: BTreeMap<Condition, Monotonic>,
     /// Since when this computer runs from its own battery, for the grace.
     pub(super) host_fell: Option<Monotonic>,
+    /// Since when this computer's network is not fit for it, for the grace.
+    pub(super) network_fell: Option<Monotonic>,
 }
 
 impl Job {
@@ -106,6 +108,7 @@ impl Job {
             ground: Vec::new(),
             losing: BTreeMap::new(),
             host_fell: None,
+            network_fell: None,
         }
     }
 
@@ -138,6 +141,11 @@ impl Job {
     /// Tells whether the phone has sent all it has, so that losing it loses nothing.
     pub(super) const fn has_arrived(&self) -> bool {
         matches!(self.phase, Phase::Verifying | Phase::Committing)
+    }
+
+    /// Tells whether the phone asked for its passcode, seen or concluded.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked || self.question == Question::Put
     }
 
     /// Returns what it is still expected to write.

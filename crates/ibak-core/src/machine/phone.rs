@@ -326,7 +326,7 @@ impl Phone {
         let mut since: Option<Wall> = None;
         let mut until = now.wall;
         for backup in &self.backups {
-            let at = backup.facts.finished;
+            let at = self.begun(backup.facts.finished);
             if believed(backup, now) {
                 until = until.max(at + interval);
                 since = since.max(Some(at + interval));
@@ -342,6 +342,17 @@ impl Phone {
         } else {
             Due::Since(since)
         }
+    }
+
+    /// Returns from when the interval of a backup that finished then counts: of a phone that asks, from
+    /// the question that led to it, so that a long night does not push the next one out of the evening.
+    fn begun(&self, finished: Wall) -> Wall {
+        let asked = self.prompted.filter(|_| self.passcode() == Passcode::Asks);
+        let led_to_it = |asked: &Wall| *asked <= finished && finished <= *asked + DAY;
+        asked
+            .map(|it| it.last)
+            .filter(led_to_it)
+            .unwrap_or(finished)
     }
 
     /// Returns the moment at which the phone is, or was, without a backup for too long; `None`

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// For how long an automatic backup goes on while this computer runs from its own battery: a plug
 /// that was pulled by mistake is back by then.
 const HOST_POWER_GRACE: Duration = Duration::from_secs(600);
+/// For how long an automatic backup goes on over a network that is not fit: one that only connects
+/// anew is fit again by then.
+const HOST_NETWORK_GRACE: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// Asks the shell to stop a running job, once. Tells whether it was asked now.
@@ -96,8 +99,9 @@ fn ground_lost(job: &mut Job, phone: &Phone, policy: &Policy, now: Now) -> Optio
     stop
 }
 
-/// Tells whether this computer itself stops an automatic backup: at once when its network is not fit
-/// and the phone is reached over it, after [`HOST_POWER_GRACE`] when it runs from its own battery.
+/// Tells whether this computer itself stops an automatic backup: after [`HOST_NETWORK_GRACE`] when
+/// its network is not fit and the phone is reached over it, after [`HOST_POWER_GRACE`] when it runs
+/// from its own battery.
 fn host_lost(job: &mut Job, host: Host, needs: HostPower, now: Now) -> Option<Interruption> {
     let Stage::Running { transport } = job.stage else {
         return None;
@@ -107,7 +111,12 @@ fn host_lost(job: &mut Job, host: Host, needs: HostPower, now: Now) -> Option<In
         return None;
     }
     if transport == Some(Transport::Wifi) && host.network != HostNetwork::Fit {
-        return Some(Interruption::HostNetwork);
+        let since = *job.network_fell.get_or_insert(now.monotonic);
+        if now.monotonic >= since + HOST_NETWORK_GRACE {
+            return Some(Interruption::HostNetwork);
+        }
+    } else {
+        job.network_fell = None;
     }
     if needs == HostPower::Any || !host.is_on_battery() {
         job.host_fell = None;
@@ -149,5 +158,7 @@ pub(super) fn graces<'a>(job: &'a Job, policy: &'a Policy) -> impl Iterator<Item
             OnLoss::Grace(time) => Some(*since + time),
             OnLoss::Finish | OnLoss::Stop => None,
         });
-    losing.chain(on_battery.filter(move |_| running))
+    let abroad = job.network_fell.map(|since| since + HOST_NETWORK_GRACE);
+    let host = on_battery.into_iter().chain(abroad);
+    losing.chain(host.filter(move |_| running))
 }

@@ -83,6 +83,28 @@ fn an_evening_with_a_question() {
     assert_eq!(house.stops(), []);
 }
 
+/// Asked at half past ten and done at half past one, it is asked the next evening at half past ten.
+#[test]
+fn a_long_backup_does_not_skip_an_evening() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    new_phone(&mut house, &ada);
+    house.pass(89 * MINUTE);
+    for evening in 1..=3 {
+        plug_in(&mut house, &ada);
+        house.pass(MINUTE);
+        assert_eq!(questions(&house).len(), evening);
+        let job = house.job(&ada).expect("asked every evening");
+        house.send(Event::JobPhase(job, Phase::Asking));
+        lock(&mut house, &ada);
+        house.send(Event::JobPhase(job, Phase::Receiving));
+        house.pass(3 * HOUR);
+        house.succeed(&ada);
+        house.restart(6 * HOUR);
+        house.morning(&ada);
+        house.pass(15 * HOUR - MINUTE);
+    }
+}
+
 #[test]
 fn two_parents_at_half_past_ten() {
     let (mut house, ada, bob) = (House::quiet(), udid(1), udid(2));
@@ -354,6 +376,27 @@ fn what_is_lost_while_the_phone_is_held_is_waited_for_and_told() {
     );
 }
 
+/// It was locked, and then nobody could tell whether it had power: neither lost nor not locked.
+#[test]
+fn what_nobody_could_tell_while_the_phone_was_held() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    new_phone(&mut house, &ada);
+    plug_in(&mut house, &ada);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    house.send(Event::JobPhase(job, Phase::AwaitingLock));
+    lock(&mut house, &ada);
+    house.phones.get_mut(&ada).unwrap().answers = false;
+    house.see(&ada, Fact::ExternalPower(None));
+    assert!(!may_move(&house, job));
+    house.end(job, Outcome::NotLockedInTime);
+    let result = house.phone(&ada).last_result.unwrap().result;
+    assert_eq!(result, JobResult::NotReadyInTime);
+    let memory = &house.memory[&ada];
+    assert_eq!(memory.asked.unwrap().count, 1, "it was asked all the same");
+    assert_eq!(memory.passcode_learned, Some(Asking::Asks));
+}
+
 /// A screen that stops a backup by policy stops it only once it was locked.
 #[test]
 fn the_lock_counts_from_when_data_moves() {
@@ -439,4 +482,32 @@ fn a_phone_that_may_not_be_asked_is_left_alone() {
     house.pass(HOUR);
     assert!(reads(&house) > before);
     assert_eq!(questions(&house).len(), 1);
+}
+
+/// A computer without a clock of its own begins each week in the past, until the network tells.
+#[test]
+fn a_clock_that_was_behind_does_not_begin_the_rest_anew() {
+    let mut policies = Policies::default();
+    policies.default.ask.every = 7 * DAY;
+    policies.default.ask.window = Windows::default();
+    let (mut house, ada) = (House::new(policies), udid(1));
+    new_phone(&mut house, &ada);
+    plug_in(&mut house, &ada);
+    house.pass(MINUTE);
+    let job = house.job(&ada).unwrap();
+    house.send(Event::JobPhase(job, Phase::Asking));
+    house.end(job, Outcome::NotConfirmed);
+    house.morning(&ada);
+    let right = house.now.wall + 6 * DAY;
+    house.now.wall = Wall::from_secs(EVENING - 400 * 86_400);
+    house.restart(Duration::ZERO);
+    house.now.wall = right;
+    house.send(Event::Tick);
+    // Two days until the clock is believed; then a week and more has passed.
+    house.pass(47 * HOUR);
+    plug_in(&mut house, &ada);
+    house.pass(MINUTE);
+    assert_eq!(questions(&house).len(), 1, "it may be wrong");
+    house.pass(2 * HOUR);
+    assert_eq!(questions(&house).len(), 2);
 }

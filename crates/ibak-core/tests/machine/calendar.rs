@@ -80,3 +80,19 @@ fn a_time_that_came_while_nothing_ran_counts() {
         assert_eq!(due, want);
     }
 }
+
+/// This computer slept over the time, and plans the next one before anything fired.
+#[test]
+fn a_time_that_came_while_this_computer_slept_counts() {
+    let (mut house, ada) = (House::quiet(), udid(1));
+    house.send(Event::PoliciesChanged(nightly()));
+    let two = house.now.wall + 3 * HOUR;
+    house.send(Event::SchedulePlanned(Some(two)));
+    house.pass(4 * HOUR);
+    house.send(Event::SchedulePlanned(Some(two + 24 * HOUR)));
+    in_bed(&mut house, &ada);
+    house.pass(MINUTE);
+    assert_eq!(house.starts().len(), 1);
+    house.succeed(&ada);
+    assert_eq!(house.phone(&ada).next_attempt, Some(two + 24 * HOUR));
+}

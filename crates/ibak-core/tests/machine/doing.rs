@@ -182,7 +182,7 @@ impl Run {
 
     /// Whoever started it asked for the question, too.
     fn question_is_put(&mut self, start: &StartJob) {
-        let now = self.now.monotonic;
+        let now = self.now;
         let today = self.now.wall.as_secs().div_euclid(86_400);
         let heard = self.account(&start.phone.clone().unwrap());
         if heard.put.replace(start.job) == Some(start.job) {

@@ -165,6 +165,13 @@ fn a_network_that_is_not_fit() {
         house.pass(2 * MINUTE);
         assert_eq!(house.starts().len(), 1);
         house.send(network(unfit));
+        house.pass(MINUTE - SECOND);
+        house.send(network(HostNetwork::Fit));
+        house.pass(MINUTE);
+        house.send(network(unfit));
+        house.pass(MINUTE - SECOND);
+        assert_eq!(house.stops(), [], "it may only connect anew");
+        house.pass(SECOND);
         let why = StopWhy::Interrupted(Interruption::HostNetwork);
         assert_eq!(house.stops(), [why]);
 

@@ -75,6 +75,9 @@ impl Run {
         let wanted = !heard.retired && heard.automatic != Some(Automatic::Off);
         assert!(wanted, "nobody switched it off: {heard:?}");
         if let Some(then) = heard.succeeded {
+            // Of a phone that asks, the interval counts from the question.
+            let led_to_it = |it: &Now| it.wall <= then.wall && then.wall <= it.wall + DAY;
+            let then = heard.question.filter(led_to_it).unwrap_or(then);
             let monotonic = self.now.monotonic.saturating_since(then.monotonic);
             let wall = self.now.wall.saturating_since(then.wall);
             let rested = monotonic.max(wall) >= 22 * 60 * MINUTE;
@@ -96,7 +99,8 @@ impl Run {
             start.phone.clone().unwrap(),
             start.trigger == Trigger::Schedule,
         );
-        let before = self.account(&phone).question.replace(now);
+        let asked = self.now;
+        let before = self.account(&phone).question.replace(asked);
         if !unbidden {
             return;
         }
@@ -105,7 +109,7 @@ impl Run {
             (19 * 60..23 * 60 + 30).contains(&minute),
             "outside the hours for asking"
         );
-        let rested = before.is_none_or(|at| now.saturating_since(at) >= 60 * MINUTE);
+        let rested = before.is_none_or(|at| now.saturating_since(at.monotonic) >= 60 * MINUTE);
         assert!(rested, "not twice within an hour");
         self.account(&phone).may_be_given_back = Some((start.job, today));
         let first = self.account(&phone).days_asked.insert(today);

@@ -44,7 +44,7 @@ pub(crate) struct Heard {
     pub(crate) damaged: u32,
     pub(crate) made_room: u32,
     /// When it was last asked for its passcode.
-    pub(crate) question: Option<Monotonic>,
+    pub(crate) question: Option<Now>,
     /// The last job whose question came to the screen.
     pub(crate) put: Option<JobId>,
     /// On which days it was asked without anybody having asked for it.
