@@ -72,9 +72,7 @@ async fn an_evening_with_a_phone_that_asks() {
         .current_job
         .unwrap();
     insta::assert_snapshot!("asking_2_it_asks", why(&mut night).await);
-    let told = |event: &MirrorEvent| {
-        matches!(event, MirrorEvent::Attention { kind, .. } if *kind == AttentionKind::Asking)
-    };
+    let told = |event: &MirrorEvent| matches!(event, MirrorEvent::Attention { kind, .. } if *kind == AttentionKind::Asking);
     assert_eq!(night.events.iter().filter(|it| told(it)).count(), 1);
     night.set(0, &["passcode-answer=give"]).await;
     night

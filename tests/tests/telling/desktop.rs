@@ -250,7 +250,10 @@ async fn a_prompt_is_announced_pressingly() {
     };
     let daemon = house.daemon(&house.config("")).await.unwrap();
     let words = ["notify", "desktop"];
-    let carrier = Carrier::start(&house, &words, &settings(&house), LISTENING).await;
+    let [bus] = settings(&house);
+    let evening = ("IBAK_TIMESTAMP", "2026-11-22T21:04:00Z".to_owned());
+    let settings = [bus, evening, ("TZ", "UTC".to_owned())];
+    let carrier = Carrier::start(&house, &words, &settings, LISTENING).await;
     daemon.stop().await.unwrap();
     // Any name on this bus is free: somebody else is the daemon.
     let other = BusChoice::Address(house.bus_address())

@@ -4,7 +4,7 @@
 use super::post::Post;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -126,7 +126,9 @@ async fn ntfy_gets_the_text_and_keeps_its_token() {
     assert_eq!(posted.headers["authorization"], "Bearer tk_secret");
     here.works("ntfy", "asking").await;
     assert_eq!(post.next().await.headers["priority"], "urgent");
-    assert!(!here.argv().contains("secret"), "{}", here.argv());
+    for hidden in ["secret", "iPhone", "🎉"] {
+        assert!(!here.argv().contains(hidden), "{}", here.argv());
+    }
     here.works("ntfy", "backup-done").await;
     let open = Try::new().unwrap();
     let open = open.set("NTFY_URL", format!("http://{}/t", post.address));
@@ -280,6 +282,12 @@ async fn what_does_not_work_is_said_and_ends_badly() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("500"), "{said}");
     let file = Try::new().unwrap().set("NTFY_URL", "file:///etc/passwd");
-    assert!(!file.run("ntfy", "overdue").await.status.success());
-    assert!(Path::new("/etc/passwd").exists());
+    let output = file.run("ntfy", "overdue").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // The number of a protocol that is not allowed.
+    assert!(
+        said.contains("curl: (1) ") && said.contains("file"),
+        "{said}"
+    );
 }
