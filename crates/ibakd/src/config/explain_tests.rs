@@ -113,6 +113,27 @@ fn a_whole_house_in_words() {
 }
 
 #[test]
+fn what_has_no_effect_is_said() {
+    let said = |text: &str, sentence: &str| {
+        let config = Config::parse(text).unwrap();
+        let lines = sentences(&config.rules, config.cron.as_deref());
+        lines.iter().any(|line| line.contains(sentence))
+    };
+    let interval = "`interval` does not count";
+    assert!(said("interval = \"12h\"\ncron = \"0 2 * * *\"\n", interval));
+    assert!(!said("cron = \"0 2 * * *\"\n", interval));
+    assert!(!said("interval = \"12h\"\n", interval));
+    let never = "never asked";
+    let apart = "window = \"1:00-5:00\"\nask_window = \"19:00-23:00\"\n";
+    assert!(said(apart, never));
+    assert!(!said(&format!("{apart}asks_per_day = 0\n"), never));
+    assert!(!said(
+        "window = \"1:00-5:00\"\nask_window = \"4:59-6:00\"\n",
+        never
+    ));
+}
+
+#[test]
 fn without_knowing_the_phones_their_tables_are_explained() {
     let config = Config::parse("[phone.Ada]\nhold_until_locked_max = \"0s\"\n").unwrap();
     let denied = io::Error::from(ErrorKind::PermissionDenied);

@@ -175,6 +175,12 @@ impl Key {
 }
 
 impl Rules {
+    /// Says whether a phone that asks for its passcode would be asked, but for the windows, which
+    /// have no time in common.
+    pub fn is_never_asked(&self) -> bool {
+        self.automatic && self.asks_per_day > 0 && !self.window.meets(&self.ask_window)
+    }
+
     /// Sets one key.
     ///
     /// # Errors

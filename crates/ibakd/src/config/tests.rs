@@ -132,6 +132,9 @@ fn each_kind_of_value_says_what_it_expects() {
             "\"192.168.1.0/33\" must be the name",
         ),
         ("networks = [\"\"]\n", "line 1: `networks`"),
+        ("ask_window = []\n", "\"always\" is any time"),
+        ("window = []\n", "line 1: `window`: must not be empty"),
+        ("notify = []\n", "\"all\" is every channel"),
         ("notify = [\"my mail\"]\n", "must be names of channels"),
         ("notify = [\"all\", \"mail\"]\n", "line 1: `notify`"),
         ("owner = \"Ada Lovelace\"\n", "must be a login name"),
@@ -269,7 +272,7 @@ fn a_phones_own_goes_over_that_of_all() {
 fn what_is_written_can_be_set_again() {
     let odd = Config::parse(
         "automatic = false\ninterval = \"90s\"\nwindow = [\"Mon-Wed,Sat 1:00-2:00\", \"Sun 3:00-3:00\"]\n\
-         ask_window = []\nask_every = \"61min\"\nnotify = [\"a\", \"b.c\"]\nowner = \"ada\"\n\
+         ask_window = \"always\"\nask_every = \"61min\"\nnotify = [\"a\", \"b.c\"]\nowner = \"ada\"\n\
          [conditions]\nwifi = \"or-usb\"\nlocked = \"ignored\"\n[lost]\npower = \"finish\"\nwifi = \"24h\"\n",
     )
     .unwrap()

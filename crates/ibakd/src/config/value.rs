@@ -107,6 +107,10 @@ impl Value {
     pub(super) fn windows(&self) -> Result<Windows, String> {
         let texts = self.texts(';')?;
         match texts.as_slice() {
+            [] => Err(format!(
+                "must not be empty: \"{ALWAYS}\" is any time; whoever wants none sets \
+                 `automatic` to false, or `asks_per_day` to 0"
+            )),
             [one] if one == ALWAYS => Ok(Windows::default()),
             texts => Windows::parse(texts)
                 .map_err(|error| format!("{error}, a list of such, or \"{ALWAYS}\"")),
@@ -118,6 +122,9 @@ impl Value {
         let names = self.texts(',')?;
         if names == [ALL] {
             return Ok(Vec::new());
+        }
+        if names.is_empty() {
+            return Err(format!("must not be empty: \"{ALL}\" is every channel"));
         }
         let good = |name: &String| {
             !name.is_empty()

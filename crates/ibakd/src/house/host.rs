@@ -3,11 +3,14 @@
 use super::{House, Input};
 use crate::config::{Config, Metered};
 use crate::sources::host::{HostNews, HostOptions, HostSource, NetworkRule, Wishes};
-use ibak_core::{Errand, Event, JobKind, Signal, Udid, View};
+use ibak_core::{Errand, Event, JobKind, Monotonic, Signal, Udid, View};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Most news of the computer that wait for the loop.
 const NEWS_MAX: usize = 8;
+/// Within this time all that tells of waking tells of the same.
+const WAKING: Duration = Duration::from_secs(5);
 
 /// Takes from the configuration on which networks backups may run.
 fn networks(config: &Config) -> NetworkRule {
@@ -47,10 +50,14 @@ impl House {
     /// Looks at everything again after a sleep, or after the clock was set.
     fn woke(&mut self) {
         self.handle(Event::Tick);
-        self.look_at_store();
-        let there: Vec<Udid> = self.phones.keys().cloned().collect();
-        for udid in there {
-            self.read_phone(&udid, Signal::ALL.to_vec());
+        let now = self.clock.now().monotonic;
+        if !is_same_waking(self.woke_at, now) {
+            self.woke_at = Some(now);
+            self.look_at_store();
+            let there: Vec<Udid> = self.phones.keys().cloned().collect();
+            for udid in there {
+                self.read_phone(&udid, Signal::ALL.to_vec());
+            }
         }
         self.plan_schedule();
     }
@@ -70,6 +77,11 @@ impl House {
     }
 }
 
+/// Says whether waking is what was told just before: the clock and logind both tell it.
+fn is_same_waking(before: Option<Monotonic>, now: Monotonic) -> bool {
+    before.is_some_and(|before| now.saturating_since(before) < WAKING)
+}
+
 /// Says whether sleep would cut what a phone and we have begun: a backup, and the way back of one,
 /// which leaves a phone half done.
 fn is_cut_by_sleep(kind: JobKind) -> bool {
@@ -77,5 +89,19 @@ fn is_cut_by_sleep(kind: JobKind) -> bool {
         JobKind::Backup => true,
         JobKind::Errand(errand) => errand == Errand::Restore,
         JobKind::Pair | JobKind::MoveStore => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_twice_is_one_waking() {
+        let at = |secs| Monotonic::ZERO + Duration::from_secs(secs);
+        assert!(!is_same_waking(None, at(100)));
+        assert!(is_same_waking(Some(at(100)), at(100)));
+        assert!(is_same_waking(Some(at(100)), at(104)));
+        assert!(!is_same_waking(Some(at(100)), at(105)));
     }
 }

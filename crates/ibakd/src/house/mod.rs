@@ -130,6 +130,8 @@ struct House {
     look_at_mux: Arc<Notify>,
     /// The computer itself; `None` before anybody looks after it.
     host: Option<HostSource>,
+    /// When everything was last looked at because the computer woke.
+    woke_at: Option<Monotonic>,
     records: Arc<PairStore>,
     deadlines: Deadlines,
     limits: Limits,

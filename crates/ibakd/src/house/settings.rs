@@ -109,6 +109,7 @@ impl House {
         let mut all = self.memory.settings();
         let mut settings = all.remove(phone).unwrap_or_default();
         let before = settings.clone();
+        refuse_interval(self.config.cron.as_deref(), &changes)?;
         let switch = change(&mut settings, changes)?;
         let changed: BTreeSet<Key> = Key::all()
             .filter(|key| before.get(key.name()) != settings.get(key.name()))
@@ -131,6 +132,9 @@ impl House {
             for key in changed {
                 let value = self.rules(phone).text(key);
                 info!(%phone, key = key.name(), value, "set");
+            }
+            if self.rules(phone).is_never_asked() {
+                warn!(%phone, "`window` and `ask_window` have no time in common: if the phone asks for its passcode, it is never asked");
             }
         }
         self.switch(phone, switch);
@@ -208,6 +212,20 @@ enum Switch {
     To(Automatic),
 }
 
+/// Refuses an interval that has no effect, as a cron expression says when backups are due.
+fn refuse_interval(cron: Option<&str>, changes: &[(String, String)]) -> Result<(), Error> {
+    let sets = |(name, text): &(String, String)| {
+        Key::find(name) == Some(Key::Interval) && !text.trim().is_empty()
+    };
+    match cron {
+        Some(cron) if changes.iter().any(sets) => Err(Error::Failed(format!(
+            "`interval`: has no effect while the configuration's `cron` (`{cron}`) says for all \
+             phones when backups are due"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Puts changes into the settings; each is checked for itself.
 fn change(settings: &mut Settings, changes: Vec<(String, String)>) -> Result<Switch, Error> {
     let mut switch = Switch::AsItIs;
@@ -280,5 +298,21 @@ fn tell_what_is_odd(before: &Book, book: &Book) {
         for LeftOut { key, value, reason } in new_ones(before, book, udid) {
             warn!(phone = %udid, key, value, reason, "what was set is left out");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_without_effect_is_refused() {
+        let refused = |cron: Option<&str>, key: &str, value: &str| {
+            refuse_interval(cron, &[(key.to_owned(), value.to_owned())]).is_err()
+        };
+        assert!(refused(Some("0 2 * * *"), "interval", "12h"));
+        assert!(!refused(Some("0 2 * * *"), "interval", ""), "taken back");
+        assert!(!refused(Some("0 2 * * *"), "settle", "2min"));
+        assert!(!refused(None, "interval", "12h"));
     }
 }

@@ -162,6 +162,7 @@ async fn build(
         network: Network::new(keys),
         look_at_mux: Arc::default(),
         host: None,
+        woke_at: None,
         records,
         deadlines: options.deadlines,
         limits: options.limits,

@@ -4,7 +4,11 @@ use crate::config::{OnLoss, Requirement, Rules, written};
 
 /// Says what these rules mean. Each sentence stands for itself.
 pub(super) fn sentences(rules: &Rules, cron: Option<&str>) -> Vec<String> {
-    let mut lines = vec![when(rules, cron), start(rules)];
+    let mut lines = vec![when(rules, cron)];
+    if cron.is_some() && rules.interval != Rules::default().interval {
+        lines.push("Its `interval` does not count, as `cron` says when it is due.".to_owned());
+    }
+    lines.push(start(rules));
     for (event, loss) in [
         ("power is lost", rules.power_lost),
         ("Wi-Fi is lost and there is no cable", rules.wifi_lost),
@@ -13,6 +17,9 @@ pub(super) fn sentences(rules: &Rules, cron: Option<&str>) -> Vec<String> {
         lines.push(format!("If {event} meanwhile, it {}.", on_loss(loss)));
     }
     lines.push(asking(rules));
+    if rules.is_never_asked() {
+        lines.push("But it is never asked: there is no time of the week that lies in both `window` and `ask_window`.".to_owned());
+    }
     lines.push(format!(
         "After a failure it is tried again in {}, then later each time, up to {}.",
         written(rules.backoff_first),

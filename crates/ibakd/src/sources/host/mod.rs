@@ -297,14 +297,15 @@ impl Watcher {
             Look::Power => self.power = power::read(&self.options.supplies),
             Look::Everything => {
                 self.power = power::read(&self.options.supplies);
-                self.around = Around {
+                let mut around = Around {
+                    rule: networks.clone(),
                     addresses: network::addresses(&networks),
                     ..Around::default()
                 };
                 if let Some(bus) = self.services.as_ref().map(Services::connection) {
-                    services::look_around(&bus, &networks, &mut self.around).await;
+                    services::look_around(&bus, &networks, &mut around).await;
                 }
-                self.around.rule = networks.clone();
+                self.around = around.or_names_of(&self.around);
                 let zone = self.clock.zone();
                 if self.zone.as_ref() != Some(&zone) {
                     self.zone = Some(zone.clone());

@@ -23,8 +23,8 @@ enum Network {
 pub(super) struct Around {
     /// The rule for which they were looked at: nothing else was.
     pub(super) rule: NetworkRule,
-    /// What NetworkManager calls those that are up.
-    pub(super) names: Vec<String>,
+    /// What NetworkManager calls those that are up; `None` while nobody says, or none is.
+    pub(super) names: Option<Vec<String>>,
     /// Whether somebody pays by the byte for what NetworkManager's first one carries.
     pub(super) metered: bool,
     /// The computer's own addresses.
@@ -48,12 +48,26 @@ impl Network {
 
     fn is_one_of(&self, around: &Around) -> bool {
         match self {
-            Self::Named(name) => around.names.contains(name),
+            Self::Named(name) => around.names.iter().flatten().any(|it| it == name),
             Self::Block { address, bits } => around
                 .addresses
                 .iter()
                 .any(|ours| is_within(*ours, *address, *bits)),
         }
+    }
+}
+
+impl Around {
+    /// Takes the names from the look before while nobody says any: NetworkManager may start anew,
+    /// and a computer that is on no network is about to be on one again.
+    pub(super) fn or_names_of(self, before: &Self) -> Self {
+        let unknown = self.names.is_none() && self.rule == before.rule;
+        let names = if unknown {
+            before.names.clone()
+        } else {
+            self.names
+        };
+        Self { names, ..self }
     }
 }
 
@@ -133,7 +147,7 @@ mod tests {
     fn around(names: &[&str], metered: bool, addresses: &[&str]) -> Around {
         Around {
             rule: NetworkRule::default(),
-            names: names.iter().map(|&it| it.to_owned()).collect(),
+            names: (!names.is_empty()).then(|| names.iter().map(|&it| it.to_owned()).collect()),
             metered,
             addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
         }
@@ -170,6 +184,26 @@ mod tests {
             let rule = NetworkRule::new(allowed, metered_waits);
             assert_eq!(rule.judge(&around), wanted, "{allowed:?} {around:?}");
         }
+    }
+
+    #[test]
+    fn while_nobody_names_the_network_it_is_the_one_before() {
+        let home = NetworkRule::new(&["Home"], true);
+        let at = |names: &[&str], rule: &NetworkRule| Around {
+            rule: rule.clone(),
+            ..around(names, false, &[])
+        };
+        let judged =
+            |now: &[&str], before: &Around| home.judge(&at(now, &home).or_names_of(before));
+        assert_eq!(judged(&[], &Around::default()), HostNetwork::Foreign);
+        assert_eq!(judged(&[], &at(&["Home"], &home)), HostNetwork::Fit);
+        assert_eq!(judged(&[], &at(&["Café"], &home)), HostNetwork::Foreign);
+        assert_eq!(
+            judged(&["Café"], &at(&["Home"], &home)),
+            HostNetwork::Foreign
+        );
+        let other = NetworkRule::new(&["Home", "Office"], true);
+        assert_eq!(judged(&[], &at(&["Home"], &other)), HostNetwork::Foreign);
     }
 
     #[test]

@@ -24,6 +24,8 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Most connections of NetworkManager's that are looked at.
 const CONNECTIONS_MAX: usize = 32;
+/// What NetworkManager calls the way to this computer itself, which is no network.
+const LOOPBACK: &str = "lo";
 /// `NM_METERED_YES` and `NM_METERED_GUESS_YES`.
 const METERED: [u32; 2] = [1, 3];
 /// What people see in `systemd-inhibit --list`.
@@ -137,13 +139,24 @@ pub(super) async fn look_around(connection: &Connection, rule: &NetworkRule, aro
     if !rule.needs_names() {
         return;
     }
-    let active: Option<Vec<OwnedObjectPath>> =
-        property(connection, MANAGER_PATH, MANAGER, "ActiveConnections").await;
-    for path in active.into_iter().flatten().take(CONNECTIONS_MAX) {
-        let interface = "org.freedesktop.NetworkManager.Connection.Active";
-        let name: Option<String> = property(connection, path.as_str(), interface, "Id").await;
-        around.names.extend(name);
+    around.names = names(connection).await.filter(|names| !names.is_empty());
+}
+
+/// Lists what NetworkManager calls the networks that are up; `None` when it does not say.
+async fn names(connection: &Connection) -> Option<Vec<String>> {
+    let active: Vec<OwnedObjectPath> =
+        property(connection, MANAGER_PATH, MANAGER, "ActiveConnections").await?;
+    let interface = "org.freedesktop.NetworkManager.Connection.Active";
+    let (mut names, mut silent) = (Vec::new(), false);
+    for path in active.into_iter().take(CONNECTIONS_MAX) {
+        match property::<String>(connection, path.as_str(), interface, "Id").await {
+            Some(name) if name == LOOPBACK => {}
+            Some(name) => names.push(name),
+            None => silent = true,
+        }
     }
+    // The one that went meanwhile is missed by nobody when others are there.
+    (!silent || !names.is_empty()).then_some(names)
 }
 
 async fn is_there(connection: &Connection, name: &'static str) -> bool {
