@@ -488,6 +488,10 @@ impl Run {
             Step::Slots(slots) => {
                 let changed = usize::from(slots) != self.slots;
                 self.slots = usize::from(slots);
+                // Also of a phone that was only named so far, by an errand about its backups.
+                for udid in self.machine.view().phones.into_keys() {
+                    self.account(&udid);
+                }
                 for heard in self.heard.values_mut() {
                     heard.may_go |= changed && !heard.retired;
                 }
