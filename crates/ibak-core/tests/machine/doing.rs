@@ -490,9 +490,7 @@ impl Run {
                 self.slots = usize::from(slots);
                 // Also of a phone that was only named so far, by an errand about its backups.
                 for udid in self.machine.view().phones.into_keys() {
-                    self.account(&udid);
-                }
-                for heard in self.heard.values_mut() {
+                    let heard = self.account(&udid);
                     heard.may_go |= changed && !heard.retired;
                 }
                 self.handle(Event::PoliciesChanged(policies(self.slots)));
