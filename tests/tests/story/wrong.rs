@@ -191,7 +191,12 @@ async fn she_gives_it_and_goes_on_reading() {
         .await;
     // It is read again before the end, while its lock still matters.
     night.advance(Duration::from_secs(289)).await;
-    known(&mut night, &ON_POWER).await;
+    let now = night.clock.now().wall;
+    night
+        .until_phone(0, "it is read again", |view| {
+            view.condition(&ConditionName::Power).observed == Some(now)
+        })
+        .await;
     known(&mut night, &[(ConditionName::Locked, UNMET)]).await;
     night.advance(SECOND * 12).await;
     assert_eq!(night.ended(job).await, Outcome::NotLockedInTime);
