@@ -179,6 +179,9 @@ impl Facts {
     }
 
     pub(crate) fn power(&self, reach: Reach, now: Now) -> ConditionState {
+        if reach.best().is_none() {
+            return gone(now);
+        }
         state(&self.power, reach, now, |on| {
             if on {
                 Verdict::Met(Met::ExternalPower)
@@ -215,6 +218,9 @@ impl Facts {
     /// is read again; of a phone without a passcode, which always reads "unlocked", it is all
     /// there is (phone.md §2).
     pub(crate) fn locked(&self, reach: Reach, now: Now) -> ConditionState {
+        if reach.best().is_none() {
+            return gone(now);
+        }
         let unlocked = Verdict::Unmet(Unmet::Unlocked {
             lock_ever_seen: self.lock_ever_seen,
         });
@@ -225,9 +231,6 @@ impl Facts {
                 unlocked
             }
         });
-        if reach.best().is_none() {
-            return read;
-        }
         match self.believed_edge(now) {
             Some(edge) => {
                 read.source = Some(edge.source);
@@ -307,6 +310,16 @@ impl Facts {
         .into_iter()
         .flatten()
         .filter(move |end| *end > now.monotonic)
+    }
+}
+
+/// What only a phone that is there can say; a reading may end after the phone has gone.
+fn gone(now: Now) -> ConditionState {
+    ConditionState {
+        verdict: Verdict::Unknown(Unknown::NotReachable),
+        since: now,
+        source: None,
+        observed: None,
     }
 }
 
