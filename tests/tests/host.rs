@@ -228,7 +228,9 @@ async fn network_manager_says_which_network_it_is_and_who_pays() {
     assert_eq!(networks(computer.is().await), HostNetwork::Foreign);
     computer.wish(false, &rule);
     assert_eq!(networks(computer.is().await), HostNetwork::Fit);
+    // That nobody names the network any more says nothing: it is the one before.
     drop(manager);
+    computer.wish(false, &NetworkRule::new(&["Office"], false));
     assert_eq!(networks(computer.is().await), HostNetwork::Foreign);
 }
 

@@ -248,7 +248,7 @@ async fn a_phone_pulled_in_the_middle_of_a_file_is_gone_on_with() {
         .unwrap();
     let why = it.house.ctl(&["why"]).await.unwrap();
     why.says(&[
-        "has not been seen since",
+        "It is not here since",
         "stopped because the phone went away; what arrived is kept",
         "Hint: ",
     ]);

@@ -63,6 +63,13 @@ async fn why(night: &mut Night) -> String {
             !locked || view.transports.is_empty() || read == ConditionReason::ScreenLocked
         })
         .await;
+    // Who asks has everything read anew; what was old until then is seen the second time.
+    night.says(&["why", "ada"]).await;
+    night
+        .until_phone(0, "the store was looked at", |view| {
+            view.condition(&ConditionName::Space).status != ConditionStatus::Unknown
+        })
+        .await;
     night.settle().await;
     night.says(&["why", "ada"]).await
 }
