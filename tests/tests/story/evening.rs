@@ -65,7 +65,10 @@ async fn an_evening_with_a_phone_that_asks() {
     )
     .await;
     let in_hand = why(&mut night).await;
-    assert!(in_hand.contains("NO   locked   the screen is unlocked since 22:00"), "{in_hand}");
+    assert!(
+        in_hand.contains("NO   locked   the screen is unlocked since 22:00"),
+        "{in_hand}"
+    );
     night.advance(Duration::from_secs(11)).await;
     let job = night
         .until_phone(0, "it asks", |view| view.state == PhoneState::Asking)
