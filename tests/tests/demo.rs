@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// How long the processes and the directory of a killed demo may take to go.
 const GONE_MAX: Duration = Duration::from_secs(30);
+/// How long a demo takes until its daemon runs: it may wait for cargo, which others use as well.
+const BEGIN_MAX: Duration = Duration::from_secs(180);
 
 fn demo(arguments: &[&str], place: &Path) -> Command {
     let mut command = Command::new(ibak_tests::programs::path("xtask").unwrap());
@@ -51,8 +53,8 @@ fn processes_of(place: &Path) -> Vec<String> {
         .collect()
 }
 
-fn wait_until(what: &str, wanted: impl Fn() -> bool) {
-    let deadline = Instant::now() + GONE_MAX;
+fn wait_until(what: &str, longest: Duration, wanted: impl Fn() -> bool) {
+    let deadline = Instant::now() + longest;
     while !wanted() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(50));
@@ -122,15 +124,17 @@ fn killed(arguments: &[&str]) {
             .iter()
             .any(|line| line.contains(name))
     };
-    wait_until("the daemon never ran", || {
+    wait_until("the daemon never ran", BEGIN_MAX, || {
         running("ibakd --config") && running("ibakctl watch")
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("processes are left", || {
+    wait_until("processes are left", GONE_MAX, || {
         processes_of(place.path()).is_empty()
     });
-    wait_until("the directory is left", || entries(place.path()).is_empty());
+    wait_until("the directory is left", GONE_MAX, || {
+        entries(place.path()).is_empty()
+    });
 }
 
 #[test]
@@ -165,8 +169,10 @@ fn what_is_kept_running_can_be_played_with_and_ended() {
     );
     assert!(String::from_utf8_lossy(&status.stdout).contains(result["udid"].as_str().unwrap()));
     assert!(stopped.success());
-    wait_until("processes are left", || {
+    wait_until("processes are left", GONE_MAX, || {
         processes_of(place.path()).is_empty()
     });
-    wait_until("the directory is left", || entries(place.path()).is_empty());
+    wait_until("the directory is left", GONE_MAX, || {
+        entries(place.path()).is_empty()
+    });
 }

@@ -190,7 +190,7 @@ impl House {
         self.guest.run(&["kill", "-KILL", &pid])?;
         self.guest.wait_for(
             &["systemctl", "show", "--value", "--property=NRestarts", UNIT],
-            |count| count == "1",
+            |count| count != "0",
         )?;
         self.guest
             .wait_for(&["systemctl", "is-active", UNIT], |state| state == "active")?;
@@ -265,8 +265,12 @@ impl House {
         ensure!(kernel.stdout.is_empty(), "{}", kernel.stdout);
         self.guest.run(&["systemctl", "stop", UNIT])?;
         ensure!(self.guest.property(UNIT, "Result")? == "success");
+        // In a guest systemd 257 at times cannot begin a process at all, and tries again.
+        let journal = self.guest.journal(UNIT)?;
+        let not_begun = journal.matches("Failed to spawn executor").count();
+        let fallen: usize = self.guest.property(UNIT, "NRestarts")?.parse()?;
         ensure!(
-            self.guest.property(UNIT, "NRestarts")? == "1",
+            fallen == 1 + not_begun,
             "it fell more often than it was pushed"
         );
         let silent = self.guest.exec(&["ibakctl", "status"])?;
