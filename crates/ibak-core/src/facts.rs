@@ -137,6 +137,10 @@ impl Facts {
                 self.has_passcode = *it;
                 self.lock_ever_seen &= *it != Some(false);
             }
+            Fact::Unheard => {
+                let later = |it: &Dated<Edge>| it.at.monotonic > at.monotonic;
+                self.edge = self.edge.filter(later);
+            }
             Fact::Reachable { .. } | Fact::Trusted(_) | Fact::Identity { .. } => {}
         }
     }

@@ -94,6 +94,8 @@ pub enum Fact {
     LockSeen,
     /// An edge: the screen was seen to unlock just now.
     UnlockSeen,
+    /// Its notifications are heard no more, or anew: what its screen did in between was missed.
+    Unheard,
     /// Bytes in use on the phone: an upper bound of its first backup.
     DataUsed(Option<Bytes>),
     /// Whether the phone encrypts its backups (`WillEncrypt`; absent means never had a password).

@@ -121,7 +121,8 @@ impl Machine {
                 phone.facts.observe(seen, now);
                 phone.asked.edge = true;
             }
-            Fact::ExternalPower(_)
+            Fact::Unheard
+            | Fact::ExternalPower(_)
             | Fact::BatteryPercent(_)
             | Fact::OnWifi(_)
             | Fact::ScreenLocked(_)

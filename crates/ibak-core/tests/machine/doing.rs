@@ -42,6 +42,7 @@ impl Run {
             Fact::ScreenLocked(it) => heard.locked = level(it),
             Fact::LockSeen => heard.edge = Some(true),
             Fact::UnlockSeen => heard.edge = Some(false),
+            Fact::Unheard => heard.edge = None,
             _ => {}
         }
         self.handle(Event::Observed(Observation {
@@ -305,14 +306,9 @@ impl Run {
             Step::Power(n, it) => self.see(n, Fact::ExternalPower(it)),
             Step::Wifi(n, it) => self.see(n, Fact::OnWifi(it)),
             Step::Locked(n, it) => self.see(n, Fact::ScreenLocked(it)),
-            Step::Edge(n, locked) => self.see(
-                n,
-                if locked {
-                    Fact::LockSeen
-                } else {
-                    Fact::UnlockSeen
-                },
-            ),
+            Step::Edge(n, Some(true)) => self.see(n, Fact::LockSeen),
+            Step::Edge(n, Some(false)) => self.see(n, Fact::UnlockSeen),
+            Step::Edge(n, None) => self.see(n, Fact::Unheard),
             Step::Bed(n) => {
                 self.see(
                     n,

@@ -338,6 +338,12 @@ fn a_phone_without_a_passcode_counts_as_locked_when_a_lock_was_seen() {
     assert_eq!(never(&house), Verdict::Unknown(Unknown::NoPasscode));
     house.see_for(&ada, Fact::LockSeen, None);
     assert_eq!(never(&house), Verdict::Met(Met::LockSeen));
+    // An unlock may have been missed.
+    house.see_for(&ada, Fact::Unheard, None);
+    assert_eq!(never(&house), Verdict::Unknown(Unknown::NoPasscode));
+    house.pass(2 * MINUTE);
+    assert_eq!(house.starts(), []);
+    house.see_for(&ada, Fact::LockSeen, None);
     house.pass(2 * MINUTE);
     let start = house.starts()[0].clone();
     assert_eq!(

@@ -107,7 +107,7 @@ words! {
         NotConfirmed = "not-confirmed",
         /// The passcode was given, and the screen was not locked in time.
         NotLockedInTime = "not-locked-in-time",
-        /// Asked for `when-ready`, and the conditions never held together in time.
+        /// Asked for `when-ready` or confirmed, and the conditions never held together in time.
         NotReadyInTime = "not-ready-in-time",
         /// Power was lost; what arrived is kept and the next run resumes.
         LostPower = "lost-power",
@@ -147,7 +147,7 @@ words! {
         NoSpace = "no-space",
         /// How much room is needed could not be learned in time.
         SpaceUnknown = "space-unknown",
-        /// The phone could not read the previous backup; the next one starts afresh.
+        /// The phone could not read the previous backup, also not after all was sent anew; the next one starts afresh.
         PreviousUnreadable = "previous-unreadable",
         /// The backup password is wrong, or encryption is required.
         Encryption = "encryption",

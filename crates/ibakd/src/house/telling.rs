@@ -5,13 +5,11 @@ use super::book::Book;
 use super::{House, answer};
 use crate::config::Config;
 use ibak_core::Udid;
+use ibak_dbus::words::AttentionKind;
 use ibak_dbus::{Dict, Error};
 use tokio::sync::oneshot;
 use tracing::info;
 use zbus::wire::{OwnedVariant, Str, Variant};
-
-/// Is the kind of a message that only shows where messages arrive.
-const TEST: &str = "test";
 
 impl House {
     /// Has a message go out with what this step shows.
@@ -45,7 +43,7 @@ impl House {
         reply: oneshot::Sender<Result<(), Error>>,
     ) {
         let sent = if self.machine.view().phones.contains_key(&phone) {
-            self.call_attention(Some(phone), TEST, Dict::new());
+            self.call_attention(Some(phone), AttentionKind::Test.as_str(), Dict::new());
             Ok(())
         } else {
             Err(Error::Failed(format!("no phone {phone} is known")))

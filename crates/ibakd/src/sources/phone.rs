@@ -29,6 +29,9 @@ const LOCK_FOR: Duration = Duration::from_secs(120);
 const DATA_FOR: Duration = Duration::from_secs(86_400);
 /// Most readings that wait; the core asks for one at a time.
 const ASKS_MAX: usize = 8;
+/// A phone without a passcode says when it is locked, and is not asked again: an unlock that was missed
+/// must not leave it locked.
+const UNHEARD: (Fact, Source) = (Fact::Unheard, Source::Notification);
 /// First pause before a phone that slept or did not trust us is tried again; doubles.
 const AGAIN_MIN: Duration = Duration::from_secs(30);
 /// Longest such pause.
@@ -168,7 +171,9 @@ impl Reader {
 
     async fn notified(&mut self, news: Option<Notification>) {
         let Some(news) = news else {
-            return self.heard = None;
+            self.heard = None;
+            let now = self.task.clock.now();
+            return self.tell(vec![UNHEARD], now).await;
         };
         let edges = self.edges.notified(&news.name, news.instant);
         let facts: Vec<_> = edges.iter().filter_map(|edge| edge.fact()).collect();
@@ -255,7 +260,7 @@ impl Reader {
             Signal::Trust | Signal::Identity | Signal::DataUsed => true,
             Signal::Power | Signal::Wifi | Signal::Locked => false,
         });
-        let facts = if whole {
+        let mut facts = if whole {
             let told = traits(&mut session).await?;
             if std::mem::take(&mut self.just_imported) && told.wifi_connections == Some(false) {
                 let_on_wifi(&mut session).await;
@@ -276,6 +281,7 @@ impl Reader {
         };
         if self.heard.is_none() {
             self.heard = self.listen(&mut session).await;
+            facts.push(UNHEARD);
         }
         if let Err(error) = session.stop().await {
             debug!(%error, "the session did not end well");
