@@ -4,7 +4,7 @@
 //! would be tested without a word. So the first that asks builds them; that takes half a second
 //! when they are fresh. `cargo xtask test` has built them and says where (`IBAK_PROGRAMS`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
@@ -55,4 +55,18 @@ pub fn stranger(name: &str) -> Option<PathBuf> {
 pub fn of_machine(name: &str) -> Option<PathBuf> {
     let reason = format!("{name} is not installed (`cargo xtask test` as root installs it)");
     crate::skip_unless(xtask::tools::find(name), &reason)
+}
+
+/// Puts a program there. A child writes it: what this process has open for writing, a child of
+/// another test inherits for a moment, and a program that is open for writing cannot be begun.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn put(path: &Path, text: &str) {
+    let draft = tempfile::NamedTempFile::new().expect("a draft");
+    std::fs::write(draft.path(), text).expect("a draft");
+    let mut install = std::process::Command::new("install");
+    install.args(["-m", "755"]).arg(draft.path()).arg(path);
+    let status = install.status().expect("install");
+    assert!(status.success(), "{}: {status}", path.display());
 }

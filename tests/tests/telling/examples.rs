@@ -3,7 +3,7 @@
 
 use super::post::Post;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use tokio::io::AsyncWriteExt;
@@ -25,9 +25,7 @@ impl Try {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         let program = |name: &str, text: String| {
-            let path = directory.path().join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            ibak_tests::programs::put(&directory.path().join(name), &text);
         };
         program(
             "curl",

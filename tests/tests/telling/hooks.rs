@@ -3,15 +3,10 @@
 use super::Carrier;
 use super::post::Post;
 use ibak_dbus::words::Outcome;
+use ibak_tests::programs;
 use ibak_tests::trouble::{House, phone, udid_of};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
-fn program(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
 
 /// A directory with the hook of ntfy, and one that writes down which messages come.
 fn directory(house: &House) -> String {
@@ -19,7 +14,7 @@ fn directory(house: &House) -> String {
     fs::create_dir_all(&directory).unwrap();
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let tape = house.path("tape");
-    program(
+    programs::put(
         &directory.join("10-tape"),
         &format!(
             "#!/bin/sh\necho \"$IBAK_KIND $IBAK_NAME\" >> {}\n",
@@ -27,7 +22,7 @@ fn directory(house: &House) -> String {
         ),
     );
     let ntfy = ibak_tests::repository().join("packaging/hooks/ntfy");
-    program(
+    programs::put(
         &directory.join("50-ntfy.sh"),
         &fs::read_to_string(ntfy).unwrap(),
     );

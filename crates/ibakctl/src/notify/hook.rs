@@ -288,4 +288,4 @@ impl Ran {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::notify) mod tests;

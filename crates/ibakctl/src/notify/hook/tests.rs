@@ -9,10 +9,15 @@ fn style() -> Style {
     Style::plain("2026-11-22T21:04:00Z".parse().unwrap())
 }
 
-fn program(directory: &Path, name: &str, text: &str) -> PathBuf {
+/// Puts a program there. A child writes it: what this process has open for writing, a child of
+/// another test inherits for a moment, and a program that is open for writing cannot be begun.
+pub(in crate::notify) fn program(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
-    std::fs::write(&path, text).unwrap();
-    mode(&path, 0o755);
+    let draft = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(draft.path(), text).unwrap();
+    let mut install = std::process::Command::new("install");
+    install.args(["-m", "755"]).arg(draft.path()).arg(&path);
+    assert!(install.status().unwrap().success());
     path
 }
 

@@ -33,7 +33,8 @@ impl Scene {
         let (options, path) = open("gate");
         let gate = options.open_sender(path).unwrap();
         std::fs::create_dir(at("hooks.d")).unwrap();
-        mode(&at("hooks.d"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(at("hooks.d"), mode).unwrap();
         let (tape_at, gate_at) = (at("tape"), at("gate"));
         let (tape_at, gate_at) = (tape_at.display(), gate_at.display());
         let says = format!("echo \"$IBAK_CHANNEL $IBAK_KIND\" > {tape_at}");
@@ -43,9 +44,7 @@ impl Scene {
             (slow, format!("#!/bin/sh\n{asks}\n{says}\n")),
         ] {
             for name in names {
-                let path = at("hooks.d").join(name);
-                std::fs::write(&path, &text).unwrap();
-                mode(&path);
+                hook::tests::program(&at("hooks.d"), name, &text);
             }
         }
         Self {
@@ -75,10 +74,6 @@ impl Scene {
     async fn opens(&mut self) {
         self.gate.write_all(b"go\n").await.unwrap();
     }
-}
-
-fn mode(path: &Path) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn letter(kind: AttentionKind, job: Option<u64>) -> Letter {
