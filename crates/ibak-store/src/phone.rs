@@ -200,6 +200,8 @@ impl<'a, F: Fs> PhoneDir<'a, F> {
                 .and_then(|(_, record)| generation(record))
             {
                 Ok(found) => found,
+                // It went while the others were looked at.
+                Err(StoreError::NoSuchBackup(_)) => continue,
                 Err(error) if unreadable.skips(&error) => {
                     tracing::error!(phone = %self.udid, backup = %id, %error, "a backup cannot be listed");
                     continue;

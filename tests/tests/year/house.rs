@@ -208,7 +208,13 @@ impl House {
                 settings.push("wifi=off");
             }
             self.change(at, &settings).await;
-            if was.locked && !now.locked && now.plugged == was.plugged && now.near {
+            let connected = if self.rules.cable {
+                now.plugged == was.plugged && now.near
+            } else {
+                was.near && now.near
+            };
+            // An unlock is known after a second of silence: hours pass here in a tenth of that.
+            if was.locked && !now.locked && connected {
                 self.until_heard(at, ConditionStatus::Unmet).await;
             }
             let reboots = moment.troubles[at] == Some(Trouble::Reboots);

@@ -297,3 +297,43 @@ fn nothing_goes_that_was_not_to_go() {
         eprintln!("{name}: {clean} operations, {runs} runs");
     }
 }
+
+#[test]
+fn what_goes_while_backups_are_listed_hides_no_other() {
+    for number in 0.. {
+        let world = World::new();
+        let fs = FaultFs::new(Fault::None, 0);
+        let path = world.dir.path().join("store");
+        let (store, _) = Store::open_on(fs.clone(), &path, options(20)).unwrap();
+        let (reached, go_on) = fs.stop_at(fs.operations() + number);
+        let list = std::thread::spawn({
+            let store = store.clone();
+            move || store.list(&udid())
+        });
+        // A list that has come to its end never stops; its gate goes with the file system.
+        let stops = loop {
+            match reached.recv_timeout(std::time::Duration::from_millis(1)) {
+                Ok(()) => break true,
+                Err(_) if list.is_finished() => break false,
+                Err(_) => {}
+            }
+        };
+        if stops {
+            store
+                .remove(&udid(), &world.made[2].0.id, Remover::Plan)
+                .unwrap();
+            sweep(&store);
+            go_on.send(()).unwrap();
+        }
+        let list = list.join().unwrap().unwrap();
+        let others = world.made.iter().enumerate().filter(|(at, _)| *at != 2);
+        for (at, (generation, _)) in others {
+            let there = list.iter().any(|it| it.id == generation.id);
+            assert!(there, "operation {number}: backup {at} is not listed");
+        }
+        if !stops {
+            assert!(number > 5, "the list takes {number} operations");
+            return;
+        }
+    }
+}

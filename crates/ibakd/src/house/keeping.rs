@@ -347,9 +347,12 @@ fn rows(
     for found in &list {
         let mut row = backup_row(found);
         if frees {
-            row.frees = Some(Bytes::new(
-                store.gains(phone, std::slice::from_ref(&found.id))?,
-            ));
+            match store.gains(phone, std::slice::from_ref(&found.id)) {
+                Ok(bytes) => row.frees = Some(Bytes::new(bytes)),
+                // It went while the others were measured.
+                Err(StoreError::NoSuchBackup(_)) => continue,
+                Err(error) => return Err(error),
+            }
         }
         row.keep = fates.map(|fates| reasons(fates, &found.id));
         rows.push(row.to_dict());
