@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use xtask::workspace::{self, Profile};
 
 /// What is built, in the profile of the tests.
@@ -60,13 +60,14 @@ pub fn of_machine(name: &str) -> Option<PathBuf> {
 /// Puts a program there. A child writes it: what this process has open for writing, a child of
 /// another test inherits for a moment, and a program that is open for writing cannot be begun.
 ///
-/// # Panics
-/// If it cannot be written.
-pub fn put(path: &Path, text: &str) {
-    let draft = tempfile::NamedTempFile::new().expect("a draft");
-    std::fs::write(draft.path(), text).expect("a draft");
+/// # Errors
+/// It cannot be written.
+pub fn put(path: &Path, text: &str) -> Result<()> {
+    let draft = tempfile::NamedTempFile::new()?;
+    std::fs::write(draft.path(), text)?;
     let mut install = std::process::Command::new("install");
     install.args(["-m", "755"]).arg(draft.path()).arg(path);
-    let status = install.status().expect("install");
-    assert!(status.success(), "{}: {status}", path.display());
+    let status = install.status()?;
+    ensure!(status.success(), "{}: install: {status}", path.display());
+    Ok(())
 }

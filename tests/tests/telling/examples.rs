@@ -25,7 +25,7 @@ impl Try {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         let program = |name: &str, text: String| {
-            ibak_tests::programs::put(&directory.path().join(name), &text);
+            ibak_tests::programs::put(&directory.path().join(name), &text).unwrap();
         };
         program(
             "curl",

@@ -20,12 +20,14 @@ fn directory(house: &House) -> String {
             "#!/bin/sh\necho \"$IBAK_KIND $IBAK_NAME\" >> {}\n",
             tape.display()
         ),
-    );
+    )
+    .unwrap();
     let ntfy = ibak_tests::repository().join("packaging/hooks/ntfy");
     programs::put(
         &directory.join("50-ntfy.sh"),
         &fs::read_to_string(ntfy).unwrap(),
-    );
+    )
+    .unwrap();
     directory.to_str().unwrap().to_owned()
 }
 

@@ -63,14 +63,17 @@ impl House {
     }
 
     /// Lists the backups that run, by their phone's place.
-    fn running(&self) -> Vec<(usize, JobId)> {
+    fn running(&mut self) -> Vec<(usize, JobId)> {
         let jobs = self.night.state().jobs();
         let backups = jobs
             .iter()
             .filter(|job| job.kind == JobKind::Backup && !job.ended());
-        backups
+        let running: Vec<_> = backups
             .map(|job: &JobView| (self.place(job), job.id))
-            .collect()
+            .collect();
+        let seen = running.iter().map(|(at, job)| (*job, *at));
+        self.seen_running.extend(seen);
+        running
     }
 
     fn place(&self, job: &JobView) -> usize {
@@ -174,17 +177,17 @@ impl House {
             let MirrorEvent::Completed { job, result, .. } = event else {
                 continue;
             };
-            let Some(job) = self.night.state().job(job) else {
+            // What ended with the daemon is shown no more.
+            let view = self.night.state().job(job);
+            let shown = view.filter(|view| view.kind == JobKind::Backup);
+            let seen = self.seen_running.remove(&job);
+            let Some(place) = shown.map(|view| self.place(&view)).or(seen) else {
                 continue;
             };
-            if job.kind != JobKind::Backup {
-                continue;
-            }
             let end = ENDS.iter().find(|(outcome, _)| *outcome == result);
             let Some((_, end)) = end else {
                 panic!("ended with {result}: {}{}", self.here, self.night.picture())
             };
-            let place = self.place(&job);
             self.told.push((place, *end));
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::life::{Answer, Mishap, Moment, PHONES, Stand, Trouble};
 use crate::model::{End, Kind, Model, Rules};
+use ibak_core::JobId;
 use ibak_dbus::words::{ConditionStatus, JobKind, Trust, WaitsFor};
 use ibak_sim::state::Switch;
 use ibak_sim::{MuxVerb, PhoneSpec};
@@ -42,6 +43,8 @@ pub(crate) struct House {
     lacks: Option<Mishap>,
     /// How many backups ended how.
     pub(crate) ends: BTreeMap<&'static str, u32>,
+    /// The backups that were seen to run, and whose they are.
+    pub(crate) seen_running: BTreeMap<JobId, usize>,
     /// How backups ended of which nobody asked yet, and whose they were.
     pub(crate) told: Vec<(usize, End)>,
     /// Where it is, for messages.
@@ -108,6 +111,7 @@ impl House {
             set: 0,
             lacks: None,
             ends: BTreeMap::new(),
+            seen_running: BTreeMap::new(),
             told: Vec::new(),
             here: String::new(),
         }
@@ -264,7 +268,7 @@ impl House {
         for (at, was) in before.into_iter().enumerate() {
             let locks = !was.locked && self.stands[at].locked;
             if self.kinds[at] == Kind::Asks {
-                self.until_known_to_ask(at).await;
+                self.until_known_to_ask(at, locks).await;
             } else if self.kinds[at] == Kind::Open && self.is_reached(at) {
                 if locks && self.listens[at] {
                     self.until_heard(at, ConditionStatus::Met).await;

@@ -35,8 +35,9 @@ impl House {
         }
     }
 
-    /// Waits until the daemon has seen a phone locked that is there, once: then it knows that it asks.
-    pub(crate) async fn until_known_to_ask(&mut self, at: usize) {
+    /// Waits until the daemon has seen a phone locked that is there, once: then it knows that it
+    /// asks. One that `locks` just now is not taken for one in somebody's hand any more.
+    pub(crate) async fn until_known_to_ask(&mut self, at: usize, locks: bool) {
         let state = self.night.simulated(at).state();
         let there = if self.rules.cable {
             state.is_on_usb()
@@ -44,9 +45,12 @@ impl House {
             self.night.simulated(at).is_on_network()
         };
         if self.is_reached(at) && there && state.locked.is_on() {
+            let what = format!("it is known to ask, and locked: {}", self.here);
             self.night
-                .until_phone(at, "it is known to ask", |view| {
-                    view.passcode == Passcode::Asks
+                .until_phone(at, &what, |view| {
+                    let screen = &view.condition(&ConditionName::Locked).status;
+                    let in_hand = locks && *screen == ConditionStatus::Unmet;
+                    view.passcode == Passcode::Asks && !in_hand
                 })
                 .await;
         }
