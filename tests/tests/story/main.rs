@@ -15,6 +15,8 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
+const MET: ConditionStatus = ConditionStatus::Met;
+const UNMET: ConditionStatus = ConditionStatus::Unmet;
 
 /// A phone that never asks for its passcode, on the cable.
 fn ada() -> PhoneSpec {
