@@ -75,42 +75,16 @@ impl Facts {
         } else {
             seen.at
         };
-        let level = |value| Dated {
-            value,
-            source: seen.source,
-            at,
-            time_to_live: seen.time_to_live,
-        };
         match &seen.fact {
-            Fact::ExternalPower(it) => replace(&mut self.power, level(*it)),
-            Fact::OnWifi(it) => replace(&mut self.on_wifi, level(*it)),
+            Fact::ExternalPower(it) => replace(&mut self.power, dated(*it, seen, at)),
+            Fact::OnWifi(it) => replace(&mut self.on_wifi, dated(*it, seen, at)),
             Fact::ScreenLocked(it) => {
                 self.lock_ever_seen |= *it == Some(true);
-                replace(&mut self.locked, level(*it));
+                replace(&mut self.locked, dated(*it, seen, at));
             }
-            Fact::BatteryPercent(it) => {
-                let (source, time_to_live) = (seen.source, seen.time_to_live);
-                replace(
-                    &mut self.battery,
-                    Dated {
-                        value: *it,
-                        source,
-                        at,
-                        time_to_live,
-                    },
-                );
-            }
+            Fact::BatteryPercent(it) => replace(&mut self.battery, dated(*it, seen, at)),
             Fact::DataUsed(it) => {
-                let (source, time_to_live) = (seen.source, seen.time_to_live);
-                replace(
-                    &mut self.data_used,
-                    Dated {
-                        value: *it,
-                        source,
-                        at,
-                        time_to_live,
-                    },
-                );
+                replace(&mut self.data_used, dated(*it, seen, at));
                 self.keep_data_used(*it);
             }
             Fact::LockSeen | Fact::UnlockSeen => {
@@ -119,15 +93,7 @@ impl Facts {
                 } else {
                     Edge::Unlocked
                 };
-                let edge = Dated {
-                    value,
-                    source: seen.source,
-                    at,
-                    time_to_live: seen.time_to_live,
-                };
-                if self.edge.is_none_or(|old| old.at.monotonic <= at.monotonic) {
-                    self.edge = Some(edge);
-                }
+                replace(&mut self.edge, dated(value, seen, at));
             }
             Fact::EncryptsBackups(it) => self.encrypts = *it,
             Fact::EncryptionRequired(it) => self.encryption_required = *it,
@@ -324,6 +290,16 @@ fn gone(now: Now) -> ConditionState {
         since: now,
         source: None,
         observed: None,
+    }
+}
+
+/// Dates what was seen.
+fn dated<T>(value: T, seen: &Observation, at: Now) -> Dated<T> {
+    Dated {
+        value,
+        source: seen.source,
+        at,
+        time_to_live: seen.time_to_live,
     }
 }
 

@@ -224,6 +224,7 @@ impl House {
             let reboots = moment.troubles[at] == Some(Trouble::Reboots);
             if reboots && now.locked && self.kinds[at] != Kind::Open {
                 self.reboot(at).await;
+                self.listens[at] = false;
             }
         }
         self.until_seen_on_network().await;
@@ -267,16 +268,17 @@ impl House {
         let before = std::mem::replace(&mut self.stands, moment.phones);
         for (at, was) in before.into_iter().enumerate() {
             let locks = !was.locked && self.stands[at].locked;
-            if self.kinds[at] == Kind::Asks {
-                self.until_known_to_ask(at, locks).await;
-            } else if self.kinds[at] == Kind::Open && self.is_reached(at) {
-                if locks && self.listens[at] {
-                    self.until_heard(at, ConditionStatus::Met).await;
-                }
-                self.until_listening(at).await;
-            } else {
+            if self.kinds[at] == Kind::Never || !self.is_reached(at) || !self.is_there(at) {
                 self.listens[at] = false;
+                continue;
             }
+            if locks {
+                self.until_heard(at, ConditionStatus::Met).await;
+            }
+            if self.kinds[at] == Kind::Asks {
+                self.until_known_to_ask(at).await;
+            }
+            self.until_listening(at).await;
         }
     }
 

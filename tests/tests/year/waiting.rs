@@ -35,22 +35,22 @@ impl House {
         }
     }
 
-    /// Waits until the daemon has seen a phone locked that is there, once: then it knows that it
-    /// asks. One that `locks` just now is not taken for one in somebody's hand any more.
-    pub(crate) async fn until_known_to_ask(&mut self, at: usize, locks: bool) {
-        let state = self.night.simulated(at).state();
-        let there = if self.rules.cable {
-            state.is_on_usb()
+    /// Tells whether a phone is where the daemon looks for it, and answers.
+    pub(crate) fn is_there(&self, at: usize) -> bool {
+        let phone = self.night.simulated(at);
+        if self.rules.cable {
+            phone.state().is_on_usb()
         } else {
-            self.night.simulated(at).is_on_network()
-        };
-        if self.is_reached(at) && there && state.locked.is_on() {
-            let what = format!("it is known to ask, and locked: {}", self.here);
+            phone.is_on_network()
+        }
+    }
+
+    /// Waits until the daemon has seen a phone locked that is there, once: then it knows that it asks.
+    pub(crate) async fn until_known_to_ask(&mut self, at: usize) {
+        if self.night.simulated(at).state().locked.is_on() {
             self.night
-                .until_phone(at, &what, |view| {
-                    let screen = &view.condition(&ConditionName::Locked).status;
-                    let in_hand = locks && *screen == ConditionStatus::Unmet;
-                    view.passcode == Passcode::Asks && !in_hand
+                .until_phone(at, "it is known to ask", |view| {
+                    view.passcode == Passcode::Asks
                 })
                 .await;
         }
@@ -82,9 +82,9 @@ impl House {
             .unwrap();
     }
 
-    /// Waits until the daemon has heard of a lock or an unlock that it cannot read.
+    /// Waits until the daemon has heard of a lock or an unlock: what it read before is on its way.
     pub(crate) async fn until_heard(&mut self, at: usize, status: ConditionStatus) {
-        if self.kinds[at] == Kind::Open && self.listens[at] {
+        if self.listens[at] {
             let what = format!("its lock is {status}: {}", self.here);
             self.night
                 .until_phone(at, &what, |view| {
