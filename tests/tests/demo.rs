@@ -99,6 +99,14 @@ fn two_backups_are_committed_and_nothing_goes_on() {
     }
     // Each evening the story says why.
     assert!(story.matches("$ ibakctl why ada").count() >= 5, "{story}");
+    // And a phone that asks is waited for until its screen is locked.
+    assert!(
+        story.contains(
+            "Ben's iPhone has its passcode; its backup begins when its screen is locked."
+        ),
+        "{story}"
+    );
+    assert!(story.contains("Ben's iPhone was backed up"), "{story}");
     assert_eq!(processes_of(place.path()), Vec::<String>::new());
 }
 

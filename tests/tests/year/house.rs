@@ -194,9 +194,15 @@ impl House {
     /// Everything that ends before this moment.
     async fn what_ends(&mut self, moment: &Moment) {
         match moment.mishap {
-            Some(Mishap::Down) => self.night.stop_daemon().await,
+            Some(Mishap::Down) => {
+                self.night.stop_daemon().await;
+                self.listens = [false; PHONES];
+            }
             Some(Mishap::Full) => self.room(NO_ROOM).await,
-            Some(Mishap::UsbmuxdGone) => self.night.sim.mux(MuxVerb::Stop).await.unwrap(),
+            Some(Mishap::UsbmuxdGone) => {
+                self.night.sim.mux(MuxVerb::Stop).await.unwrap();
+                self.listens = self.listens.map(|listens| listens && !self.rules.cable);
+            }
             Some(_) | None => {}
         }
         for (at, now) in moment.phones.into_iter().enumerate() {

@@ -64,7 +64,8 @@ pub fn bench(options: Options) -> Result<()> {
     ] {
         teller.part(&plan.title());
         for round in 0..options.rounds {
-            let mut stage = Stage::set_up(&programs, &plan.phone(), NEVER, Duration::ZERO, false)?;
+            let mut stage =
+                Stage::set_up(&programs, &[&plan.phone()], NEVER, Duration::ZERO, false)?;
             play(&mut stage, teller, &plan, round, workload)
                 .map_err(|error| stage.explain(error))?;
         }
@@ -105,7 +106,7 @@ fn play(
     round: u32,
     workload: &mut Workload,
 ) -> Result<()> {
-    House::watch(stage)?.wait_for("the phone", |house| house.phone["trust"] == "trusted")?;
+    House::watch(stage, 0)?.wait_for("the phone", |house| house.phone["trust"] == "trusted")?;
     let order = Who::order(round);
     let mut done = Round::new(order);
     let meter = Meter::new(stage)?;
@@ -134,7 +135,7 @@ fn check(stage: &Stage, who: Who, touched: u64) -> Result<Checked> {
     let output = stage
         .command("ibak-bench")
         .arg("check")
-        .arg(stage.phone_file())
+        .arg(stage.phone_file(0))
         .arg(touched.to_string())
         .arg(who.newest(stage))
         .stdin(Stdio::null())

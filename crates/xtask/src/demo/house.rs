@@ -18,6 +18,8 @@ const MESSAGES_MAX: usize = 1024;
 /// The newest that is known, and what has ended.
 pub(crate) struct House {
     messages: Receiver<Value>,
+    /// The UDID of the phone that counts.
+    udid: String,
     _watcher: Player,
     /// The phone's newest state; null until it is known.
     pub(crate) phone: Value,
@@ -28,8 +30,8 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Begins to listen.
-    pub(crate) fn watch(stage: &Stage) -> Result<Self> {
+    /// Begins to listen to what happens to a phone.
+    pub(crate) fn watch(stage: &Stage, which: usize) -> Result<Self> {
         let (mut watcher, output) = stage.listen(&["watch", "--json"])?;
         let (sender, messages) = sync_channel(MESSAGES_MAX);
         watcher.reader(std::thread::spawn(move || {
@@ -44,6 +46,7 @@ impl House {
         }));
         Ok(Self {
             messages,
+            udid: stage.udid_of(which).to_owned(),
             _watcher: watcher,
             phone: Value::Null,
             job: Value::Null,
@@ -60,6 +63,11 @@ impl House {
     pub(crate) fn waits_for(&self, word: &str) -> bool {
         let words = self.phone["waits_for"].as_array();
         words.is_some_and(|words| words.iter().any(|known| known == word))
+    }
+
+    /// Returns the phase of the phone's newest job.
+    pub(crate) fn phase(&self) -> Option<&str> {
+        self.job["phase"].as_str()
     }
 
     /// Returns whether a job is there that has not ended.
@@ -87,6 +95,9 @@ impl House {
     }
 
     fn take(&mut self, message: Value) {
+        if message["udid"] != self.udid {
+            return;
+        }
         match message["message_type"].as_str() {
             Some("phone") => self.phone = message,
             Some("job") => self.job = message,

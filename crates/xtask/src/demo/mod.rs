@@ -1,12 +1,13 @@
-//! `cargo xtask demo`: one evening and the next, on a bus of its own, with a simulated phone and
+//! `cargo xtask demo`: one evening and the next, on a bus of its own, with two simulated phones and
 //! the real daemon.
 //!
-//! Nothing here knows how ibak works inside: it plugs the phone in, carries it into the Wi-Fi,
+//! Nothing here knows how ibak works inside: it plugs a phone in, carries it into the Wi-Fi,
 //! locks it, and shows what `ibakctl` says each time. It needs no root; it leaves the backups, and
 //! when asked to (`--keep`) everything running.
 
 pub(crate) mod house;
 mod janitor;
+mod phones;
 pub(crate) mod player;
 pub(crate) mod stage;
 pub(crate) mod wifi;
@@ -17,25 +18,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use self::house::House;
+use self::phones::{ADA, BEN};
 use self::stage::Stage;
 use crate::say::Teller;
 use crate::tools::{self, For};
 use crate::workspace::{self, Profile};
 
-/// The phone: it has a passcode, and its iOS does not ask for it before a backup.
-const PHONE: &str = r#"ios = "15.6"
-product = "iPhone14,5"
-name = "Ada's iPhone"
-files = 2000
-bytes = "40 MiB"
-apps = 12
-passcode = true
-paired = true
-attached = "none"
-power = "off"
-wifi = "off"
-locked = "no"
-"#;
 /// A day of the demo.
 const DAY: Duration = Duration::from_secs(20);
 /// How long the conditions must hold.
@@ -60,7 +48,7 @@ pub fn demo(options: Options) -> Result<()> {
     tools::ensure_system(For::Demo)?;
     let teller = Teller::new(options.json);
     let programs = workspace::build(&["ibakd", "ibakctl", "ibak-sim"], Profile::Dev)?;
-    let mut stage = Stage::set_up(&programs, PHONE, DAY, SETTLE, options.keep)?;
+    let mut stage = Stage::set_up(&programs, &phones::ALL, DAY, SETTLE, options.keep)?;
     let mut result = play(&stage, teller).map_err(|error| stage.explain(error))?;
     if options.keep {
         result["env"] = json!(
@@ -88,9 +76,10 @@ pub fn demo(options: Options) -> Result<()> {
 }
 
 fn play(stage: &Stage, teller: Teller) -> Result<Value> {
-    let mut house = House::watch(stage)?;
+    let mut house = House::watch(stage, ADA)?;
     first_night(stage, &mut house, teller)?;
     next_day(stage, &mut house, teller)?;
+    a_phone_that_asks(stage, &mut House::watch(stage, BEN)?, teller)?;
     what_there_is(stage, teller)
 }
 
@@ -105,21 +94,21 @@ fn first_night(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
     stage.show(teller, &["status"])?;
 
     teller.part("Ada comes home and plugs her phone in");
-    stage.phone(&["attached=usb", "power=on"])?;
+    stage.phone(ADA, &["attached=usb", "power=on"])?;
     house.wait_for("power to be seen", |house| {
         house.condition("power") == Some("met")
     })?;
     stage.show(teller, &["why", "ada"])?;
 
     teller.part("It joins the Wi-Fi");
-    stage.phone(&["wifi=on"])?;
+    stage.phone(ADA, &["wifi=on"])?;
     house.wait_for("the Wi-Fi to be seen", |house| {
         house.condition("wifi") == Some("met")
     })?;
     stage.show(teller, &["why", "ada"])?;
 
     teller.part("Ada locks it and goes to bed");
-    stage.phone(&["locked=yes"])?;
+    stage.phone(ADA, &["locked=yes"])?;
     house.wait_for("the lock to be seen", |house| {
         house.condition("locked") == Some("met")
     })?;
@@ -137,14 +126,17 @@ fn first_night(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
 
 fn next_day(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
     teller.part("The next day the phone is out, and it comes home fuller");
-    stage.phone(&["locked=no", "power=off", "wifi=off", "attached=none"])?;
+    stage.phone(
+        ADA,
+        &["locked=no", "power=off", "wifi=off", "attached=none"],
+    )?;
     stage.simulator(&[&["change", stage.udid()], OVERNIGHT.as_slice()].concat())?;
     house.wait_for("the phone to be gone", |house| {
         house.phone["transports"] == json!([]) && house.condition("wifi") != Some("met")
     })?;
     house.wait_for("the next backup to be due", |house| !house.waits_for("due"))?;
     stage.show(teller, &["why", "ada"])?;
-    stage.phone(&["attached=usb", "power=on", "wifi=on"])?;
+    stage.phone(ADA, &["attached=usb", "power=on", "wifi=on"])?;
     house.wait_for("power and Wi-Fi", |house| {
         (house.condition("power"), house.condition("wifi")) == (Some("met"), Some("met"))
     })?;
@@ -153,7 +145,7 @@ fn next_day(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
     stage.show(teller, &["why", "ada"])?;
     let asked = stage.begin(teller, &["backup", "ada", "--when-ready", "--wait"])?;
     house.wait_for("the backup to be asked for", House::running)?;
-    stage.phone(&["locked=yes"])?;
+    stage.phone(ADA, &["locked=yes"])?;
     asked.end().context("the second backup")?;
     house.wait_for("the second backup", |house| house.completed.len() == 2)?;
     expect_success(house, 1)?;
@@ -161,8 +153,40 @@ fn next_day(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
     stage.show(teller, &["backups"])
 }
 
+/// A phone that asks for its passcode is asked while somebody has it in hand, and nothing moves
+/// before it is locked again.
+fn a_phone_that_asks(stage: &Stage, house: &mut House, teller: Teller) -> Result<()> {
+    teller.part("Ben's newer phone asks for its passcode before every backup");
+    teller.tell("At home it is asked in the evening (`ask_window`), here at any time.");
+    stage.phone(BEN, &["attached=usb", "power=on", "wifi=on"])?;
+    house.wait_for("power, Wi-Fi and the lock", |house| {
+        let met = |name| house.condition(name) == Some("met");
+        met("power") && met("wifi") && met("locked") && house.phone["passcode"] == "asks"
+    })?;
+    stage.show(teller, &["why", "ben"])?;
+
+    teller.part("Ben takes it in his hand");
+    stage.phone(BEN, &["locked=no"])?;
+    house.wait_for("the phone to ask", |house| house.phase() == Some("asking"))?;
+    stage.show(teller, &["why", "ben"])?;
+
+    teller.part("He types his passcode, and reads on");
+    stage.phone(BEN, &["passcode-answer=give"])?;
+    house.wait_for("the passcode", |house| {
+        house.phase() == Some("awaiting-lock")
+    })?;
+    stage.show(teller, &["why", "ben"])?;
+
+    teller.part("He locks it and goes to bed");
+    stage.phone(BEN, &["locked=yes"])?;
+    house.wait_for("the backup", |house| house.completed.len() == 1)?;
+    expect_success(house, 0)?;
+    stage.show(teller, &["why", "ben"])?;
+    stage.show(teller, &["status"])
+}
+
 fn what_there_is(stage: &Stage, teller: Teller) -> Result<Value> {
-    let backups = stage.ask(&["backups", "--json"])?;
+    let backups = stage.ask(&["backups", stage.udid(), "--json"])?;
     let list = backups["backups"]
         .as_array()
         .context("`ibakctl backups --json` has no list")?;
@@ -174,7 +198,7 @@ fn what_there_is(stage: &Stage, teller: Teller) -> Result<Value> {
     let newest = store.join(udid).join("latest").join(udid);
     teller.part("What there is");
     teller.tell(&format!(
-        "{} backups, {verified} verified, in {}",
+        "{} backups of Ada's iPhone, {verified} verified, in {}",
         list.len(),
         store.display()
     ));

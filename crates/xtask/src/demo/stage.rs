@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::janitor::Janitor;
+use super::phones;
 use super::player::{Player, Showing};
 use super::wifi::Wifi;
 use crate::say::Teller;
@@ -45,7 +46,8 @@ pub(crate) struct Stage {
     // In the order in which they are to end.
     players: Vec<Player>,
     programs: PathBuf,
-    udid: String,
+    /// The phones, in the order in which they were given.
+    udids: Vec<String>,
     wifi: Wifi,
     keep: bool,
     janitor: Option<Janitor>,
@@ -64,7 +66,7 @@ impl Stage {
     /// Starts everything and waits until it is ready.
     pub(crate) fn set_up(
         programs: &Path,
-        phone: &str,
+        phones: &[&str],
         day: Duration,
         settle: Duration,
         keep: bool,
@@ -78,7 +80,7 @@ impl Stage {
         let mut stage = Self {
             players: Vec::new(),
             programs: programs.to_owned(),
-            udid: String::new(),
+            udids: Vec::new(),
             wifi,
             keep,
             janitor: None,
@@ -86,15 +88,15 @@ impl Stage {
             path,
         };
         stage
-            .raise(phone, day, settle)
+            .raise(phones, day, settle)
             .map_err(|error| stage.explain(error))?;
         Ok(stage)
     }
 
-    fn raise(&mut self, phone: &str, day: Duration, settle: Duration) -> Result<()> {
+    fn raise(&mut self, phones: &[&str], day: Duration, settle: Duration) -> Result<()> {
         self.janitor = Some(Janitor::new(&self.path)?);
         self.bus()?;
-        self.simulated_phone(phone)?;
+        self.simulated_phones(phones)?;
         self.daemon(day, settle)
     }
 
@@ -108,8 +110,14 @@ impl Stage {
         }
     }
 
+    /// Returns the UDID of the first phone.
     pub(crate) fn udid(&self) -> &str {
-        &self.udid
+        self.udid_of(0)
+    }
+
+    /// Returns the UDID of a phone, by its place; empty when there is none.
+    pub(crate) fn udid_of(&self, which: usize) -> &str {
+        self.udids.get(which).map_or("", String::as_str)
     }
 
     pub(crate) const fn wifi(&self) -> Wifi {
@@ -152,9 +160,9 @@ impl Stage {
         ]
     }
 
-    /// Changes how the phone stands.
-    pub(crate) fn phone(&self, settings: &[&str]) -> Result<()> {
-        self.simulator(&[&["set", &self.udid], settings].concat())
+    /// Changes how a phone stands.
+    pub(crate) fn phone(&self, which: usize, settings: &[&str]) -> Result<()> {
+        self.simulator(&[&["set", self.udid_of(which)], settings].concat())
     }
 
     /// Tells the simulator something.
@@ -294,9 +302,9 @@ impl Stage {
         words
     }
 
-    /// Returns the phone's file, as the simulator read it.
-    pub(crate) fn phone_file(&self) -> PathBuf {
-        self.path.join("ada.toml")
+    /// Returns a phone's file, as the simulator read it.
+    pub(crate) fn phone_file(&self, which: usize) -> PathBuf {
+        self.path.join(format!("phone-{which}.toml"))
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -387,27 +395,19 @@ impl Stage {
         Ok(())
     }
 
-    fn simulated_phone(&mut self, phone: &str) -> Result<()> {
-        let file = self.phone_file();
-        // Another demo on this machine must not meet this phone: it has its own identity and, of
-        // the addresses of loopback, its own.
-        let [_, a, b, c] = std::process::id().to_be_bytes();
-        let own = format!(
-            "seed = {}\nwifi_address = \"127.{}.{b}.{}:62078\"\n",
-            std::process::id(),
-            a | 64,
-            c | 1
-        );
-        fs::write(&file, format!("{phone}{own}"))?;
+    fn simulated_phones(&mut self, given: &[&str]) -> Result<()> {
         let mut command = self.at_home(self.prepare(&self.programs.join("ibak-sim")));
         command
             .arg("serve")
             .arg("--usbmuxd")
             .arg(self.path.join("usbmuxd"))
             .arg("--control")
-            .arg(self.control())
-            .arg("--phone")
-            .arg(&file);
+            .arg(self.control());
+        for (which, phone) in given.iter().enumerate() {
+            let file = self.phone_file(which);
+            phones::write(&file, which, phone)?;
+            command.arg("--phone").arg(file);
+        }
         match self.wifi {
             Wifi::Announced => drop(command.args(["--mdns", "lo"])),
             Wifi::Cable => {}
@@ -418,15 +418,17 @@ impl Stage {
         for line in BufReader::new(output).lines() {
             let line = line?;
             if line == "ready" {
-                ensure!(!self.udid.is_empty(), "ibak-sim named no phone");
+                ensure!(
+                    self.udids.len() == given.len(),
+                    "ibak-sim named {:?}",
+                    self.udids
+                );
                 return Ok(());
             }
             let phone: Value =
                 serde_json::from_str(&line).with_context(|| format!("ibak-sim said {line}"))?;
-            self.udid = phone["udid"]
-                .as_str()
-                .context("a phone without a UDID")?
-                .to_owned();
+            let udid = phone["udid"].as_str().context("a phone without a UDID")?;
+            self.udids.push(udid.to_owned());
         }
         bail!("ibak-sim ended before it was ready")
     }
@@ -440,7 +442,7 @@ impl Stage {
         fs::write(
             &configuration,
             format!(
-                "store = \"{}\"\nreserve = \"64MiB\"\ninterval = \"{}s\"\nsettle = \"{}s\"\n\n[conditions]\nwifi = \"{wifi}\"\n\n[network]\n{network}\n",
+                "store = \"{}\"\nreserve = \"64MiB\"\ninterval = \"{}s\"\nsettle = \"{}s\"\nask_window = \"always\"\n\n[conditions]\nwifi = \"{wifi}\"\n\n[network]\n{network}\n",
                 self.store().display(),
                 day.as_secs(),
                 settle.as_secs(),
