@@ -48,7 +48,8 @@ impl House {
             if moment.mishap == Some(Mishap::StopsMidway) && all_began && met.contains(&true) {
                 self.night.restart_daemon().await;
                 self.listens = [false; PHONES];
-            } else if let Some((_, job)) = running.first() {
+            } else if let Some((_, job)) = self.running().first() {
+                // Not one that ended while time passed for another, and is shown no more.
                 self.night.ended(*job).await;
             }
             for (at, end) in self.told() {

@@ -224,13 +224,12 @@ impl House {
                 was.near && now.near
             };
             // An unlock is known after a second of silence: hours pass here in a tenth of that.
-            if was.locked && !now.locked && connected {
+            if self.kinds[at] == Kind::Open && was.locked && !now.locked && connected {
                 self.until_heard(at, ConditionStatus::Unmet).await;
             }
             let reboots = moment.troubles[at] == Some(Trouble::Reboots);
             if reboots && now.locked && self.kinds[at] != Kind::Open {
                 self.reboot(at).await;
-                self.listens[at] = false;
             }
         }
         self.until_seen_on_network().await;
@@ -267,6 +266,9 @@ impl House {
             }
             if !was.locked && now.locked {
                 settings.push("locked=yes");
+                if self.kinds[at] == Kind::Asks {
+                    self.listens[at] = self.is_heard(at);
+                }
             }
             self.change(at, &settings).await;
         }
@@ -281,10 +283,11 @@ impl House {
             if locks {
                 self.until_heard(at, ConditionStatus::Met).await;
             }
-            if self.kinds[at] == Kind::Asks {
-                self.until_known_to_ask(at).await;
+            match self.kinds[at] {
+                Kind::Asks => self.until_known_to_ask(at).await,
+                Kind::Open => self.until_listening(at).await,
+                Kind::Never => {}
             }
-            self.until_listening(at).await;
         }
     }
 

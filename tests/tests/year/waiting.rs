@@ -6,6 +6,7 @@ use crate::model::Kind;
 use ibak_dbus::views::PhoneView;
 use ibak_dbus::words::{ConditionName, ConditionStatus, Passcode};
 use ibak_tests::night::PATIENCE;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a reading takes at most here, of real time.
@@ -14,6 +15,12 @@ const READ_IN: Duration = Duration::from_secs(10);
 const READ_AGAIN: Duration = Duration::from_secs(11);
 /// How often it does at one moment.
 const READ_AGAIN_MAX: usize = 2;
+
+fn are_both_heard(all: &BTreeMap<String, usize>) -> bool {
+    ["lockcomplete", "lockstate"]
+        .iter()
+        .all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
+}
 
 impl House {
     /// Waits until the daemon knows which phones are on the network: a good-bye by multicast takes
@@ -56,6 +63,11 @@ impl House {
         }
     }
 
+    /// Tells whether somebody hears when a phone is locked and unlocked.
+    pub(crate) fn is_heard(&self, at: usize) -> bool {
+        are_both_heard(&self.night.simulated(at).watch_observed().borrow())
+    }
+
     /// Waits until the daemon hears the notifications of a phone that has just come, or that it
     /// had lost.
     pub(crate) async fn until_listening(&mut self, at: usize) {
@@ -70,12 +82,7 @@ impl House {
             .await;
         let phone = std::sync::Arc::clone(self.night.simulated(at));
         let mut observed = phone.watch_observed();
-        let both = observed.wait_for(|all| {
-            let names = ["lockcomplete", "lockstate"];
-            names
-                .iter()
-                .all(|name| all.contains_key(&format!("com.apple.springboard.{name}")))
-        });
+        let both = observed.wait_for(are_both_heard);
         tokio::time::timeout(PATIENCE, both)
             .await
             .expect("the daemon listens")
