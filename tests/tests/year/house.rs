@@ -243,18 +243,6 @@ impl House {
             Some(Mishap::UsbmuxdGone) => self.night.sim.mux(MuxVerb::Start).await.unwrap(),
             Some(_) | None => {}
         }
-        match moment.mishap {
-            Some(Mishap::Restart) => {
-                self.night.restart_daemon().await;
-                self.listens = [false; PHONES];
-            }
-            Some(Mishap::UsbmuxdRestart) => {
-                self.night.sim.mux(MuxVerb::Restart).await.unwrap();
-                self.listens = self.listens.map(|listens| listens && !self.rules.cable);
-            }
-            lacks @ Some(Mishap::Down | Mishap::Full | Mishap::UsbmuxdGone) => self.lacks = lacks,
-            Some(Mishap::StopsMidway | Mishap::Clock(_)) | None => {}
-        }
         for (at, now) in moment.phones.into_iter().enumerate() {
             let (was, mut settings) = (self.stands[at], Vec::new());
             if !was.plugged && now.plugged {
@@ -271,6 +259,19 @@ impl House {
                 }
             }
             self.change(at, &settings).await;
+        }
+        // Who was locked just now is not known to a daemon that begins after that.
+        match moment.mishap {
+            Some(Mishap::Restart) => {
+                self.night.restart_daemon().await;
+                self.listens = [false; PHONES];
+            }
+            Some(Mishap::UsbmuxdRestart) => {
+                self.night.sim.mux(MuxVerb::Restart).await.unwrap();
+                self.listens = self.listens.map(|listens| listens && !self.rules.cable);
+            }
+            lacks @ Some(Mishap::Down | Mishap::Full | Mishap::UsbmuxdGone) => self.lacks = lacks,
+            Some(Mishap::StopsMidway | Mishap::Clock(_)) | None => {}
         }
         self.until_seen_on_network().await;
         let before = std::mem::replace(&mut self.stands, moment.phones);

@@ -3,6 +3,7 @@
 use crate::house::House;
 use crate::life::PHONES;
 use crate::model::Kind;
+use ibak_core::Wall;
 use ibak_dbus::views::PhoneView;
 use ibak_dbus::words::{ConditionName, ConditionStatus, Passcode};
 use ibak_tests::night::PATIENCE;
@@ -75,11 +76,14 @@ impl House {
             return;
         }
         let now = self.night.clock.now().wall;
-        self.night
-            .until_phone(at, "it is read", |view| {
-                view.condition(&ConditionName::Power).observed >= Some(now)
-            })
-            .await;
+        for _ in 0..READ_AGAIN_MAX {
+            let read = tokio::time::timeout(READ_IN, self.until_read(at, now)).await;
+            if read.is_ok() {
+                break;
+            }
+            self.advance(READ_AGAIN).await;
+        }
+        self.until_read(at, now).await;
         let phone = std::sync::Arc::clone(self.night.simulated(at));
         let mut observed = phone.watch_observed();
         let both = observed.wait_for(are_both_heard);
@@ -87,6 +91,15 @@ impl House {
             .await
             .expect("the daemon listens")
             .unwrap();
+    }
+
+    async fn until_read(&mut self, at: usize, since: Wall) {
+        let what = format!("phone {at} is read: {}", self.here);
+        self.night
+            .until_phone(at, &what, |view| {
+                view.condition(&ConditionName::Power).observed >= Some(since)
+            })
+            .await;
     }
 
     /// Waits until the daemon has heard of a lock or an unlock: what it read before is on its way.
