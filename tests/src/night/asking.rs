@@ -9,6 +9,7 @@ use ibak_dbus::words::Outcome;
 use ibak_dbus::{Dict, Error, JobProxy, ManagerProxy, PhoneProxy, names};
 use std::pin::pin;
 use tokio::time::{Instant, timeout_at};
+use zbus::wire::OwnedVariant;
 
 impl Night {
     /// Asks for a backup with these flags set.
@@ -87,6 +88,16 @@ impl Night {
             .build()
             .await;
         built.unwrap()
+    }
+
+    /// Looks at a phone's conditions, as `ibakctl why` does: they are read anew for that.
+    pub async fn look_at(&mut self, phone: usize) {
+        let proxy = self.phone_proxy(&self.udid(phone)).await;
+        let looked = self.drive(async move {
+            let conditions = proxy.inner().get_property::<OwnedVariant>("Conditions");
+            conditions.await.map(drop)
+        });
+        looked.await.unwrap();
     }
 
     /// Runs a call while the client goes on listening: its queue must not fill.

@@ -76,6 +76,8 @@ impl House {
             return;
         }
         let now = self.night.clock.now().wall;
+        // While its window is closed, say, nothing is read unless somebody looks.
+        self.night.look_at(at).await;
         for _ in 0..READ_AGAIN_MAX {
             let read = tokio::time::timeout(READ_IN, self.until_read(at, now)).await;
             if read.is_ok() {
