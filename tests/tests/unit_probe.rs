@@ -62,13 +62,7 @@ fn probe(suite: Suite) -> Result<()> {
     }
     let _phone = guest.start(&["ibak-probe", "advertise", "phones"])?;
 
-    let started = guest.exec(&["systemctl", "start", UNIT])?;
-    let said = guest.journal(UNIT)?;
-    ensure!(
-        started.code == Some(0),
-        "{suite:?}: the unit does not start: {}\n{said}",
-        started.stderr
-    );
+    let said = start(&guest)?;
     for name in CHECKS {
         ensure!(
             said.lines()
@@ -111,6 +105,19 @@ fn probe(suite: Suite) -> Result<()> {
     // What the daemon wrote is its user's alone.
     ensure!(guest.run(&["stat", "--format=%a %U %G", "/var/lib/ibak"])? == "700 ibak ibak");
     Ok(())
+}
+
+/// Starts the unit, and returns what it has said until then.
+fn start(guest: &Guest) -> Result<String> {
+    let started = guest.exec(&["systemctl", "start", UNIT])?;
+    let said = guest.journal(UNIT)?;
+    ensure!(
+        started.code == Some(0),
+        "{:?}: the unit does not start: {}\n{said}",
+        guest.suite(),
+        started.stderr
+    );
+    Ok(said)
 }
 
 /// Three people ask: root, somebody in the group, somebody else.
@@ -160,8 +167,7 @@ fn people(guest: &Guest) -> Result<()> {
         "{:?}: eve: {taken:?}",
         guest.suite()
     );
-    guest.run(&["systemctl", "start", UNIT])?;
-    Ok(())
+    start(guest).map(drop)
 }
 
 /// A program that hangs is killed by the watchdog and started again; one that does not is left alone.
